@@ -1,0 +1,50 @@
+using System.Collections.Immutable;
+using RelayGate.Core.Mail;
+
+namespace RelayGate.Core.Messages;
+
+/// <summary>What one scan of the mail data tells the policy and the preparer.</summary>
+public sealed record MessageFacts
+{
+    /// <summary>Octets of header section and body as received, after dot-unstuffing.</summary>
+    public long Octets { get; init; }
+
+    /// <summary>Number of From fields (RFC 5322 §3.6 allows exactly one).</summary>
+    public int FromFields { get; init; }
+
+    /// <summary>The addresses of the first From field that could be read, in order; domains only matter for ownership and signing.</summary>
+    public ImmutableArray<MailboxAddress> From { get; init; } = [];
+
+    /// <summary>Whether there is a From field in which no address could be read.</summary>
+    public bool FromUnreadable { get; init; }
+
+    public bool HasDate { get; init; }
+
+    public bool HasMessageId { get; init; }
+
+    /// <summary>Message-ID as written, with its angle brackets, for logs; null when missing.</summary>
+    public string? MessageId { get; init; }
+
+    /// <summary>Number of Received fields (loop detection, RFC 5321 §6.3).</summary>
+    public int ReceivedFields { get; init; }
+
+    public bool HasBcc { get; init; }
+
+    /// <summary>An octet above 127 stands in the header section: SMTPUTF8 is needed (RFC 6532).</summary>
+    public bool HeaderNeedsUtf8 { get; init; }
+
+    /// <summary>An octet above 127 stands in the body: 8BITMIME is needed (RFC 6152).</summary>
+    public bool BodyIs8Bit { get; init; }
+
+    /// <summary>The longest line in octets without CRLF (RFC 5321 §4.5.3.1.6: 998).</summary>
+    public int LongestLine { get; init; }
+
+    /// <summary>Value of X-PHP-Originating-Script: evidence, never identity.</summary>
+    public string? PhpScript { get; init; }
+
+    /// <summary>Subject for the record, cut to 200 characters, or null.</summary>
+    public string? Subject { get; init; }
+
+    /// <summary>The header section is broken: a line that is neither field, continuation nor the empty line.</summary>
+    public bool HeaderIsMalformed { get; init; }
+}

@@ -1,0 +1,65 @@
+using System.Collections.Immutable;
+using RelayGate.Core.Dkim;
+using RelayGate.Core.Mail;
+using RelayGate.Core.Smtp;
+
+namespace RelayGate.Core.Policy;
+
+public enum Verdict
+{
+    /// <summary>250: into the queue.</summary>
+    Accept,
+
+    /// <summary>5yz.</summary>
+    Refuse,
+
+    /// <summary>4yz: may succeed later.</summary>
+    Defer,
+
+    /// <summary>250: into the queue, parked.</summary>
+    Hold,
+}
+
+/// <summary>Usage of one limit at one level, before this message and with it.</summary>
+/// <param name="Used">Messages or recipients in the window before this message.</param>
+/// <param name="Cost">What this message adds.</param>
+public sealed record LevelUsage(AccountKey Key, Limit? Limit, string Origin, long Used, long Cost)
+{
+    public long After => Used + Cost;
+}
+
+/// <summary>A change to the sender that the policy made.</summary>
+/// <param name="What">reverse-path</param>
+public sealed record Correction(string What, string Original, string Replacement, string Why);
+
+/// <summary>What the policy says of one message, and why, in order.</summary>
+public sealed record Decision
+{
+    public required Verdict Verdict { get; init; }
+
+    /// <summary>A slug of the closed set <see cref="Reasons"/>, shared by replies, logs, metrics and tests.</summary>
+    public required string Reason { get; init; }
+
+    /// <summary>The reply without its ref.</summary>
+    public required SmtpReply Reply { get; init; }
+
+    /// <summary>The reverse-path the message leaves with.</summary>
+    public required ReversePath ReversePath { get; init; }
+
+    public ImmutableArray<Correction> Corrections { get; init; } = [];
+
+    public EgressChoice Egress { get; init; } = EgressChoice.SystemDefault;
+
+    public ImmutableArray<DkimKey> SigningKeys { get; init; } = [];
+
+    /// <summary>Each level and limit that was looked at, server first; ends with the one that refused.</summary>
+    public ImmutableArray<LevelUsage> Levels { get; init; } = [];
+
+    /// <summary>The level that refused, or null.</summary>
+    public LevelUsage? Stopped { get; init; }
+
+    /// <summary>When the next message is possible after a limit refused; null where time does not help.</summary>
+    public DateTimeOffset? NextPossible { get; init; }
+
+    public bool IsAccepted => Verdict is Verdict.Accept or Verdict.Hold;
+}

@@ -1,0 +1,35 @@
+namespace RelayGate.Core.Policy;
+
+/// <summary>The closed set of reasons of decisions: the same word in replies' records, logs, metrics and tests.</summary>
+public static class Reasons
+{
+    public const string Accepted = "accepted";
+    public const string AuthenticationRequired = "authentication-required";
+    public const string UnknownUid = "unknown-uid";
+    public const string NetworkSenderNotHosted = "network-sender-not-hosted";
+    public const string Suspended = "suspended";
+    public const string SenderOfOtherSubscription = "sender-of-other-subscription";
+    public const string SenderNotOwned = "sender-not-owned";
+    public const string SendingForbidden = "sending-forbidden";
+    public const string TooManyRecipientsForLimit = "too-many-recipients-for-limit";
+    public const string TooManyRecipients = "too-many-recipients";
+    public const string LimitReached = "limit-reached";
+    public const string MessageTooLarge = "message-too-large";
+    public const string MailLoop = "mail-loop";
+    public const string TwoFromFields = "two-from-fields";
+    public const string NoFromField = "no-from-field";
+    public const string BadHeader = "bad-header";
+    public const string BareLineEnd = "bare-line-end";
+    public const string NulInData = "nul-in-data";
+    public const string StoreFull = "store-full";
+    public const string StoreFailed = "store-failed";
+    public const string AccountChanged = "account-changed";
+
+    /// <summary>Every reason, for metrics that start at zero.</summary>
+    public static IReadOnlyList<string> All { get; } =
+    [
+        Accepted, AuthenticationRequired, UnknownUid, NetworkSenderNotHosted, Suspended, SenderOfOtherSubscription, SenderNotOwned,
+        SendingForbidden, TooManyRecipientsForLimit, TooManyRecipients, LimitReached, MessageTooLarge, MailLoop, TwoFromFields, NoFromField,
+        BadHeader, BareLineEnd, NulInData, StoreFull, StoreFailed, AccountChanged,
+    ];
+}

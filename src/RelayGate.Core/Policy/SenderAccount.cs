@@ -1,0 +1,89 @@
+using System.Collections.Immutable;
+using RelayGate.Core.Dkim;
+using RelayGate.Core.Mail;
+
+namespace RelayGate.Core.Policy;
+
+/// <summary>What is done when the reverse-path does not belong to the identity.</summary>
+public enum SenderMode
+{
+    /// <summary>The reverse-path is replaced by one that belongs to the identity.</summary>
+    Correct,
+
+    /// <summary>553 5.7.1.</summary>
+    Reject,
+
+    /// <summary>It is let through unchanged (never a domain of another subscription).</summary>
+    Trust,
+}
+
+/// <summary>To whom a domain belongs, seen from the identity's subscription.</summary>
+public enum DomainOwner
+{
+    /// <summary>Not hosted here (or no domain at all: null reverse-path, address literal).</summary>
+    NotHosted,
+
+    /// <summary>A domain of the identity's own subscription.</summary>
+    Own,
+
+    /// <summary>A domain of another subscription hosted here.</summary>
+    Other,
+}
+
+/// <summary>Changes when anything that <see cref="SenderAccount"/> was made from may have changed.</summary>
+/// <param name="Shared">Counts changes to server, plans, addresses and networks.</param>
+/// <param name="Subscription">Counts changes to the subscription and what it owns.</param>
+public readonly record struct AccountVersion(long Shared, long Subscription);
+
+/// <summary>Everything the policy must know of one sender, looked up beforehand for one reverse-path and one header From. Immutable.</summary>
+public sealed record SenderAccount
+{
+    public required SenderIdentity Identity { get; init; }
+
+    public AccountVersion Version { get; init; }
+
+    /// <summary>Name of the subscription that sends; null when the identity has none (no identity, unknown uid, unlisted domain).</summary>
+    public string? Subscription { get; init; }
+
+    /// <summary>Name of its plan.</summary>
+    public string? Plan { get; init; }
+
+    /// <summary>The levels this message counts at, server first.</summary>
+    public ImmutableArray<LevelLimit> Levels { get; init; } = [];
+
+    /// <summary>The outermost object that is suspended, or null.</summary>
+    public AccountKey? Suspended { get; init; }
+
+    public SenderMode SenderMode { get; init; }
+
+    /// <summary>The login's own mailbox address; null for uid and network.</summary>
+    public MailboxAddress? Mailbox { get; init; }
+
+    /// <summary>What replaces a reverse-path that is missing or not owned, when the header From cannot: the mailbox, else user@first-domain, else user@Hostname.</summary>
+    public MailboxAddress? DefaultSender { get; init; }
+
+    public DomainOwner ReversePathOwner { get; init; }
+
+    /// <summary>Owner of the domain of the (first) header From; <see cref="DomainOwner.NotHosted"/> while it is not known.</summary>
+    public DomainOwner HeaderFromOwner { get; init; }
+
+    /// <summary>The sender's domain chose the subscription because the uid is shared by many sites; the record says "claimed".</summary>
+    public bool IsClaimed { get; init; }
+
+    /// <summary>A listed network that may send in the name of any domain hosted here (<c>--trust-all</c>).</summary>
+    public bool TrustsAnySender { get; init; }
+
+    /// <summary>Limits are counted but not enforced (<c>--exempt-from-limits</c>, or <c>Limits:Enforce</c> is off).</summary>
+    public bool IsExemptFromLimits { get; init; }
+
+    public EgressChoice Egress { get; init; } = EgressChoice.SystemDefault;
+
+    /// <summary>Active keys of the header From's domain, when the subscription owns it; made at the end of data.</summary>
+    public ImmutableArray<DkimKey> SigningKeys { get; init; } = [];
+
+    /// <summary>Largest message in octets.</summary>
+    public long MaxMessageOctets { get; init; }
+
+    /// <summary>Largest number of recipients of one message.</summary>
+    public int MaxRecipients { get; init; }
+}

@@ -1,0 +1,36 @@
+using System.Net;
+
+namespace RelayGate.Core.Policy;
+
+/// <summary>How a client proved who it is.</summary>
+public enum IdentityKind
+{
+    /// <summary>Nothing was proved; MAIL gets 530 5.7.0.</summary>
+    None,
+
+    /// <summary>A mailbox's login by AUTH.</summary>
+    Login,
+
+    /// <summary>The uid that the kernel names for the process at the other end of the unix socket (SO_PEERCRED).</summary>
+    Uid,
+
+    /// <summary>The client's address is in a listed network.</summary>
+    Network,
+}
+
+/// <summary>Who is at the other end of a session.</summary>
+/// <param name="Name">Canonical mailbox address, system user name (or <c>#uid</c> when it has none), or the network in CIDR form; empty for none.</param>
+/// <param name="Client">The peer's address; null on a unix socket.</param>
+/// <param name="Uid">Peer's uid on a unix socket, also when a login replaced it as identity.</param>
+/// <param name="Pid">Peer's process id on a unix socket.</param>
+/// <param name="Gid">Peer's gid on a unix socket.</param>
+public sealed record SenderIdentity(IdentityKind Kind, string Name, IPAddress? Client = null, int? Uid = null, int? Pid = null, int? Gid = null)
+{
+    public static SenderIdentity Anonymous(IPAddress? client) => new(IdentityKind.None, "", client);
+
+    /// <summary>Whether the client runs on this machine and reached us by the unix socket.</summary>
+    public bool IsLocal => Uid is not null;
+
+    /// <summary>Limits for sessions and floods of records are kept by this key.</summary>
+    public string Key => Kind == IdentityKind.None ? $"none {Client}" : $"{Kind.ToString().ToLowerInvariant()} {Name}";
+}

@@ -1,0 +1,255 @@
+using RelayGate.Core.Policy;
+
+namespace RelayGate.Configuration;
+
+/// <summary>All options under "RelayGate" in appsettings.json, with their defaults. Paths are absolute once loaded.</summary>
+public sealed class RelayGateOptions
+{
+    /// <summary>Our name in the greeting, the trace field and a DSN's Reporting-MTA. Default: the host's own name.</summary>
+    public string Hostname { get; set; } = "";
+
+    /// <summary>Address that gets mail for unqualified recipients of system users without a contact; empty gives a warning at start.</summary>
+    public string Postmaster { get; set; } = "";
+
+    /// <summary>Folder of the store, 0700 and ours.</summary>
+    public string DataDirectory { get; set; } = "/var/lib/relaygate";
+
+    public IList<ListenerOptions> Listeners { get; set; } = [];
+
+    public CertificateOptions Certificate { get; set; } = new();
+
+    public AdminOptions Admin { get; set; } = new();
+
+    public EgressOptions Egress { get; set; } = new();
+
+    public SenderOptions Sender { get; set; } = new();
+
+    public DeliveryOptions Delivery { get; set; } = new();
+
+    public SessionOptions Sessions { get; set; } = new();
+
+    /// <summary>Largest message in octets. Default 50 MiB; 64 KiB to 1 GiB.</summary>
+    public long MaxMessageOctets { get; set; } = 52_428_800;
+
+    /// <summary>Largest number of recipients of one message. Default 1000; at least 100 (RFC 5321 §4.5.3.1.8).</summary>
+    public int MaxRecipients { get; set; } = 1000;
+
+    public LimitOptions Limits { get; set; } = new();
+
+    public RetentionOptions Retention { get; set; } = new();
+
+    public StorageOptions Storage { get; set; } = new();
+}
+
+/// <summary>Whether and how a listener speaks TLS.</summary>
+public enum ListenerTls
+{
+    /// <summary>No TLS; AUTH is allowed. For loopback and unix sockets.</summary>
+    None,
+
+    /// <summary>STARTTLS; AUTH only after it.</summary>
+    StartTls,
+
+    /// <summary>TLS from the first octet (RFC 8314 §3.3).</summary>
+    Implicit,
+}
+
+public sealed class ListenerOptions
+{
+    public string Name { get; set; } = "";
+
+    /// <summary><c>ip:port</c>, <c>[ipv6]:port</c> or <c>unix:/path</c>.</summary>
+    public string Endpoint { get; set; } = "";
+
+    public ListenerTls Tls { get; set; } = ListenerTls.None;
+
+    /// <summary>Rules for connections that arrive on loopback at a StartTls listener: None (default) or StartTls.</summary>
+    public ListenerTls LoopbackTls { get; set; } = ListenerTls.None;
+}
+
+public sealed class CertificateOptions
+{
+    /// <summary>PEM file with the certificate chain; reloaded on change.</summary>
+    public string? Path { get; set; }
+
+    /// <summary>PEM file with the private key.</summary>
+    public string? KeyPath { get; set; }
+}
+
+public sealed class AdminOptions
+{
+    /// <summary>HTTP for /healthz/* and /metrics; null: none.</summary>
+    public string? Endpoint { get; set; } = "127.0.0.1:8587";
+
+    /// <summary>Control socket of the command line.</summary>
+    public string Socket { get; set; } = "/run/relaygate/control.sock";
+
+    /// <summary>System group whose members administrate.</summary>
+    public string? Group { get; set; } = "relaygate";
+}
+
+/// <summary>What happens when the egress choice lacks the family of the destination, or any address at all.</summary>
+public enum MissingFamilyMode
+{
+    /// <summary>Use the server's address of that family.</summary>
+    Server,
+
+    /// <summary>Wait.</summary>
+    Defer,
+}
+
+/// <summary>How the local address is chosen.</summary>
+public enum EgressMode
+{
+    /// <summary>The domain's or subscription's own addresses.</summary>
+    Exclusive,
+
+    /// <summary>All mail from <see cref="EgressOptions.IPv4"/> and <see cref="EgressOptions.IPv6"/>.</summary>
+    Explicit,
+}
+
+public sealed class EgressOptions
+{
+    public EgressMode Mode { get; set; } = EgressMode.Exclusive;
+
+    /// <summary>The server's IPv4 address; null: the system's choice.</summary>
+    public string? IPv4 { get; set; }
+
+    /// <summary>The server's IPv6 address; null: the system's choice.</summary>
+    public string? IPv6 { get; set; }
+
+    public MissingFamilyMode MissingFamily { get; set; } = MissingFamilyMode.Defer;
+
+    public MissingFamilyMode NoAddress { get; set; } = MissingFamilyMode.Server;
+}
+
+public sealed class SenderOptions
+{
+    public SenderMode Login { get; set; } = SenderMode.Correct;
+
+    public SenderMode Local { get; set; } = SenderMode.Trust;
+
+    public SenderMode Network { get; set; } = SenderMode.Trust;
+}
+
+/// <summary>What is done with 8-bit content when the next hop lacks 8BITMIME.</summary>
+public enum EightBitMode
+{
+    /// <summary>Send it unchanged.</summary>
+    Send,
+
+    /// <summary>Fail with 5.6.3.</summary>
+    Bounce,
+}
+
+public sealed class DeliveryOptions
+{
+    /// <summary><c>mx</c> or <c>smtp://host:port</c>.</summary>
+    public string NextHop { get; set; } = "mx";
+
+    /// <summary><c>ip:port</c> of a DNS server; null: those of /etc/resolv.conf.</summary>
+    public string? Resolver { get; set; }
+
+    public EightBitMode EightBit { get; set; } = EightBitMode.Send;
+
+    /// <summary>Whether MX or A that point to loopback, unspecified or our own listeners may be dialled. A smarthost may always be on loopback.</summary>
+    public bool AllowLoopback { get; set; }
+
+    /// <summary>TCP port of MX hosts. Default 25.</summary>
+    public int MxPort { get; set; } = 25;
+
+    public RetryOptions Retry { get; set; } = new();
+
+    public TimeoutOptions Timeouts { get; set; } = new();
+
+    public ConnectionOptions Connections { get; set; } = new();
+}
+
+public sealed class RetryOptions
+{
+    /// <summary>Wait after the first failure. Default 1 min.</summary>
+    public TimeSpan First { get; set; } = TimeSpan.FromMinutes(1);
+
+    /// <summary>Longest wait. Default 4 h.</summary>
+    public TimeSpan Longest { get; set; } = TimeSpan.FromHours(4);
+
+    /// <summary>Age at which the message fails. Default 4 days.</summary>
+    public TimeSpan GiveUpAfter { get; set; } = TimeSpan.FromDays(4);
+}
+
+public sealed class TimeoutOptions
+{
+    public TimeSpan Connect { get; set; } = TimeSpan.FromSeconds(30);
+
+    /// <summary>Wait for any reply but that to the final dot (RFC 5321 §4.5.3.2).</summary>
+    public TimeSpan Reply { get; set; } = TimeSpan.FromMinutes(5);
+
+    /// <summary>Wait for the reply to the final dot, and for each block of mail data to be taken.</summary>
+    public TimeSpan Data { get; set; } = TimeSpan.FromMinutes(10);
+}
+
+public sealed class ConnectionOptions
+{
+    public int Total { get; set; } = 500;
+
+    public int PerMx { get; set; } = 10;
+
+    public int PerSmarthost { get; set; } = 100;
+}
+
+public sealed class SessionOptions
+{
+    /// <summary>Sessions at once.</summary>
+    public int Max { get; set; } = 2000;
+
+    /// <summary>Sessions of one client address; not for loopback and unix sockets.</summary>
+    public int PerAddress { get; set; } = 500;
+
+    /// <summary>Sessions of one identity.</summary>
+    public int PerIdentity { get; set; } = 50;
+
+    /// <summary>Wait for the next command or block of data.</summary>
+    public TimeSpan Idle { get; set; } = TimeSpan.FromMinutes(5);
+}
+
+public sealed class LimitOptions
+{
+    /// <summary>Off: everything is counted, nothing is refused.</summary>
+    public bool Enforce { get; set; } = true;
+
+    public LimitDefaults Defaults { get; set; } = new();
+}
+
+/// <summary>Limits of objects that have none of their own and inherit none.</summary>
+public sealed class LimitDefaults
+{
+    public string Mailbox { get; set; } = "100/h";
+
+    public string Domain { get; set; } = "200/h";
+
+    public string Subscription { get; set; } = "400/h";
+
+    public string Plan { get; set; } = "unlimited";
+
+    public string Server { get; set; } = "unlimited";
+}
+
+public sealed class RetentionOptions
+{
+    /// <summary>How long decision records are kept.</summary>
+    public TimeSpan Decisions { get; set; } = TimeSpan.FromDays(31);
+
+    /// <summary>How long the content of failed messages is kept.</summary>
+    public TimeSpan FailedContent { get; set; } = TimeSpan.FromDays(3);
+}
+
+public sealed class StorageOptions
+{
+    /// <summary>Sqlite; PostgreSQL is to come.</summary>
+    public string Provider { get; set; } = "Sqlite";
+
+    public string? ConnectionString { get; set; }
+
+    /// <summary>Free octets on the file system below which submission answers 452. Default 256 MiB.</summary>
+    public long MinimumFree { get; set; } = 268_435_456;
+}

@@ -1,0 +1,110 @@
+using System.Collections.Immutable;
+using RelayGate.Core.Mail;
+using RelayGate.Core.Policy;
+
+namespace RelayGate.Queue;
+
+/// <summary>Where a recipient of a queued message stands.</summary>
+public enum RecipientState
+{
+    /// <summary>To be attempted at <see cref="QueuedRecipient.NextAttempt"/>.</summary>
+    Pending,
+
+    Delivered,
+
+    Failed,
+}
+
+/// <summary>One recipient of a queued message.</summary>
+/// <param name="Index">Position in the envelope; names the recipient within its message.</param>
+/// <param name="Attempts">Delivery attempts that ended so far.</param>
+/// <param name="LastReply">Last reply or error text, cleaned; null before the first attempt.</param>
+public sealed record QueuedRecipient(
+    int Index,
+    ForwardPath ForwardPath,
+    DsnNotify Notify,
+    string? OriginalRecipient,
+    RecipientState State,
+    int Attempts,
+    DateTimeOffset NextAttempt,
+    string? LastReply);
+
+/// <summary>One committed message in memory, for delivery.</summary>
+/// <remarks>Holds a reference to its body until <see cref="Release"/>.</remarks>
+public sealed record QueuedMessage
+{
+    public required QueueId Id { get; init; }
+
+    /// <summary>Row id in the store.</summary>
+    public required long RowId { get; init; }
+
+    public required string Subscription { get; init; }
+
+    public required DateTimeOffset ReceivedAt { get; init; }
+
+    /// <summary>The reverse-path it leaves with.</summary>
+    public required ReversePath ReversePath { get; init; }
+
+    /// <summary>Recipients not yet delivered or failed.</summary>
+    public required ImmutableArray<QueuedRecipient> Recipients { get; init; }
+
+    public DsnReturn Return { get; init; }
+
+    public string? EnvelopeId { get; init; }
+
+    /// <summary>Chosen at acceptance and kept over all attempts.</summary>
+    public required EgressChoice Egress { get; init; }
+
+    /// <summary>The header section has octets above 127 (RFC 6532), so the next hop must offer SMTPUTF8. Addresses are looked at by delivery itself.</summary>
+    public bool HeaderNeedsUtf8 { get; init; }
+
+    public bool BodyIs8Bit { get; init; }
+
+    /// <summary>A DSN of our own: it never causes another.</summary>
+    public bool IsDsn { get; init; }
+
+    /// <summary>Whether a delay notice was sent.</summary>
+    public bool DelayNoticed { get; init; }
+
+    public required ReadOnlyMemory<byte> HeaderSection { get; init; }
+
+    public required MessageBody Body { get; init; }
+
+    public long Octets => HeaderSection.Length + Body.Octets;
+
+    public void Release() => Body.Release();
+}
+
+/// <summary>A piece of work for delivery: one message to those of its due recipients that go by the same route.</summary>
+/// <param name="Recipients">At least one; a subset of the message's.</param>
+public sealed record DeliveryJob(QueuedMessage Message, ImmutableArray<QueuedRecipient> Recipients);
+
+/// <summary>What one attempt did to one recipient.</summary>
+/// <param name="Reply">Reply of the next hop, cleaned of control characters and cut, or our own text for a local failure.</param>
+/// <param name="NextAttempt">For <see cref="DeliveryResult.Deferred"/>.</param>
+public sealed record RecipientResult(QueuedRecipient Recipient, DeliveryResult Result, string Reply, string? EnhancedStatus, DateTimeOffset? NextAttempt);
+
+public enum DeliveryResult
+{
+    Delivered,
+    Deferred,
+    Failed,
+}
+
+/// <summary>One delivery attempt as it is recorded.</summary>
+/// <param name="Stage">connect, greeting, ehlo, starttls, mail, rcpt, data, end-of-data, local.</param>
+/// <param name="NextHop">Host name or address literal of the next hop; "" when none was reached.</param>
+/// <param name="Remote">Remote <c>ip:port</c>, or "".</param>
+/// <param name="Local">Local address after connect, or "".</param>
+/// <param name="Tls">Version and cipher, or null.</param>
+/// <param name="DsnRelayed">The next hop offered DSN, so NOTIFY was passed on and no "relayed" DSN is due (RFC 3461 §5.2.2).</param>
+public sealed record DeliveryAttempt(
+    DateTimeOffset StartedAt,
+    TimeSpan Duration,
+    string Stage,
+    string NextHop,
+    string Remote,
+    string Local,
+    string? Tls,
+    ImmutableArray<RecipientResult> Results,
+    bool DsnRelayed = false);
