@@ -1,0 +1,233 @@
+using System.Net;
+using System.Net.Sockets;
+using RelayGate.Core.Mail;
+using RelayGate.Core.Policy;
+
+namespace RelayGate.Configuration;
+
+/// <summary>Turns the joined configuration into <see cref="RelayGateOptions"/>. Every key, its range and its remedy stand here and nowhere else.</summary>
+internal static class OptionsReader
+{
+    private const string EndpointRemedy = "\"ip:port\", \"[ipv6]:port\" or \"unix:/path\" (at most 107 octets) is expected";
+
+    private static readonly TimeSpan Second = TimeSpan.FromSeconds(1);
+    private static readonly TimeSpan Hour = TimeSpan.FromHours(1);
+    private static readonly TimeSpan Year = TimeSpan.FromDays(366);
+
+    public static RelayGateOptions Read(SettingsNode root, List<ConfigurationFault> faults)
+    {
+        var options = new RelayGateOptions();
+        var top = new SettingsSection(root, "", faults);
+        top.Find("$schema");
+        if (top.Find("RelayGate") is not { Kind: SettingsKind.Object } node)
+        {
+            faults.Add(new ConfigurationFault(root.Source, "RelayGate", null, "missing; all options stand in { \"RelayGate\": { … } }"));
+            return options;
+        }
+        top.FaultUnknownKeys();
+        var gateway = new SettingsSection(node, "RelayGate", faults);
+        ReadGateway(gateway, options);
+        gateway.FaultUnknownKeys();
+        return options;
+    }
+
+    private static void ReadGateway(SettingsSection s, RelayGateOptions options)
+    {
+        options.Hostname = s.Text("Hostname", OwnHostname(), t => Domain.TryParse(t, out _), "a host name such as \"relay.example.net\" is expected");
+        options.Postmaster = s.Text("Postmaster", "", t => t.Length == 0 || MailboxAddress.TryParse(t, out _), "an address such as \"admin@example.net\", or \"\", is expected");
+        options.DataDirectory = s.Path("DataDirectory", options.DataDirectory, "the path of a folder is expected");
+        options.MaxMessageOctets = s.Integer("MaxMessageOctets", options.MaxMessageOctets, 65_536, 1_073_741_824, "octets");
+        options.MaxRecipients = s.Integer("MaxRecipients", options.MaxRecipients, 100, 100_000, "recipients");
+        ReadListeners(s, options);
+        s.Section("Certificate", c =>
+        {
+            options.Certificate.Path = c.NullablePath("Path", null, "the path of a PEM file is expected");
+            options.Certificate.KeyPath = c.NullablePath("KeyPath", null, "the path of a PEM file is expected");
+        });
+        s.Section("Admin", a =>
+        {
+            options.Admin.Endpoint = a.NullableText("Endpoint", options.Admin.Endpoint, t => ListenerEndpoint.TryParseTcp(t, out _), "\"ip:port\" is expected");
+            options.Admin.Socket = a.Path("Socket", options.Admin.Socket, "the path of a socket is expected");
+            options.Admin.Group = a.NullableText("Group", options.Admin.Group, t => t.Length is > 0 and <= 32 && !t.Contains(':'), "the name of a system group is expected");
+            if (!ListenerEndpoint.IsSocketPath(options.Admin.Socket))
+                a.Fault("Socket", a.Find("Socket") ?? a.Node, $"a path of at most {ListenerEndpoint.MaxSocketPathOctets} octets is expected");
+        });
+        s.Section("Egress", e =>
+        {
+            options.Egress.Mode = e.Choice("Mode", options.Egress.Mode);
+            options.Egress.IPv4 = e.NullableText("IPv4", null, t => IsAddress(t, AddressFamily.InterNetwork), "an IPv4 address of this host is expected");
+            options.Egress.IPv6 = e.NullableText("IPv6", null, t => IsAddress(t, AddressFamily.InterNetworkV6), "an IPv6 address of this host is expected");
+            options.Egress.MissingFamily = e.Choice("MissingFamily", options.Egress.MissingFamily);
+            options.Egress.NoAddress = e.Choice("NoAddress", options.Egress.NoAddress);
+            if (options.Egress is { Mode: EgressMode.Explicit, IPv4: null, IPv6: null })
+                e.Fault("Mode", e.Find("Mode") ?? e.Node, "Explicit needs Egress:IPv4 or Egress:IPv6");
+        });
+        s.Section("Sender", m =>
+        {
+            options.Sender.Login = m.Choice("Login", options.Sender.Login);
+            options.Sender.Local = m.Choice("Local", options.Sender.Local);
+            options.Sender.Network = m.Choice("Network", options.Sender.Network);
+        });
+        s.Section("Delivery", d => ReadDelivery(d, options.Delivery));
+        s.Section("Sessions", c =>
+        {
+            options.Sessions.Max = c.Integer("Max", options.Sessions.Max, 1, 100_000, "sessions");
+            options.Sessions.PerAddress = c.Integer("PerAddress", options.Sessions.PerAddress, 1, 100_000, "sessions");
+            options.Sessions.PerIdentity = c.Integer("PerIdentity", options.Sessions.PerIdentity, 1, 100_000, "sessions");
+            options.Sessions.Idle = c.Time("Idle", options.Sessions.Idle, Second, Hour);
+        });
+        s.Section("Limits", l =>
+        {
+            options.Limits.Enforce = l.Boolean("Enforce", options.Limits.Enforce);
+            l.Section("Defaults", d =>
+            {
+                LimitDefaults defaults = options.Limits.Defaults;
+                defaults.Mailbox = Limit(d, "Mailbox", defaults.Mailbox);
+                defaults.Domain = Limit(d, "Domain", defaults.Domain);
+                defaults.Subscription = Limit(d, "Subscription", defaults.Subscription);
+                defaults.Plan = Limit(d, "Plan", defaults.Plan);
+                defaults.Server = Limit(d, "Server", defaults.Server);
+            });
+        });
+        s.Section("Retention", r =>
+        {
+            options.Retention.Decisions = r.Time("Decisions", options.Retention.Decisions, Hour, 10 * Year);
+            options.Retention.FailedContent = r.Time("FailedContent", options.Retention.FailedContent, TimeSpan.Zero, Year);
+        });
+        s.Section("Storage", p =>
+        {
+            options.Storage.Provider = p.Text("Provider", options.Storage.Provider, t => t.Equals("Sqlite", StringComparison.OrdinalIgnoreCase), "Sqlite is expected");
+            options.Storage.ConnectionString = p.NullableText("ConnectionString", null, _ => false, "Sqlite needs none (its file is in DataDirectory): leave it out");
+            options.Storage.MinimumFree = p.Integer("MinimumFree", options.Storage.MinimumFree, 1_048_576, 1L << 50, "octets");
+        });
+    }
+
+    private static void ReadDelivery(SettingsSection d, DeliveryOptions delivery)
+    {
+        delivery.NextHop = d.Text("NextHop", delivery.NextHop, IsNextHop, "\"mx\" or \"smtp://host:port\" is expected");
+        delivery.Resolver = d.NullableText("Resolver", null,
+            t => ListenerEndpoint.TryParseTcp(t, out IPEndPoint? server) && server.Port != 0, "\"ip:port\" of a DNS server is expected");
+        delivery.EightBit = d.Choice("EightBit", delivery.EightBit);
+        delivery.AllowLoopback = d.Boolean("AllowLoopback", delivery.AllowLoopback);
+        delivery.MxPort = d.Integer("MxPort", delivery.MxPort, 1, 65_535, "a TCP port");
+        d.Section("Retry", r =>
+        {
+            delivery.Retry.First = r.Time("First", delivery.Retry.First, Second, TimeSpan.FromDays(1));
+            delivery.Retry.Longest = r.Time("Longest", delivery.Retry.Longest, Second, TimeSpan.FromDays(7));
+            delivery.Retry.GiveUpAfter = r.Time("GiveUpAfter", delivery.Retry.GiveUpAfter, Second, TimeSpan.FromDays(30));
+            if (delivery.Retry.First > delivery.Retry.Longest)
+                r.Fault("First", r.Find("First") ?? r.Find("Longest")!, $"First must not be longer than Longest ({delivery.Retry.Longest:c})");
+        });
+        d.Section("Timeouts", t =>
+        {
+            delivery.Timeouts.Connect = t.Time("Connect", delivery.Timeouts.Connect, Second, Hour);
+            delivery.Timeouts.Reply = t.Time("Reply", delivery.Timeouts.Reply, Second, Hour);
+            delivery.Timeouts.Data = t.Time("Data", delivery.Timeouts.Data, Second, Hour);
+        });
+        d.Section("Connections", c =>
+        {
+            delivery.Connections.Total = c.Integer("Total", delivery.Connections.Total, 1, 20_000, "connections");
+            delivery.Connections.PerMx = c.Integer("PerMx", delivery.Connections.PerMx, 1, 20_000, "connections");
+            delivery.Connections.PerSmarthost = c.Integer("PerSmarthost", delivery.Connections.PerSmarthost, 1, 20_000, "connections");
+        });
+    }
+
+    private static void ReadListeners(SettingsSection s, RelayGateOptions options)
+    {
+        var endPoints = new List<(ListenerOptions Listener, EndPoint EndPoint)>();
+        s.List("Listeners", l =>
+        {
+            var listener = new ListenerOptions();
+            SettingsNode? written = l.Find("Endpoint");
+            if (written is { Kind: SettingsKind.Text or SettingsKind.Untyped })
+                listener.Endpoint = AbsoluteSocket(written);
+            listener.Name = l.Text("Name", listener.Endpoint, t => t.Length is > 0 and <= 64 && !t.Any(char.IsControl), "a short name is expected");
+            listener.Tls = l.Choice("Tls", ListenerTls.None);
+            listener.LoopbackTls = l.Choice("LoopbackTls", ListenerTls.None);
+            if (!ListenerEndpoint.TryParse(listener.Endpoint, out EndPoint? endPoint))
+            {
+                l.Fault("Endpoint", written ?? l.Node, EndpointRemedy);
+                return;
+            }
+            if (listener.LoopbackTls == ListenerTls.Implicit)
+                l.Fault("LoopbackTls", l.Find("LoopbackTls")!, "one of None, StartTls is expected");
+            if (listener.Tls != ListenerTls.None && endPoint is UnixDomainSocketEndPoint)
+                l.Fault("Tls", l.Find("Tls")!, "a unix socket has no TLS: leave Tls out");
+            foreach ((ListenerOptions other, EndPoint taken) in endPoints)
+            {
+                if (ListenerEndpoint.Overlap(taken, endPoint))
+                    l.Fault("Endpoint", written!, $"overlaps with listener {other.Name} ({other.Endpoint}): remove one, or give another address or port");
+                if (other.Name == listener.Name)
+                    l.Fault("Name", l.Find("Name") ?? written!, "another listener has this name: names are given once");
+            }
+            endPoints.Add((listener, endPoint));
+            options.Listeners.Add(listener);
+        });
+        if (s.Find("Listeners") is not { } list)
+            s.Faults.Add(new ConfigurationFault(s.Node.Source, "RelayGate:Listeners", null, "missing; for instance [ { \"Name\": \"local\", \"Endpoint\": \"127.0.0.1:587\", \"Tls\": \"None\" } ]"));
+        else if (list is { Kind: SettingsKind.Array, Items.Count: 0 })
+            s.Fault("Listeners", list, "at least one listener is needed");
+    }
+
+    /// <summary>What can only be judged once everything has been read.</summary>
+    public static void CheckTogether(RelayGateOptions options, string source, List<ConfigurationFault> faults)
+    {
+        ListenerOptions? tls = options.Listeners.FirstOrDefault(l => l.Tls != ListenerTls.None);
+        if (tls is not null && options.Certificate.Path is null)
+            faults.Add(new ConfigurationFault(source, "RelayGate:Certificate:Path", null, $"missing; listener {tls.Name} has Tls {tls.Tls} and needs a certificate"));
+        foreach ((string key, string? path) in new[] { ("Path", options.Certificate.Path), ("KeyPath", options.Certificate.KeyPath) })
+        {
+            if (tls is not null && path is not null && !File.Exists(path))
+                faults.Add(new ConfigurationFault(source, $"RelayGate:Certificate:{key}", path, "no such file, or not readable by this user"));
+        }
+        if (options.Admin.Endpoint is { } admin && ListenerEndpoint.TryParseTcp(admin, out IPEndPoint? adminEndPoint))
+            CheckAdmin("Endpoint", admin, adminEndPoint);
+        if (ListenerEndpoint.IsSocketPath(options.Admin.Socket))
+            CheckAdmin("Socket", options.Admin.Socket, new UnixDomainSocketEndPoint(options.Admin.Socket));
+
+        void CheckAdmin(string key, string value, EndPoint endPoint)
+        {
+            foreach (ListenerOptions listener in options.Listeners)
+            {
+                if (ListenerEndpoint.TryParse(listener.Endpoint, out EndPoint? taken) && ListenerEndpoint.Overlap(taken, endPoint))
+                    faults.Add(new ConfigurationFault(source, $"RelayGate:Admin:{key}", value, $"overlaps with listener {listener.Name} ({listener.Endpoint}): give another one"));
+            }
+        }
+    }
+
+    /// <summary><c>mx</c>, or <c>smtp://host:port</c> with a domain name, a dotted quad or a bracketed IPv6 address; the port may be left out.</summary>
+    public static bool IsNextHop(string text)
+    {
+        const string Scheme = "smtp://";
+        if (text.Equals("mx", StringComparison.OrdinalIgnoreCase))
+            return true;
+        if (!text.StartsWith(Scheme, StringComparison.OrdinalIgnoreCase))
+            return false;
+        string rest = text[Scheme.Length..];
+        if (ListenerEndpoint.TryParseTcp(rest, out IPEndPoint? endPoint))
+            return endPoint.Port != 0;
+        if (rest.StartsWith('[') && rest.EndsWith(']'))
+            return IsAddress(rest[1..^1], AddressFamily.InterNetworkV6);
+        int colon = rest.IndexOf(':');
+        return Domain.TryParse(colon < 0 ? rest : rest[..colon], out Domain? host)
+            && !(char.IsAsciiDigit(host.Value[^1]) && !ListenerEndpoint.TryParseAddress(host.Value, out _)) // "192.0.2.300" is no host name.
+            && (colon < 0 || (ushort.TryParse(rest.AsSpan(colon + 1), System.Globalization.NumberStyles.None, null, out ushort port) && port != 0));
+    }
+
+    private static string Limit(SettingsSection section, string name, string whenAbsent) =>
+        section.Text(name, whenAbsent, t => LimitSet.TryParse(t, out _),
+            "\"100/h\", \"1000/d\", \"100/h:rcpt\", several with commas, \"unlimited\" or \"forbidden\" is expected");
+
+    private static bool IsAddress(string text, AddressFamily family) =>
+        ListenerEndpoint.TryParseAddress(text, out IPAddress? address) && address.AddressFamily == family && !address.Equals(IPAddress.Any) && !address.Equals(IPAddress.IPv6Any);
+
+    private static string AbsoluteSocket(SettingsNode endpoint)
+    {
+        string text = endpoint.Text;
+        return text.StartsWith(ListenerEndpoint.UnixPrefix, StringComparison.OrdinalIgnoreCase) && text.Length > ListenerEndpoint.UnixPrefix.Length
+            ? ListenerEndpoint.UnixPrefix + SettingsSection.Absolute(endpoint, text[ListenerEndpoint.UnixPrefix.Length..])
+            : text;
+    }
+
+    private static string OwnHostname() => Domain.TryParse(Environment.MachineName, out Domain? name) ? name.Value : "localhost";
+}

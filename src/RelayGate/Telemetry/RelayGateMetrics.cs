@@ -1,0 +1,160 @@
+using System.Diagnostics;
+using System.Diagnostics.Metrics;
+using System.Reflection;
+using RelayGate.Core.Policy;
+
+namespace RelayGate.Telemetry;
+
+/// <summary>All figures of the gateway, on one meter named "RelayGate". Labels come from closed sets: never a mailbox, domain or recipient.</summary>
+public sealed class RelayGateMetrics : IDisposable
+{
+    public const string MeterName = "RelayGate";
+
+    private static readonly string[] Transient =
+        [Reasons.TooManyRecipients, Reasons.LimitReached, Reasons.StoreFull, Reasons.StoreFailed, Reasons.AccountChanged];
+
+    private readonly Histogram<double> _deliverySeconds;
+    private readonly Histogram<double> _commitSeconds;
+    private readonly Histogram<int> _batchWrites;
+    private long _sessions;
+    private volatile Func<IEnumerable<(string State, long Count)>>? _queueMessages;
+    private volatile Func<double>? _queueOldestSeconds;
+
+    public RelayGateMetrics()
+    {
+        Meter = new Meter(MeterName, Version);
+        Submissions = new LabelledCounter(Meter, "relaygate_submissions_total", "Mail transactions by how the identity was proved and how they ended.", ["path", "result"],
+            Sets(["login", "uid", "network", "none"], ["accepted", "refused", "deferred", "held"]));
+        Messages = new LabelledCounter(Meter, "relaygate_messages_total", "Decisions by outcome and reason.", ["outcome", "reason"],
+            [.. Reasons.All.Select(r => (r == Reasons.Accepted ? "accepted" : Transient.Contains(r) ? "deferred" : "refused", r)), ("held", Reasons.LimitReached)]);
+        LimitRefusals = new LabelledCounter(Meter, "relaygate_limit_refusals_total", "Transactions refused because a limit was reached, by the level that refused.", ["level"],
+            [.. Enum.GetNames<Level>().Select(l => (l.ToLowerInvariant(), ""))]);
+        Deliveries = new LabelledCounter(Meter, "relaygate_deliveries_total", "Recipients by the result of one delivery attempt.", ["result"],
+            ("delivered", ""), ("deferred", ""), ("failed", ""));
+        Dsns = new LabelledCounter(Meter, "relaygate_dsns_total", "Delivery status notifications put into the queue.", []);
+        Authentications = new LabelledCounter(Meter, "relaygate_auth_total", "AUTH exchanges by mechanism and result.", ["mech", "result"],
+            Sets(["PLAIN", "LOGIN"], ["accepted", "rejected", "try-later", "cancelled", "malformed"]));
+        EgressMismatches = new LabelledCounter(Meter, "relaygate_egress_mismatch_total", "Connections closed because the local address was not the decided one. Stays 0.", []);
+        EgressBindFailures = new LabelledCounter(Meter, "relaygate_egress_bind_failures_total", "Connections not made because the egress address could not be bound.", []);
+        SessionsRefused = new LabelledCounter(Meter, "relaygate_smtp_sessions_refused_total", "Sessions turned away with 421 at the start.", ["reason"],
+            ("max", ""), ("per-address", ""), ("per-identity", ""), ("stopping", ""));
+        SessionsTotal = new LabelledCounter(Meter, "relaygate_smtp_sessions_total", "SMTP sessions opened.", []);
+        DroppedLogLines = new LabelledCounter(Meter, "relaygate_mail_log_dropped_total", "Mail-log lines dropped because the channel was full.", []);
+        StoreErrors = new LabelledCounter(Meter, "relaygate_store_errors_total", "Batches that failed, by kind.", ["kind"], ("statement", ""), ("io", ""), ("full", ""));
+
+        Meter.CreateObservableGauge("relaygate_smtp_sessions", () => Interlocked.Read(ref _sessions), "1", "SMTP sessions open now.");
+        Meter.CreateObservableGauge("relaygate_queue_messages", ObserveQueue, "1", "Messages in the queue by state.");
+        Meter.CreateObservableGauge("relaygate_queue_oldest_seconds", () => _queueOldestSeconds?.Invoke() ?? 0, "s", "Age of the oldest message in the queue.");
+        Meter.CreateObservableGauge("relaygate_build_info", () => new Measurement<long>(1, new KeyValuePair<string, object?>("version", Version)), "1", "Always 1; the label is the version.");
+        Meter.CreateObservableCounter("process_cpu_seconds_total", () => Environment.CpuUsage.TotalTime.TotalSeconds, "s", "CPU time of the process.");
+        Meter.CreateObservableGauge("process_resident_memory_bytes", () => Environment.WorkingSet, "By", "Resident memory of the process.");
+        Meter.CreateObservableGauge("dotnet_gc_heap_bytes", () => GC.GetTotalMemory(false), "By", "Managed heap.");
+        _deliverySeconds = Meter.CreateHistogram<double>("relaygate_delivery_duration_seconds", "s", "Duration of one delivery attempt, connecting included.");
+        _commitSeconds = Meter.CreateHistogram<double>("relaygate_store_commit_seconds", "s", "Duration of one commit of the writer's batch.");
+        _batchWrites = Meter.CreateHistogram<int>("relaygate_store_batch_writes", "1", "Writes in one batch.");
+    }
+
+    /// <summary>Version of this build, without the commit.</summary>
+    public static string Version { get; } =
+        typeof(RelayGateMetrics).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion.Split('+')[0] ?? "0";
+
+    public Meter Meter { get; }
+
+    /// <summary>Labels: path (login, uid, network, none), result (accepted, refused, deferred, held).</summary>
+    public LabelledCounter Submissions { get; }
+
+    /// <summary>Labels: outcome (accepted, refused, deferred, held), reason (<see cref="Reasons"/>).</summary>
+    public LabelledCounter Messages { get; }
+
+    /// <summary>Label: level in lower case.</summary>
+    public LabelledCounter LimitRefusals { get; }
+
+    /// <summary>Label: delivered, deferred or failed; one for each recipient of an attempt.</summary>
+    public LabelledCounter Deliveries { get; }
+
+    public LabelledCounter Dsns { get; }
+
+    /// <summary>Labels: mechanism (PLAIN, LOGIN), result (accepted, rejected, try-later, cancelled, malformed).</summary>
+    public LabelledCounter Authentications { get; }
+
+    public LabelledCounter EgressMismatches { get; }
+
+    public LabelledCounter EgressBindFailures { get; }
+
+    /// <summary>Label: max, per-address, per-identity or stopping.</summary>
+    public LabelledCounter SessionsRefused { get; }
+
+    public LabelledCounter SessionsTotal { get; }
+
+    public LabelledCounter DroppedLogLines { get; }
+
+    /// <summary>Label: statement, io or full.</summary>
+    public LabelledCounter StoreErrors { get; }
+
+    /// <summary>SMTP sessions open now.</summary>
+    public long OpenSessions => Interlocked.Read(ref _sessions);
+
+    public void SessionOpened()
+    {
+        Interlocked.Increment(ref _sessions);
+        SessionsTotal.Increment();
+    }
+
+    public void SessionClosed() => Interlocked.Decrement(ref _sessions);
+
+    /// <summary>Counts one decision: by identity, by reason and, where a limit refused, by level.</summary>
+    public void Decided(IdentityKind path, Decision decision)
+    {
+        string outcome = decision.Verdict switch
+        {
+            Verdict.Accept => "accepted",
+            Verdict.Hold => "held",
+            Verdict.Defer => "deferred",
+            _ => "refused",
+        };
+        Submissions.Increment(PathName(path), outcome);
+        Messages.Increment(outcome, decision.Reason);
+        if (decision.Stopped is { } stopped && !decision.IsAccepted)
+            LimitRefusals.Increment(LevelName(stopped.Key.Level));
+    }
+
+    public void DeliveryAttempted(TimeSpan duration) => _deliverySeconds.Record(duration.TotalSeconds);
+
+    /// <param name="writes">Writes in the batch.</param>
+    public void BatchCommitted(int writes, TimeSpan duration)
+    {
+        _batchWrites.Record(writes);
+        _commitSeconds.Record(duration.TotalSeconds);
+    }
+
+    /// <summary>Sets where the queue's figures come from; asked at each scrape, must not block.</summary>
+    public void ObserveQueue(Func<IEnumerable<(string State, long Count)>> messages, Func<double> oldestSeconds)
+    {
+        _queueMessages = messages;
+        _queueOldestSeconds = oldestSeconds;
+    }
+
+    public void Dispose() => Meter.Dispose();
+
+    private IEnumerable<Measurement<long>> ObserveQueue() =>
+        (_queueMessages?.Invoke() ?? []).Select(m => new Measurement<long>(m.Count, new KeyValuePair<string, object?>("state", m.State)));
+
+    private static string PathName(IdentityKind kind) => kind switch
+    {
+        IdentityKind.Login => "login",
+        IdentityKind.Uid => "uid",
+        IdentityKind.Network => "network",
+        _ => "none",
+    };
+
+    private static string LevelName(Level level) => level switch
+    {
+        Level.Server => "server",
+        Level.Plan => "plan",
+        Level.Subscription => "subscription",
+        Level.Domain => "domain",
+        _ => "mailbox",
+    };
+
+    private static (string, string)[] Sets(string[] first, string[] second) => [.. first.SelectMany(_ => second, (a, b) => (a, b))];
+}
