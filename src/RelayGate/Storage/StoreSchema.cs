@@ -1,0 +1,117 @@
+using RelayGate.Accounts;
+
+namespace RelayGate.Storage;
+
+/// <summary>The tables of the store. Times are milliseconds since 1970 UTC; ids are the 16 octets of a queue id, which sort by time.</summary>
+internal static class StoreSchema
+{
+    /// <summary>Kept in <c>PRAGMA user_version</c>; a database with a higher one was written by a newer program.</summary>
+    public const int Version = 1;
+
+    /// <summary>Kept in <c>PRAGMA application_id</c>: "RLYG".</summary>
+    public const int ApplicationId = 0x524C5947;
+
+    public const string Ddl = QueueDdl + AccountSchema.Ddl;
+
+    private const string QueueDdl = """
+        create table setting_state (
+          name text not null primary key,
+          value integer not null
+        ) without rowid;
+
+        -- One row for each message that has recipients to serve, is held, or is kept after it failed. Only held and expires_at change.
+        create table message (
+          seq integer primary key,
+          id blob not null,
+          subscription text not null,
+          reverse_path text not null,
+          flags integer not null,
+          dsn_return integer not null,
+          envelope_id text,
+          egress text not null,
+          octets integer not null,
+          held integer not null,
+          expires_at integer,
+          header blob not null,
+          body blob
+        );
+        create unique index message_id on message (id);
+        create index message_expires on message (expires_at) where expires_at is not null;
+        create index message_held on message (subscription, seq) where held <> 0;
+
+        -- next_attempt is null for recipients that have ended or are held: the index holds exactly what can become due.
+        create table recipient (
+          message integer not null,
+          position integer not null,
+          subscription text not null,
+          address text not null,
+          notify integer not null,
+          original_recipient text,
+          state integer not null,
+          attempts integer not null,
+          next_attempt integer,
+          last_reply text,
+          primary key (message, position)
+        ) without rowid;
+        create index recipient_due on recipient (subscription, next_attempt) where next_attempt is not null;
+
+        -- Bodies over 256 KiB, written ahead of their message.
+        create table chunk (
+          id blob not null,
+          number integer not null,
+          octets blob not null,
+          primary key (id, number)
+        );
+
+        -- One row for everything offered, and for each DSN of our own.
+        create table decision (
+          id blob not null primary key,
+          kind integer not null,
+          verdict integer not null,
+          outcome integer not null,
+          reason text not null,
+          subscription text,
+          identity text not null,
+          sender text not null,
+          recipients text not null,
+          octets integer not null,
+          repeats integer not null,
+          last_at integer not null,
+          levels text not null,
+          detail text not null
+        ) without rowid;
+        create index decision_subscription on decision (subscription, id);
+
+        create table attempt (
+          id blob not null,
+          started_at integer not null,
+          position integer not null,
+          duration integer not null,
+          stage text not null,
+          next_hop text not null,
+          remote text not null,
+          local text not null,
+          tls text,
+          results text not null,
+          primary key (id, started_at, position)
+        ) without rowid;
+
+        create table usage (
+          level integer not null,
+          name text not null,
+          ring blob not null,
+          primary key (level, name)
+        ) without rowid;
+
+        create table usage_hour (
+          hour integer not null,
+          level integer not null,
+          name text not null,
+          messages integer not null,
+          recipients integer not null,
+          refused integer not null,
+          primary key (hour, level, name)
+        ) without rowid;
+
+        """;
+}
