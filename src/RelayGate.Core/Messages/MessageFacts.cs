@@ -12,11 +12,17 @@ public sealed record MessageFacts
     /// <summary>Number of From fields (RFC 5322 §3.6 allows exactly one).</summary>
     public int FromFields { get; init; }
 
-    /// <summary>The addresses of the first From field that could be read, in order; domains only matter for ownership and signing.</summary>
+    /// <summary>
+    /// Everything in the first From field that some reader could take for its address; the one a strict reader takes is first.
+    /// Domains only matter for ownership (of every one) and signing (the first).
+    /// </summary>
     public ImmutableArray<MailboxAddress> From { get; init; } = [];
 
-    /// <summary>Whether there is a From field in which no address could be read.</summary>
+    /// <summary>There is a From field without any address, or with a part that looks like one and cannot be read.</summary>
     public bool FromUnreadable { get; init; }
+
+    /// <summary>The From field is one local part without a domain, as cron writes it (<c>root (Cron Daemon)</c>): <see cref="From"/> is empty.</summary>
+    public bool FromIsUnqualified { get; init; }
 
     public bool HasDate { get; init; }
 
@@ -30,7 +36,10 @@ public sealed record MessageFacts
 
     public bool HasBcc { get; init; }
 
-    /// <summary>An octet above 127 stands in the header section: SMTPUTF8 is needed (RFC 6532).</summary>
+    /// <summary>
+    /// UTF-8 beyond US-ASCII stands in the header section (fields that are dropped aside): SMTPUTF8 is needed (RFC 6532).
+    /// Octets above 127 that are not UTF-8 do not count: no extension makes them right.
+    /// </summary>
     public bool HeaderNeedsUtf8 { get; init; }
 
     /// <summary>An octet above 127 stands in the body: 8BITMIME is needed (RFC 6152).</summary>

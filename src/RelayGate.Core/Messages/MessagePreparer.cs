@@ -1,14 +1,120 @@
+using RelayGate.Core.Dkim;
+using RelayGate.Core.Mail;
 using RelayGate.Core.Policy;
 
 namespace RelayGate.Core.Messages;
 
 /// <summary>Makes the new header section: trace field, missing Date, Message-ID and From, no Bcc, signatures last (DESIGN §4, step 6).</summary>
+/// <remarks>Everything that is not named in <see cref="PreparedHeader.Changes"/> stays byte for byte and in its order (RFC 6409 §8).</remarks>
 public static class MessagePreparer
 {
     /// <param name="addMissing">Date, Message-ID and From are added when missing: submission from identities of ours (RFC 6409 §8).</param>
     /// <param name="relaxedBodyHash">SHA-256 of the relaxed canonical body; asked for only if there are keys to sign with.</param>
     /// <returns>The header section with the empty line that ends it, and what changed: <c>+Received</c>, <c>-Bcc</c>, <c>+DKIM-Signature d=… s=…</c>.</returns>
-    public static PreparedHeader Prepare(HeaderSection header, Decision decision, TraceField trace, bool addMissing, Func<byte[]> relaxedBodyHash) => throw new NotImplementedException();
+    public static PreparedHeader Prepare(HeaderSection header, Decision decision, TraceField trace, bool addMissing, Func<byte[]> relaxedBodyHash)
+    {
+        var changes = new List<string>(4) { "+Received" };
+        using var section = new OctetWriter(header.Octets.Length + 1024);
+        section.Write(trace.Format());
+        string? domainToAdd = null; // To an unqualified From.
+        if (addMissing)
+            AddMissing(section, header, decision, trace, changes, out domainToAdd);
+        CopyFields(section, header, domainToAdd, changes);
+
+        if (decision.SigningKeys.IsDefaultOrEmpty)
+            return Finish(section, signatures: [], changes);
+        HeaderSection signed = HeaderSection.Parse(section.ToArray());
+        if (!DkimSigner.CanSign(signed))
+            return Finish(section, signatures: [], changes);
+        byte[] bodyHash = relaxedBodyHash();
+        using var signatures = new OctetWriter(1024 * decision.SigningKeys.Length);
+        foreach (DkimKey key in decision.SigningKeys)
+        {
+            signatures.Write(DkimSigner.Sign(signed, key, bodyHash, trace.At));
+            changes.Add($"+DKIM-Signature d={key.Domain} s={key.Selector}");
+        }
+        return Finish(section, signatures.Written, changes);
+    }
+
+    private static PreparedHeader Finish(OctetWriter section, ReadOnlySpan<byte> signatures, List<string> changes) =>
+        new([.. signatures, .. section.Written, .. "\r\n"u8], changes);
+
+    private static void AddMissing(
+        OctetWriter section, HeaderSection header, Decision decision, TraceField trace, List<string> changes, out string? domainToAdd)
+    {
+        domainToAdd = null;
+        Domain? fromDomain = null;
+        if (header.TryFind(FieldName.From, out HeaderField from))
+        {
+            FromField read = FromField.Read(header.ValueOf(from));
+            if (read.IsUnqualified)
+                domainToAdd = decision.ReversePath.Address?.Domain?.Value ?? trace.By;
+            else if (!read.Addresses.IsEmpty)
+                fromDomain = read.Addresses[0].Domain;
+        }
+        else
+        {
+            section.Write($"From: <{FromToAdd(decision.ReversePath, trace.By)}>\r\n");
+            changes.Add("+From");
+            fromDomain = decision.ReversePath.Address?.Domain;
+        }
+        if (!header.TryFind(FieldName.Date, out _))
+        {
+            section.Write($"Date: {MailDate.Format(trace.At)}\r\n");
+            changes.Add("+Date");
+        }
+        if (!header.TryFind(FieldName.MessageId, out HeaderField messageId) || header.ValueOf(messageId).Trim(" \t\r\n"u8).IsEmpty)
+        {
+            section.Write($"Message-ID: <{trace.Id}@{fromDomain?.Value ?? domainToAdd ?? trace.By}>\r\n");
+            changes.Add("+Message-ID");
+        }
+    }
+
+    /// <summary>The reverse-path, its domain as A-labels where that spares SMTPUTF8; for the null reverse-path the name that notifications have.</summary>
+    private static string FromToAdd(ReversePath reversePath, string hostname)
+    {
+        if (reversePath.Address is not { } address)
+            return $"MAILER-DAEMON@{hostname}";
+        return address.Domain is { } domain ? $"{address.LocalPart}@{domain}" : address.IsUnqualified ? $"{address.Text}@{hostname}" : address.Text;
+    }
+
+    private static void CopyFields(OctetWriter section, HeaderSection header, string? domainToAdd, List<string> changes)
+    {
+        int copiedTo = 0; // Fields that stay are copied in runs.
+        ReadOnlySpan<byte> octets = header.Octets.Span;
+        bool isFirstFrom = true;
+        foreach (ref readonly HeaderField field in header.Fields)
+        {
+            bool drop = field.Name is FieldName.Bcc or FieldName.ResentBcc or FieldName.MboxSeparator
+                || (field.Name == FieldName.MessageId && changes.Contains("+Message-ID"));
+            bool qualify = field.Name == FieldName.From && domainToAdd is not null && isFirstFrom;
+            isFirstFrom &= field.Name != FieldName.From;
+            if (!drop && !qualify && !field.HasBlankBeforeColon)
+                continue;
+            section.Write(octets[copiedTo..field.Start]);
+            copiedTo = field.Start + field.Length;
+            if (drop)
+            {
+                changes.Add(field.Name == FieldName.MboxSeparator ? "-mbox separator" : $"-{field.Name.Spelling()}");
+                continue;
+            }
+            ReadOnlySpan<byte> name = octets.Slice(field.Start, field.NameLength);
+            ReadOnlySpan<byte> value = header.ValueOf(field);
+            int cut = qualify ? FromField.Read(value).UnqualifiedEnd : 0;
+            section.Write(name);
+            section.Write((byte)':');
+            section.Write(value[..cut]);
+            if (qualify)
+                section.Write($"@{domainToAdd}");
+            section.Write(value[cut..]);
+            changes.Add($"~{System.Text.Encoding.ASCII.GetString(name)}");
+        }
+        section.Write(octets[copiedTo..]);
+        if (octets.Length > 0 && !octets.EndsWith("\r\n"u8))
+            section.Write("\r\n"u8);
+    }
 }
 
+/// <param name="Octets">The header section with the empty line that ends it.</param>
+/// <param name="Changes"><c>+</c> added, <c>-</c> dropped, <c>~</c> replaced.</param>
 public sealed record PreparedHeader(byte[] Octets, IReadOnlyList<string> Changes);
