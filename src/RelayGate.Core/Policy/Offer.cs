@@ -1,0 +1,86 @@
+using System.Collections.Immutable;
+using RelayGate.Core.Mail;
+using RelayGate.Core.Messages;
+using RelayGate.Core.Smtp;
+
+namespace RelayGate.Core.Policy;
+
+/// <summary>What the rules look at: the arguments of <see cref="RelayPolicy.Decide"/> and the reverse-path that follows from them.</summary>
+internal sealed class Offer
+{
+    public Offer(SenderAccount account, UsageView usage, Envelope envelope, MessageFacts? message)
+    {
+        Account = account;
+        Usage = usage;
+        Envelope = envelope;
+        Message = message;
+        Recipients = Math.Max(1, envelope.Recipients.Length);
+        ReversePath = CorrectedReversePath(out string? why);
+        Corrections = why is null ? [] : [new Correction("reverse-path", envelope.ReversePath.Text, ReversePath.Text, why)];
+    }
+
+    public SenderAccount Account { get; }
+
+    public UsageView Usage { get; }
+
+    public Envelope Envelope { get; }
+
+    public MessageFacts? Message { get; }
+
+    /// <summary>Recipients, or 1 while there are none yet.</summary>
+    public int Recipients { get; }
+
+    /// <summary>The reverse-path the message would leave with.</summary>
+    public ReversePath ReversePath { get; }
+
+    public ImmutableArray<Correction> Corrections { get; }
+
+    /// <summary>The reverse-path does not belong to the identity, and its mode is reject (or there is nothing to correct it to).</summary>
+    public bool SenderIsRejected { get; private set; }
+
+    public Decision Refuse(string reason, string reply)
+    {
+        SmtpReply parsed = SmtpReply.Parse(reply);
+        return new Decision
+        {
+            Verdict = parsed.IsTransient ? Verdict.Defer : Verdict.Refuse,
+            Reason = reason,
+            Reply = parsed,
+            ReversePath = ReversePath,
+            Corrections = Corrections,
+            Egress = Account.Egress,
+        };
+    }
+
+    /// <summary>An unqualified reverse-path comes from the unix socket only and means that none was given (no <c>-f</c>).</summary>
+    private ReversePath CorrectedReversePath(out string? why)
+    {
+        why = null;
+        if (Account.Subscription is null || Envelope.ReversePath.Address is not { } given)
+            return Envelope.ReversePath; // The null reverse-path is never corrected (RFC 5321 §4.5.5).
+        if (given.IsUnqualified)
+            why = "no reverse-path given";
+        else if (!IsOwned(given) && Account.SenderMode != SenderMode.Trust)
+            why = "not owned by the sender";
+        if (why is null)
+            return Envelope.ReversePath;
+        MailboxAddress? replacement = !given.IsUnqualified && Account.SenderMode == SenderMode.Reject ? null : Replacement();
+        if (replacement is not null)
+            return new ReversePath(replacement);
+        SenderIsRejected = true;
+        why = null;
+        return Envelope.ReversePath;
+    }
+
+    /// <summary>A login owns its mailbox's address; a uid or network owns the domains of its subscription.</summary>
+    private bool IsOwned(MailboxAddress address) =>
+        Account.Mailbox is { } mailbox ? mailbox.Equals(address) : Account.ReversePathOwner == DomainOwner.Own;
+
+    private MailboxAddress? Replacement()
+    {
+        bool canUseFrom = Account.Mailbox is null && Account.HeaderFromOwner == DomainOwner.Own && Message is { From: [{ Domain: not null }, ..] };
+        if (canUseFrom && (Envelope.SmtpUtf8 || Message!.From[0].IsAscii))
+            return Message!.From[0];
+        return Account.DefaultSender;
+    }
+}
