@@ -1,0 +1,167 @@
+using System.Runtime.CompilerServices;
+using System.Text;
+using RelayGate.Accounts;
+using RelayGate.Core.Mail;
+using RelayGate.Core.Messages;
+using RelayGate.Core.Policy;
+using RelayGate.Core.Smtp;
+using RelayGate.Queue;
+
+namespace RelayGate.Submission;
+
+/// <content>MAIL and RCPT, and refusals on the way.</content>
+internal sealed partial class SmtpSession
+{
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
+    private async ValueTask MailAsync(MailCommand mail)
+    {
+        _afterRefusal = false;
+        if (++_transactions > SubmissionLimits.Transactions)
+        {
+            await EndAsync(Replies.TooManyTransactions);
+            return;
+        }
+        DateTimeOffset now = _service.Time.GetUtcNow();
+        SenderIdentity identity = _login ?? await _service.Directory.IdentifyAsync(
+            _client.Address, _client.Credentials?.Uid, _client.Credentials?.Pid, _client.Credentials?.Gid, CancellationToken.None);
+        if (!TryCountIdentity(identity))
+        {
+            _service.Metrics.SessionsRefused.Increment("per-identity");
+            await EndAsync(Replies.TooManyOfIdentity);
+            return;
+        }
+        AccountLookup lookup = await _service.Directory.LookUpAsync(identity, mail.ReversePath, headerFrom: null, CancellationToken.None);
+        var transaction = new MailTransaction(_service.NewId(now), now, identity, lookup, mail);
+        Envelope envelope = transaction.ToEnvelope();
+        Decision decision = RelayPolicy.Decide(lookup.Account, lookup.Usage, envelope, null);
+        if (!decision.IsAccepted)
+        {
+            _channel.Write(Refuse(transaction, envelope, null, decision, "MAIL"));
+            _afterRefusal = true;
+            return;
+        }
+        _transaction = transaction;
+        _phase = SessionPhase.Mail;
+        _channel.Write(Replies.SenderOk, transaction.Ref);
+    }
+
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
+    private async ValueTask RcptAsync(RcptCommand rcpt)
+    {
+        MailTransaction transaction = _transaction!;
+        if (transaction.Doom is { } doom)
+        {
+            _channel.Write(doom);
+            return;
+        }
+        ForwardPath forwardPath = rcpt.ForwardPath;
+        if (!forwardPath.Address.IsAscii && !transaction.Mail.SmtpUtf8)
+        {
+            _channel.Write(Replies.NeedsSmtpUtf8);
+            return;
+        }
+        if (forwardPath.Address.IsUnqualified)
+        {
+            if (await _service.Directory.LocalContactAsync(transaction.Identity, CancellationToken.None) is not { } contact)
+            {
+                _channel.Write(Replies.NoLocalContact);
+                return;
+            }
+            forwardPath = new ForwardPath(contact);
+        }
+        if (!transaction.Has(forwardPath))
+        {
+            if (transaction.RecipientCount >= _service.Options.MaxRecipients)
+            {
+                _channel.Write(Replies.TooManyRecipients, transaction.Ref);
+                return;
+            }
+            var recipient = new EnvelopeRecipient(forwardPath, rcpt.Notify, rcpt.OriginalRecipient);
+            if (transaction.LimitsRecipients && Decide(transaction, transaction.ToEnvelope(recipient)) is { IsAccepted: false } decision)
+            {
+                transaction.Doom = Refuse(transaction, transaction.ToEnvelope(recipient), null, decision, "RCPT");
+                _channel.Write(transaction.Doom);
+                _phase = SessionPhase.Recipients; // So that DATA is answered with the same refusal, which clients show.
+                return;
+            }
+            transaction.Add(recipient);
+        }
+        _phase = SessionPhase.Recipients;
+        _channel.Write(Replies.RecipientOk, transaction.Ref);
+    }
+
+    private static Decision Decide(MailTransaction transaction, Envelope envelope) =>
+        RelayPolicy.Decide(transaction.Lookup.Account, transaction.Lookup.Usage, envelope, null);
+
+    /// <summary>Sessions of one identity are counted from its first MAIL or login on.</summary>
+    private bool TryCountIdentity(SenderIdentity identity)
+    {
+        if (identity.Kind == IdentityKind.None || identity.Key == _identityKey)
+            return true;
+        if (!_service.Sessions.TryEnterIdentity(identity.Key))
+            return false;
+        LeaveIdentity();
+        _identityKey = identity.Key;
+        return true;
+    }
+
+    private void LeaveIdentity()
+    {
+        if (_identityKey is not null)
+            _service.Sessions.LeaveKey(_identityKey);
+        _identityKey = null;
+    }
+
+    /// <summary>Records a refusal. Returns its reply with the ref of the record.</summary>
+    private SmtpReply Refuse(MailTransaction transaction, Envelope envelope, MessageFacts? facts, Decision decision, string stage)
+    {
+        QueueId named = _service.Writer.RecordRefusal(new RefusedOffer
+        {
+            Id = transaction.Id,
+            ReceivedAt = transaction.ReceivedAt,
+            Source = Source(transaction.Mail.SmtpUtf8),
+            Account = transaction.Lookup.Account,
+            Identity = transaction.Identity,
+            Envelope = envelope,
+            Facts = facts,
+            Decision = decision,
+            Stage = stage,
+        });
+        _service.Metrics.Decided(transaction.Identity.Kind, decision);
+        return decision.Reply.WithRef(named);
+    }
+
+    /// <summary>A refusal by the session itself, in the form of the policy's.</summary>
+    private static Decision Refusal(string reason, SmtpReply reply, MailTransaction transaction) => new()
+    {
+        Verdict = reply.IsTransient ? Verdict.Defer : Verdict.Refuse,
+        Reason = reason,
+        Reply = reply,
+        ReversePath = transaction.Mail.ReversePath,
+    };
+
+    private SubmissionSource Source(bool smtpUtf8)
+    {
+        if (_source is null || smtpUtf8)
+        {
+            var source = new SubmissionSource(_client.Listener, _heloName, Protocol(smtpUtf8), TlsVersion, TlsCipher);
+            if (smtpUtf8)
+                return source;
+            _source = source;
+        }
+        return _source;
+    }
+
+    /// <summary>RFC 3848 and RFC 6531 §4.3.</summary>
+    private string Protocol(bool smtpUtf8)
+    {
+        if (!_isEsmtp)
+            return "SMTP";
+        var protocol = new StringBuilder(smtpUtf8 ? "UTF8SMTP" : "ESMTP");
+        if (_tls is not null)
+            protocol.Append('S');
+        if (_login is not null)
+            protocol.Append('A');
+        return protocol.ToString();
+    }
+}

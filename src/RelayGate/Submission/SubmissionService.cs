@@ -1,0 +1,86 @@
+using System.Buffers.Binary;
+using Microsoft.Extensions.Logging;
+using RelayGate.Accounts;
+using RelayGate.Configuration;
+using RelayGate.Core.Mail;
+using RelayGate.Core.Smtp;
+using RelayGate.Queue;
+using RelayGate.Telemetry;
+using RelayGate.Tls;
+
+namespace RelayGate.Submission;
+
+/// <summary>What all sessions of all listeners share. One for a gateway.</summary>
+public sealed class SubmissionService : IDisposable
+{
+    private readonly SmtpReply[] _ehlo;
+
+    public SubmissionService(
+        RelayGateOptions options,
+        AccountDirectory directory,
+        QueueWriter writer,
+        ServerCertificate certificate,
+        RelayGateMetrics metrics,
+        TimeProvider time,
+        ILogger<SubmissionService> logger)
+    {
+        Options = options;
+        Directory = directory;
+        Writer = writer;
+        Certificate = certificate;
+        Metrics = metrics;
+        Time = time;
+        Logger = logger;
+        Sessions = new SessionTable(options.Sessions, time);
+        Logins = new LoginThrottle(time);
+        Greeting = SmtpReply.Parse($"220 {options.Hostname} ESMTP RelayGate");
+        Helo = SmtpReply.Parse($"250 {options.Hostname}");
+        _ehlo = [EhloReply(false, false), EhloReply(false, true), EhloReply(true, false), EhloReply(true, true)];
+    }
+
+    internal RelayGateOptions Options { get; }
+
+    internal AccountDirectory Directory { get; }
+
+    internal QueueWriter Writer { get; }
+
+    internal ServerCertificate Certificate { get; }
+
+    internal RelayGateMetrics Metrics { get; }
+
+    internal TimeProvider Time { get; }
+
+    internal ILogger Logger { get; }
+
+    internal SessionTable Sessions { get; }
+
+    internal LoginThrottle Logins { get; }
+
+    internal MemoryBudget ContentMemory { get; } = new(SubmissionLimits.ContentMemory);
+
+    internal SmtpReply Greeting { get; }
+
+    internal SmtpReply Helo { get; }
+
+    public void Dispose() => Sessions.Dispose();
+
+    /// <summary>The reply to EHLO: exactly what works on this connection now.</summary>
+    internal SmtpReply Ehlo(bool offersStartTls, bool offersAuth) => _ehlo[(offersStartTls ? 2 : 0) + (offersAuth ? 1 : 0)];
+
+    internal QueueId NewId(DateTimeOffset now)
+    {
+        Span<byte> random = stackalloc byte[10]; // The id must be unique, not secret.
+        Random.Shared.NextBytes(random);
+        return QueueId.Create(now, BinaryPrimitives.ReadUInt16LittleEndian(random), BinaryPrimitives.ReadUInt64LittleEndian(random[2..]));
+    }
+
+    private SmtpReply EhloReply(bool startTls, bool auth)
+    {
+        List<string> lines = [Options.Hostname, "PIPELINING", $"SIZE {Options.MaxMessageOctets}", "8BITMIME", "SMTPUTF8", "ENHANCEDSTATUSCODES", "CHUNKING", "DSN"];
+        if (startTls)
+            lines.Add("STARTTLS");
+        if (auth)
+            lines.Add("AUTH PLAIN LOGIN");
+        return new SmtpReply(250, null, string.Join('\n', lines));
+    }
+}
