@@ -1,0 +1,59 @@
+using System.Text;
+
+namespace RelayGate.Core.Smtp;
+
+/// <summary>Makes a value of a next hop's reply: one line of clean text, so that nothing it says can forge a log line, a record or a DSN field.</summary>
+public static class RemoteReply
+{
+    /// <summary>Most characters kept of the text.</summary>
+    public const int MaxCharacters = 500;
+
+    /// <param name="wire">A reply that <see cref="ReplyScanner"/> found complete.</param>
+    public static SmtpReply Read(ReadOnlySpan<byte> wire)
+    {
+        int code = (wire[0] - '0') * 100 + (wire[1] - '0') * 10 + (wire[2] - '0');
+        EnhancedStatusCode? enhanced = null;
+        var text = new StringBuilder();
+        while (!wire.IsEmpty && text.Length < MaxCharacters)
+        {
+            int end = wire.IndexOf("\r\n"u8);
+            ReadOnlySpan<byte> line = end < 0 ? wire : wire[..end];
+            wire = end < 0 ? [] : wire[(end + 2)..];
+            string part = Clean(line.Length > 4 ? line[4..] : []);
+            if (EnhancedStatusCode.TryParse(part, out EnhancedStatusCode found, out int length) && found.Class == code / 100)
+            {
+                enhanced ??= found;
+                part = part[length..].TrimStart(' ');
+            }
+            if (text.Length > 0 && part.Length > 0)
+                text.Append(' ');
+            text.Append(part);
+        }
+        if (text.Length > MaxCharacters)
+            text.Length = MaxCharacters - (char.IsHighSurrogate(text[MaxCharacters - 1]) ? 1 : 0);
+        return new SmtpReply(code, enhanced, text.ToString());
+    }
+
+    /// <summary>The status to record: the enhanced code where the next hop gave one of the same class, else class.0.0 (RFC 3463 §2).</summary>
+    public static string StatusOf(SmtpReply reply) => reply.Enhanced?.ToString() ?? $"{reply.Code / 100}.0.0";
+
+    /// <summary>Text of a peer without control characters: each becomes "?", except the tab, which becomes a blank. Invalid UTF-8 is replaced.</summary>
+    public static string Clean(ReadOnlySpan<byte> octets)
+    {
+        string text = Encoding.UTF8.GetString(octets);
+        foreach (char c in text)
+        {
+            if (IsUnsafe(c))
+                return string.Create(text.Length, text, static (span, source) =>
+                {
+                    for (int i = 0; i < source.Length; i++)
+                        span[i] = source[i] == '\t' ? ' ' : IsUnsafe(source[i]) ? '?' : source[i];
+                });
+        }
+        return text;
+    }
+
+    /// <summary>C0 and C1 controls, DEL, Unicode line ends, and marks that turn the direction of text.</summary>
+    private static bool IsUnsafe(char c) =>
+        char.IsControl(c) || c is '\u2028' or '\u2029' or (>= '\u202a' and <= '\u202e') or (>= '\u2066' and <= '\u2069');
+}

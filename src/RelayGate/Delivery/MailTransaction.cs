@@ -1,0 +1,37 @@
+using System.Collections.Immutable;
+using RelayGate.Core.Policy;
+using RelayGate.Queue;
+
+namespace RelayGate.Delivery;
+
+/// <summary>One message to some recipients over one session, with what came of it.</summary>
+internal sealed class MailTransaction(QueuedMessage message, ImmutableArray<QueuedRecipient> recipients)
+{
+    public QueuedMessage Message { get; } = message;
+
+    public ImmutableArray<QueuedRecipient> Recipients { get; } = recipients;
+
+    /// <summary>In the order of <see cref="Recipients"/>; null: not decided yet.</summary>
+    public RecipientOutcome?[] Outcomes { get; } = new RecipientOutcome?[recipients.Length];
+
+    /// <summary>How far it got.</summary>
+    public DeliveryStage Stage { get; set; } = DeliveryStage.Mail;
+
+    /// <summary>The end of the content may have reached the next hop: without its reply nobody knows whether it took the message.</summary>
+    public bool ContentSent { get; set; }
+
+    /// <summary>Whether any reply was received.</summary>
+    public bool AnyReply { get; set; }
+
+    /// <summary>The next hop offered DSN, so NOTIFY, ORCPT, RET and ENVID were passed on.</summary>
+    public bool DsnPassedOn { get; set; }
+
+    /// <summary>Gives every recipient without an outcome this one.</summary>
+    public void DecideRest(RecipientOutcome outcome)
+    {
+        for (int i = 0; i < Outcomes.Length; i++)
+            Outcomes[i] ??= outcome;
+    }
+
+    public bool AnyUndecided() => Array.IndexOf(Outcomes, null) >= 0;
+}

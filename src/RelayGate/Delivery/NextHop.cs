@@ -1,0 +1,31 @@
+using System.Collections.Immutable;
+using System.Net;
+using RelayGate.Core.Policy;
+
+namespace RelayGate.Delivery;
+
+/// <summary>One address of a next hop.</summary>
+/// <param name="Host">Name of the host, or an address literal with its brackets.</param>
+/// <param name="IsSmarthost">Configured rather than found by MX: may be on loopback, and more connections at once are allowed.</param>
+public sealed record NextHopAddress(string Host, IPEndPoint EndPoint, bool IsSmarthost)
+{
+    public override string ToString() => $"{Host} [{EndPoint.Address}]:{EndPoint.Port}";
+}
+
+/// <summary>Where a message goes next: the addresses in the order to try them, or the reason why there is none.</summary>
+/// <param name="Failure">Null when there are addresses.</param>
+public sealed record NextHopPlan(ImmutableArray<NextHopAddress> Addresses, RecipientOutcome? Failure)
+{
+    public static NextHopPlan To(ImmutableArray<NextHopAddress> addresses) => new(addresses, null);
+
+    public static NextHopPlan Fail(string status, string text) => new([], RecipientOutcome.Local(OutcomeKind.Failed, status, text));
+
+    public static NextHopPlan Defer(string status, string text) => new([], RecipientOutcome.Local(OutcomeKind.Deferred, status, text));
+}
+
+/// <summary>The local address one connection is bound to, and the name it greets with.</summary>
+/// <param name="Address">Null: the system chooses, because neither subscription nor server has an address of this family configured.</param>
+public sealed record EgressBinding(IPAddress? Address, string Helo);
+
+/// <summary>What connections may be shared by: same local address and name, same remote address.</summary>
+internal readonly record struct SessionKey(EgressBinding Egress, IPEndPoint Remote);

@@ -1,0 +1,23 @@
+using RelayGate.Core.Policy;
+using RelayGate.Core.Smtp;
+
+namespace RelayGate.Delivery;
+
+/// <summary>What a transaction did to one recipient, before the retry schedule is asked.</summary>
+/// <param name="Status">Enhanced status code for the record and the DSN.</param>
+/// <param name="Text">Reply of the next hop, clean and cut, or our own text.</param>
+/// <param name="Code">Code of the reply; 0 when <paramref name="Text"/> is our own.</param>
+public sealed record RecipientOutcome(OutcomeKind Kind, string Status, string Text, int Code)
+{
+    /// <summary>Decided here, without a reply.</summary>
+    public static RecipientOutcome Local(OutcomeKind kind, string status, string text) => new(kind, status, text, Code: 0);
+
+    public static RecipientOutcome Of(DeliveryStage stage, SmtpReply reply)
+    {
+        OutcomeKind kind = DeliveryOutcome.OfReply(stage, reply.Code);
+        char wanted = kind switch { OutcomeKind.Delivered => '2', OutcomeKind.Failed => '5', _ => '4' };
+        string status = RemoteReply.StatusOf(reply);
+        // A refusal that is not taken as final (5yz to the greeting) must not look final in the record.
+        return new RecipientOutcome(kind, status[0] == wanted ? status : wanted + status[1..], reply.ToString(), reply.Code);
+    }
+}

@@ -1,0 +1,243 @@
+using RelayGate.Configuration;
+using RelayGate.Core.Mail;
+using RelayGate.Core.Policy;
+using RelayGate.Core.Smtp;
+using RelayGate.Queue;
+
+namespace RelayGate.Delivery;
+
+/// <content>One mail transaction: envelope, mail data, a result for each recipient.</content>
+internal sealed partial class SmtpClientSession
+{
+    private const int MaxPipelined = 100; // Commands sent before replies are read, so that both sides' socket buffers always have room (RFC 2920 §3.1).
+    private const int MaxPipelinedContent = 64 * 1024; // Larger messages wait for the replies to RCPT, lest they be sent in vain.
+
+    private static readonly TimeSpan PerPendingReply = TimeSpan.FromSeconds(5);
+
+    /// <summary>Runs one transaction; every recipient has an outcome afterwards.</summary>
+    /// <remarks>
+    /// 1. What the next hop lacks is decided before anything is sent.
+    /// 2. MAIL and RCPT (and DATA, or BDAT with the content of a small message) go out in groups, all at once with PIPELINING.
+    /// 3. Replies are read in order. Mail data follows only when a recipient was accepted, as far as that is known in time.
+    /// 4. Nothing but a positive reply to the end of the mail data makes a recipient delivered.
+    /// </remarks>
+    public async ValueTask TransactAsync(MailTransaction transaction)
+    {
+        Transactions++;
+        RefuseWhatTheNextHopLacks(transaction);
+        if (!transaction.AnyUndecided())
+            return;
+        transaction.Stage = DeliveryStage.Mail;
+        try
+        {
+            if (_transport.HasStrayInput)
+                throw new NextHopException("4.5.0", "The next hop spoke before it was its turn");
+            IsReusable = false; // Until the last reply was read.
+            if (_needsReset)
+                await ResetAsync();
+            _needsReset = true;
+            transaction.DsnPassedOn = Keywords.Dsn;
+            await SendEnvelopeAndContentAsync(transaction);
+            IsReusable = !_transport.HasBufferedInput;
+            Disarm();
+        }
+        catch (Exception e) when (IsNetworkFailure(e))
+        {
+            transaction.DecideRest(Lost(transaction.ContentSent ? DeliveryStage.EndOfData : transaction.Stage, e));
+        }
+    }
+
+    /// <summary>Clears what a transaction left behind that did not end with mail data (RFC 5321 §4.1.1.5).</summary>
+    private async ValueTask ResetAsync()
+    {
+        _transport.Append("RSET\r\n"u8);
+        if (await ExchangeAsync() / 100 != 2)
+            throw new NextHopException("4.5.0", "The next hop refused RSET");
+    }
+
+    private async ValueTask SendEnvelopeAndContentAsync(MailTransaction transaction)
+    {
+        QueuedMessage message = transaction.Message;
+        bool pipelining = Keywords.Pipelining;
+        bool utf8 = Keywords.SmtpUtf8 && NeedsUtf8(transaction);
+
+        AppendMail(message, utf8);
+        var pending = new PendingReplies { Mail = true };
+        if (!pipelining)
+            await FlushAndReadAsync(transaction, pending);
+        for (int i = 0; i < transaction.Recipients.Length && !pending.MailRefused; i++)
+        {
+            if (transaction.Outcomes[i] is not null)
+                continue;
+            if (pending.Count >= (pipelining ? MaxPipelined : 1))
+            {
+                await FlushAndReadAsync(transaction, pending);
+                if (pending.MailRefused)
+                    break;
+            }
+            AppendRecipient(transaction.Recipients[i], utf8);
+            pending.AddRecipient(i);
+        }
+
+        bool dataSent = false;
+        if (pipelining && !pending.MailRefused)
+        {
+            if (!Keywords.Chunking)
+            {
+                _transport.Append("DATA\r\n"u8);
+                dataSent = true;
+            }
+            else if (message.Octets <= MaxPipelinedContent && !message.Body.IsChunked)
+            {
+                AppendBdat(message);
+                transaction.ContentSent = true;
+                await AppendContentAsync(transaction, stuffed: false);
+            }
+        }
+        await FlushAndReadAsync(transaction, pending);
+        if (pending.MailRefused)
+            transaction.DecideRest(pending.MailOutcome!);
+
+        if (transaction.ContentSent)
+            await ReadFinalReplyAsync(transaction, anyAccepted: pending.Accepted > 0);
+        else if (dataSent)
+            await SendDataAsync(transaction, pending.Accepted > 0, isSent: true);
+        else if (pending.Accepted > 0 && Keywords.Chunking)
+            await SendBdatAsync(transaction);
+        else if (pending.Accepted > 0)
+            await SendDataAsync(transaction, anyAccepted: true, isSent: false);
+    }
+
+    /// <summary>Sends what was gathered and reads the replies to MAIL and RCPT in order.</summary>
+    private async ValueTask FlushAndReadAsync(MailTransaction transaction, PendingReplies pending)
+    {
+        Arm(_options.Timeouts.Reply + pending.Count * PerPendingReply);
+        await _transport.FlushAsync();
+        if (pending.Mail)
+        {
+            pending.Mail = false;
+            transaction.Stage = DeliveryStage.Mail;
+            if (await ReadReplyAsync(transaction) / 100 != 2)
+                pending.MailOutcome = OutcomeOfReply(DeliveryStage.Mail);
+        }
+        for (int next = 0; next < pending.RecipientCount; next++)
+        {
+            int recipient = pending.RecipientAt(next);
+            if (!pending.MailRefused)
+                transaction.Stage = DeliveryStage.Rcpt;
+            if (await ReadReplyAsync(transaction) / 100 == 2)
+                pending.Accepted++;
+            else
+                transaction.Outcomes[recipient] = pending.MailOutcome ?? OutcomeOfReply(DeliveryStage.Rcpt);
+        }
+        pending.ClearRecipients();
+        if (pending.MailRefused)
+            pending.Accepted = 0; // A 2yz to RCPT after a refused MAIL means nothing.
+    }
+
+    private async ValueTask SendDataAsync(MailTransaction transaction, bool anyAccepted, bool isSent)
+    {
+        if (anyAccepted)
+            transaction.Stage = DeliveryStage.Data;
+        if (!isSent)
+        {
+            _transport.Append("DATA\r\n"u8);
+            Arm(_options.Timeouts.Reply);
+            await _transport.FlushAsync();
+        }
+        int code = await ReadReplyAsync(transaction);
+        if (code / 100 != 3)
+        {
+            RecipientOutcome outcome = OutcomeOfReply(DeliveryStage.Data);
+            transaction.DecideRest(outcome);
+            if (code / 100 == 2)
+                throw new NextHopException("4.5.0", "The next hop answered DATA with 2yz");
+            return;
+        }
+        if (!anyAccepted)
+        {
+            // RFC 2920 §3.1: a 354 although all recipients were refused is answered with an empty message.
+            _transport.Append(".\r\n"u8);
+            await ExchangeAsync();
+            _needsReset = false;
+            return;
+        }
+        Arm(ContentLimit(transaction.Message));
+        await AppendContentAsync(transaction, stuffed: true);
+        await EndContentAsync(transaction);
+    }
+
+    private async ValueTask SendBdatAsync(MailTransaction transaction)
+    {
+        transaction.Stage = DeliveryStage.Data;
+        Arm(ContentLimit(transaction.Message));
+        AppendBdat(transaction.Message);
+        await AppendContentAsync(transaction, stuffed: false);
+        await EndContentAsync(transaction);
+    }
+
+    /// <summary>Sends the end of the content. From here on the next hop may have taken the message, whatever happens.</summary>
+    private async ValueTask EndContentAsync(MailTransaction transaction)
+    {
+        ThrowIfSpokenEarly();
+        transaction.Stage = DeliveryStage.EndOfData;
+        transaction.ContentSent = true;
+        await _transport.FlushAsync();
+        await ReadFinalReplyAsync(transaction, anyAccepted: true);
+    }
+
+    private async ValueTask ReadFinalReplyAsync(MailTransaction transaction, bool anyAccepted)
+    {
+        if (anyAccepted)
+            transaction.Stage = DeliveryStage.EndOfData;
+        Arm(_options.Timeouts.Data);
+        int code = await ReadReplyAsync(transaction);
+        _needsReset = code / 100 != 2;
+        if (anyAccepted)
+            transaction.DecideRest(OutcomeOfReply(DeliveryStage.EndOfData));
+    }
+
+    /// <summary>A reply before the end of the mail data cannot speak of this message: not delivered, try again.</summary>
+    private void ThrowIfSpokenEarly()
+    {
+        if (_transport.HasStrayInput)
+            throw new NextHopException("4.5.0", "The next hop replied before the end of the mail data");
+    }
+
+    private async ValueTask<int> ReadReplyAsync(MailTransaction transaction)
+    {
+        int code = await _transport.ReadReplyAsync();
+        transaction.AnyReply = true;
+        if (code == 421)
+            throw new NextHopException("4.4.2", "The next hop goes away") { Reply = RemoteReply.Read(_transport.Reply) };
+        return code;
+    }
+
+    private RecipientOutcome OutcomeOfReply(DeliveryStage stage) => RecipientOutcome.Of(stage, RemoteReply.Read(_transport.Reply));
+
+    /// <summary>Replies that are due, in the order of their commands.</summary>
+    private sealed class PendingReplies
+    {
+        private readonly List<int> _recipients = [];
+
+        public bool Mail { get; set; }
+
+        /// <summary>Set when MAIL was refused.</summary>
+        public RecipientOutcome? MailOutcome { get; set; }
+
+        public bool MailRefused => MailOutcome is not null;
+
+        /// <summary>Recipients accepted so far.</summary>
+        public int Accepted { get; set; }
+
+        public int RecipientCount => _recipients.Count;
+
+        public int Count => _recipients.Count + (Mail ? 1 : 0);
+
+        public void AddRecipient(int index) => _recipients.Add(index);
+
+        public int RecipientAt(int position) => _recipients[position];
+
+        public void ClearRecipients() => _recipients.Clear();
+    }
+}

@@ -1,0 +1,236 @@
+using System.Net;
+using System.Net.Security;
+using System.Net.Sockets;
+using System.Security.Authentication;
+using RelayGate.Configuration;
+using RelayGate.Core.Policy;
+using RelayGate.Core.Smtp;
+
+namespace RelayGate.Delivery;
+
+/// <summary>One SMTP session with a next hop, from a bound local address (RFC 5321 §3.1 to §3.8).</summary>
+/// <remarks>
+/// Every wait has a deadline, watched from outside by one timer for all sessions (<see cref="ExpireIfDue"/>), so that a read costs no timer.
+/// A session is used by one delivery at a time; it may be kept for the next while <see cref="IsReusable"/>.
+/// </remarks>
+internal sealed partial class SmtpClientSession : IDisposable
+{
+    private const long NoDeadline = 0;
+    private const long Expired = -1;
+
+    private readonly DeliveryOptions _options;
+    private readonly TimeProvider _time;
+    private readonly ChunkReader _readChunk;
+    private readonly Socket _socket;
+    private readonly SmtpTransport _transport;
+    private long _deadline;
+    private bool _needsReset;
+
+    public SmtpClientSession(EgressBinding egress, NextHopAddress nextHop, DeliveryOptions options, TimeProvider time, ChunkReader readChunk)
+    {
+        Egress = egress;
+        NextHop = nextHop;
+        _options = options;
+        _time = time;
+        _readChunk = readChunk;
+        _socket = new Socket(nextHop.EndPoint.AddressFamily, SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
+        _transport = new SmtpTransport(_socket);
+    }
+
+    public EgressBinding Egress { get; }
+
+    public NextHopAddress NextHop { get; }
+
+    /// <summary>The real local address after connect; null before.</summary>
+    public IPAddress? LocalAddress { get; private set; }
+
+    public EhloKeywords Keywords { get; private set; } = EhloKeywords.None;
+
+    /// <summary>Version and cipher, or null.</summary>
+    public string? TlsDescription { get; private set; }
+
+    /// <summary>STARTTLS was tried and the handshake failed: the next connection does without.</summary>
+    public bool TlsHandshakeFailed { get; private set; }
+
+    /// <summary>Transactions so far.</summary>
+    public int Transactions { get; private set; }
+
+    /// <summary>Whether another transaction may follow.</summary>
+    public bool IsReusable { get; private set; }
+
+    /// <summary>The place in the pool it belongs to.</summary>
+    public Lane? Lane { get; init; }
+
+    /// <summary>Whether <see cref="OpenAsync"/> was called.</summary>
+    public bool WasOpened { get; private set; }
+
+    /// <summary>When it was last put aside (<see cref="TimeProvider.GetTimestamp"/>).</summary>
+    public long IdleSince { get; set; }
+
+    /// <summary>Whether the next hop has closed or spoken while the session was idle.</summary>
+    public bool IsStale => !IsReusable || _transport.IsStale;
+
+    /// <summary>Ends the session if its current wait is over its limit. Called by the timer of the pool.</summary>
+    public void ExpireIfDue(long now)
+    {
+        long deadline = Volatile.Read(ref _deadline);
+        if (deadline > NoDeadline && deadline <= now && Interlocked.CompareExchange(ref _deadline, Expired, deadline) == deadline)
+            _transport.Abort();
+    }
+
+    /// <summary>Ends the session from outside, at shutdown.</summary>
+    public void Abort() => _transport.Abort();
+
+    public void Dispose() => _transport.Dispose();
+
+    /// <summary>Connects, checks the local address, reads the greeting, says EHLO and starts TLS where it is offered.</summary>
+    /// <param name="allowTls">False after a failed handshake (opportunistic TLS, RFC 7435).</param>
+    /// <returns>Null when the session is ready, else what stopped it and where.</returns>
+    public async Task<SessionFailure?> OpenAsync(bool allowTls)
+    {
+        WasOpened = true;
+        DeliveryStage stage = DeliveryStage.Connect;
+        try
+        {
+            Arm(_options.Timeouts.Connect);
+            if (EgressSocket.Bind(_socket, Egress) is { } bindFailure)
+                return bindFailure;
+            await _socket.ConnectAsync(NextHop.EndPoint);
+            if (EgressSocket.CheckLocalAddress(_socket, Egress, out IPAddress local) is { } mismatch)
+                return mismatch; // Before a single octet is sent.
+            LocalAddress = local;
+
+            stage = DeliveryStage.Greeting;
+            Arm(_options.Timeouts.Reply);
+            if (await _transport.ReadReplyAsync() / 100 != 2)
+                return Refused(stage);
+            stage = DeliveryStage.Ehlo;
+            if (!await SayHelloAsync())
+                return Refused(stage);
+            if (Keywords.StartTls && allowTls && _transport.Tls is null)
+            {
+                stage = DeliveryStage.StartTls;
+                _transport.Append("STARTTLS\r\n"u8);
+                if (await ExchangeAsync() == 220)
+                {
+                    await StartTlsAsync();
+                    stage = DeliveryStage.Ehlo;
+                    if (!await SayHelloAsync())
+                        return Refused(stage);
+                }
+            }
+            Disarm();
+            IsReusable = true;
+            return null;
+        }
+        catch (Exception e) when (IsNetworkFailure(e))
+        {
+            TlsHandshakeFailed = stage == DeliveryStage.StartTls && _transport.Tls is not null;
+            return new SessionFailure(stage, Lost(stage, e));
+        }
+    }
+
+    /// <summary>Says QUIT without waiting for its reply: nothing depends on it, and a next hop that stalls here must not cost time.</summary>
+    public async Task QuitAsync()
+    {
+        try
+        {
+            Arm(TimeSpan.FromSeconds(5));
+            _transport.Append("QUIT\r\n"u8);
+            await _transport.FlushAsync();
+        }
+        catch (Exception e) when (IsNetworkFailure(e))
+        {
+            // It is gone already: QUIT has nothing left to end.
+        }
+        finally
+        {
+            Dispose();
+        }
+    }
+
+    private async ValueTask<bool> SayHelloAsync()
+    {
+        AppendHello("EHLO "u8);
+        if (await ExchangeAsync() == 250)
+        {
+            Keywords = EhloKeywords.Read(_transport.Reply);
+            return true;
+        }
+        Keywords = EhloKeywords.None;
+        if (_transport.Reply[0] != '5')
+            return false;
+        AppendHello("HELO "u8); // RFC 5321 §3.2: a server that does not know EHLO.
+        return await ExchangeAsync() == 250;
+    }
+
+    private void AppendHello(ReadOnlySpan<byte> verb)
+    {
+        _transport.Append(verb);
+        AppendArgument(Egress.Helo);
+        _transport.Append("\r\n"u8);
+    }
+
+    private async Task StartTlsAsync()
+    {
+        var options = new SslClientAuthenticationOptions
+        {
+            TargetHost = NextHop.Host.Trim('[', ']'),
+            EnabledSslProtocols = SslProtocols.Tls12 | SslProtocols.Tls13,
+#pragma warning disable CA5359 // Opportunistic: an unverified certificate still protects against listening, which plain text does not (RFC 7435 §1.2).
+            RemoteCertificateValidationCallback = static (_, _, _, _) => true,
+#pragma warning restore CA5359
+        };
+        await _transport.StartTlsAsync(options);
+        SslStream tls = _transport.Tls!;
+        TlsDescription = $"{(tls.SslProtocol == SslProtocols.Tls13 ? "TLS 1.3" : "TLS 1.2")} {tls.NegotiatedCipherSuite}";
+    }
+
+    private async ValueTask<int> ExchangeAsync()
+    {
+        Arm(_options.Timeouts.Reply);
+        await _transport.FlushAsync();
+        return await _transport.ReadReplyAsync();
+    }
+
+    /// <summary>Appends text that comes from outside this class. Addresses and names were checked when they came in; a line end here would be a bug.</summary>
+    private void AppendArgument(string text)
+    {
+        if (text.AsSpan().ContainsAny('\r', '\n', '\0'))
+            throw new InvalidOperationException("A command argument holds a line end");
+        _transport.Append(text);
+    }
+
+    private void Arm(TimeSpan limit)
+    {
+        if (Volatile.Read(ref _deadline) != Expired)
+            Volatile.Write(ref _deadline, _time.GetTimestamp() + (long)(limit.TotalSeconds * _time.TimestampFrequency));
+    }
+
+    private void Disarm()
+    {
+        if (Volatile.Read(ref _deadline) != Expired)
+            Volatile.Write(ref _deadline, NoDeadline);
+    }
+
+    private SessionFailure Refused(DeliveryStage stage) => new(stage, RecipientOutcome.Of(stage, RemoteReply.Read(_transport.Reply)));
+
+    private RecipientOutcome Lost(DeliveryStage stage, Exception e)
+    {
+        IsReusable = false;
+        string where = $"{NextHop} at {DeliveryOutcome.NameOf(stage)}";
+        OutcomeKind kind = DeliveryOutcome.OfLostConnection(stage);
+        if (Volatile.Read(ref _deadline) == Expired)
+            return RecipientOutcome.Local(kind, stage == DeliveryStage.Connect ? "4.4.1" : "4.4.2", $"Time limit reached: {where}");
+        return e switch
+        {
+            NextHopException { Reply: { } goodbye } => RecipientOutcome.Of(stage, goodbye),
+            NextHopException broken => RecipientOutcome.Local(kind, broken.Status, $"{broken.Message}: {where}"),
+            SocketException socket when stage == DeliveryStage.Connect => RecipientOutcome.Local(kind, "4.4.1", $"No connection ({socket.SocketErrorCode}): {where}"),
+            AuthenticationException => RecipientOutcome.Local(kind, "4.7.5", $"TLS handshake failed: {where}"),
+            _ => RecipientOutcome.Local(kind, "4.4.2", $"Connection lost: {where}"),
+        };
+    }
+
+    private static bool IsNetworkFailure(Exception e) => e is IOException or SocketException or ObjectDisposedException or AuthenticationException;
+}
