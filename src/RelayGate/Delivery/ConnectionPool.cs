@@ -46,8 +46,9 @@ public sealed class ConnectionPool : IDisposable
     }
 
     /// <summary>Gives an idle session for this pair, else a new one that is not connected yet, as soon as the bounds allow.</summary>
+    /// <param name="fresh">A kept session has just turned out broken: those idle beside it are not trusted either.</param>
     /// <exception cref="OperationCanceledException">Cancelled, or the pool was aborted.</exception>
-    internal async ValueTask<SmtpClientSession> TakeAsync(EgressBinding egress, NextHopAddress nextHop, CancellationToken cancellationToken)
+    internal async ValueTask<SmtpClientSession> TakeAsync(EgressBinding egress, NextHopAddress nextHop, bool fresh, CancellationToken cancellationToken)
     {
         var key = new SessionKey(egress, nextHop.EndPoint);
         while (true)
@@ -61,6 +62,8 @@ public sealed class ConnectionPool : IDisposable
                     throw new OperationCanceledException("Delivery has ended");
                 if (!_lanes.TryGetValue(key, out Lane? lane))
                     _lanes.Add(key, lane = new Lane(key, nextHop, nextHop.IsSmarthost ? _options.Connections.PerSmarthost : _options.Connections.PerMx));
+                if (fresh)
+                    DropIdle(lane);
                 if (!lane.Idle.TryPop(out session))
                 {
                     if (lane.HasRoom && _sessions.Count >= _options.Connections.Total && OldestIdle() is { } oldest)
@@ -146,6 +149,16 @@ public sealed class ConnectionPool : IDisposable
         session.Dispose();
     }
 
+    private void DropIdle(Lane lane)
+    {
+        while (lane.Idle.TryPop(out SmtpClientSession? session))
+        {
+            lane.Sessions--;
+            _sessions.Remove(session!);
+            session!.Dispose();
+        }
+    }
+
     private async Task<SmtpClientSession> WaitAsync(Waiter waiter, CancellationToken cancellationToken)
     {
         await using CancellationTokenRegistration registration = cancellationToken.UnsafeRegister(_ => Cancel(waiter), null);
@@ -181,11 +194,8 @@ public sealed class ConnectionPool : IDisposable
         var closing = new List<SmtpClientSession>();
         lock (_lock)
         {
-            foreach (SmtpClientSession session in _sessions)
-            {
-                if (session.Lane!.Idle.Contains(session) && _time.GetElapsedTime(session.IdleSince) >= limit)
-                    closing.Add(session);
-            }
+            foreach (Lane lane in _lanes.Values)
+                lane.Idle.CopyTo(closing, session => _time.GetElapsedTime(session.IdleSince) >= limit);
             foreach (SmtpClientSession session in closing)
                 Forget(session);
         }

@@ -24,7 +24,7 @@ internal sealed class Lane(SessionKey key, NextHopAddress nextHop, int bound)
 
         public SmtpClientSession? Oldest => _sessions.Count == 0 ? null : _sessions[0];
 
-        public bool Contains(SmtpClientSession session) => _sessions.Contains(session);
+        public void CopyTo(List<SmtpClientSession> target, Func<SmtpClientSession, bool> which) => target.AddRange(_sessions.Where(which));
 
         public void Push(SmtpClientSession session) => _sessions.Add(session);
 

@@ -20,6 +20,9 @@ internal sealed class MailTransaction(QueuedMessage message, ImmutableArray<Queu
     /// <summary>The end of the content may have reached the next hop: without its reply nobody knows whether it took the message.</summary>
     public bool ContentSent { get; set; }
 
+    /// <summary>The connection did not survive the transaction.</summary>
+    public bool ConnectionLost { get; set; }
+
     /// <summary>Whether any reply was received.</summary>
     public bool AnyReply { get; set; }
 

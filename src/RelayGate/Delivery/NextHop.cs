@@ -9,7 +9,10 @@ namespace RelayGate.Delivery;
 /// <param name="IsSmarthost">Configured rather than found by MX: may be on loopback, and more connections at once are allowed.</param>
 public sealed record NextHopAddress(string Host, IPEndPoint EndPoint, bool IsSmarthost)
 {
-    public override string ToString() => $"{Host} [{EndPoint.Address}]:{EndPoint.Port}";
+    /// <summary>Address and port as text, made once.</summary>
+    public string Remote { get; } = EndPoint.ToString();
+
+    public override string ToString() => $"{Host} ({Remote})";
 }
 
 /// <summary>Where a message goes next: the addresses in the order to try them, or the reason why there is none.</summary>

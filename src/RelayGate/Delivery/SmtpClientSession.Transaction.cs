@@ -43,6 +43,7 @@ internal sealed partial class SmtpClientSession
         }
         catch (Exception e) when (IsNetworkFailure(e))
         {
+            transaction.ConnectionLost = true;
             transaction.DecideRest(Lost(transaction.ContentSent ? DeliveryStage.EndOfData : transaction.Stage, e));
         }
     }

@@ -44,6 +44,9 @@ internal sealed partial class SmtpClientSession : IDisposable
     /// <summary>The real local address after connect; null before.</summary>
     public IPAddress? LocalAddress { get; private set; }
 
+    /// <summary>The local address as text, made once; "" before connect.</summary>
+    public string LocalText { get; private set; } = "";
+
     public EhloKeywords Keywords { get; private set; } = EhloKeywords.None;
 
     /// <summary>Version and cipher, or null.</summary>
@@ -99,6 +102,7 @@ internal sealed partial class SmtpClientSession : IDisposable
             if (EgressSocket.CheckLocalAddress(_socket, Egress, out IPAddress local) is { } mismatch)
                 return mismatch; // Before a single octet is sent.
             LocalAddress = local;
+            LocalText = local.ToString();
 
             stage = DeliveryStage.Greeting;
             Arm(_options.Timeouts.Reply);

@@ -1,0 +1,46 @@
+using RelayGate.Core.Policy;
+
+namespace RelayGate.Delivery;
+
+/// <summary>What one attempt came to, before the retry schedule and the sender's wishes are asked.</summary>
+internal sealed class AttemptResult(int recipients)
+{
+    /// <summary>In the order of the job's recipients. Complete at the end, and never <see cref="OutcomeKind.NextHost"/>.</summary>
+    public RecipientOutcome?[] Outcomes { get; } = new RecipientOutcome?[recipients];
+
+    public DeliveryStage Stage { get; set; } = DeliveryStage.Local;
+
+    /// <summary>The address tried last; null: none was.</summary>
+    public NextHopAddress? NextHop { get; set; }
+
+    /// <summary>Local address after connect, or "".</summary>
+    public string Local { get; set; } = "";
+
+    public string? Tls { get; set; }
+
+    /// <summary>The next hop that took the message offers DSN.</summary>
+    public bool DsnPassedOn { get; set; }
+
+    /// <summary>Whether another host may be tried for some recipient.</summary>
+    public bool WantsNextHost => Array.Exists(Outcomes, o => o is null or { Kind: OutcomeKind.NextHost });
+
+    /// <summary>Gives this outcome to all that no reply has decided.</summary>
+    public void DecideRest(RecipientOutcome outcome)
+    {
+        for (int i = 0; i < Outcomes.Length; i++)
+        {
+            if (Outcomes[i] is null or { Kind: OutcomeKind.NextHost })
+                Outcomes[i] = outcome;
+        }
+    }
+
+    /// <summary>No host is left: what wanted another one waits.</summary>
+    public void Close()
+    {
+        for (int i = 0; i < Outcomes.Length; i++)
+        {
+            if (Outcomes[i] is { Kind: OutcomeKind.NextHost } open)
+                Outcomes[i] = open with { Kind = OutcomeKind.Deferred };
+        }
+    }
+}

@@ -1,0 +1,138 @@
+using System.Collections.Immutable;
+using RelayGate.Core.Policy;
+using RelayGate.Queue;
+using RelayGate.Telemetry;
+
+namespace RelayGate.Delivery;
+
+/// <summary>Makes one delivery attempt: finds the next hop, takes a session from the right address, runs the transaction, tries other hosts.</summary>
+internal sealed class Deliverer(NextHopResolver resolver, EgressSelector egress, ConnectionPool pool, RelayGateMetrics metrics)
+{
+    /// <summary>Addresses tried in one attempt; each may cost its time limits.</summary>
+    private const int MaxAddresses = 10;
+
+    /// <summary>
+    /// Tries the addresses in order until every recipient has an outcome: a refusal or acceptance of a recipient is final,
+    /// connection problems and a temporary refusal of the session or of MAIL go on to the next address (RFC 5321 §5.1).
+    /// </summary>
+    public async Task<AttemptResult> AttemptAsync(DeliveryJob job, CancellationToken cancellationToken)
+    {
+        QueuedMessage message = job.Message;
+        var result = new AttemptResult(job.Recipients.Length);
+        if (message.Egress.MustWait)
+        {
+            result.DecideRest(RecipientOutcome.Local(OutcomeKind.Deferred, "4.3.5", "The subscription has no egress address"));
+            return result;
+        }
+        NextHopPlan plan = await resolver.ResolveAsync(job.Recipients[0].ForwardPath, cancellationToken);
+        if (plan.Failure is { } failure)
+        {
+            result.DecideRest(failure);
+            return result;
+        }
+        int tried = 0;
+        foreach (NextHopAddress address in plan.Addresses)
+        {
+            if (egress.For(message.Egress, address.EndPoint.AddressFamily) is not { } binding)
+                continue;
+            if (++tried > MaxAddresses)
+                break;
+            if (!await TryAddressAsync(job, result, binding, address, cancellationToken) || !result.WantsNextHost)
+                break;
+        }
+        if (tried == 0)
+            result.DecideRest(RecipientOutcome.Local(OutcomeKind.Deferred, "4.3.5", MissingFamily(message.Egress, plan)));
+        result.Close();
+        return result;
+    }
+
+    /// <returns>False when other addresses would fare no better.</returns>
+    private async ValueTask<bool> TryAddressAsync(
+        DeliveryJob job, AttemptResult result, EgressBinding binding, NextHopAddress address, CancellationToken cancellationToken)
+    {
+        result.NextHop = address;
+        bool allowTls = true;
+        bool fresh = false;
+        int[]? subset = OpenRecipients(result); // Null: all of the job's.
+        while (true)
+        {
+            SmtpClientSession session = await pool.TakeAsync(binding, address, fresh, cancellationToken);
+            bool kept = session.WasOpened;
+            MailTransaction transaction;
+            try
+            {
+                if (!kept && await session.OpenAsync(allowTls) is { } failure)
+                {
+                    if (session.TlsHandshakeFailed && allowTls)
+                    {
+                        allowTls = false;
+                        continue;
+                    }
+                    Note(result, session, failure.Stage);
+                    if (failure.IsEgress)
+                        Count(session);
+                    result.DecideRest(failure.Outcome);
+                    return !failure.IsEgress;
+                }
+                transaction = new MailTransaction(job.Message, Select(job.Recipients, subset));
+                await session.TransactAsync(transaction);
+            }
+            finally
+            {
+                pool.Return(session);
+            }
+            if (kept && !fresh && transaction is { ConnectionLost: true, AnyReply: false, ContentSent: false })
+            {
+                fresh = true; // The next hop closed a kept session: that is no attempt. Once.
+                continue;
+            }
+            Note(result, session, transaction.Stage);
+            result.DsnPassedOn |= transaction.DsnPassedOn;
+            for (int i = 0; i < transaction.Outcomes.Length; i++)
+                result.Outcomes[subset?[i] ?? i] = transaction.Outcomes[i];
+            if (TooManyAtOnce(transaction, subset) is not { } rest)
+                return true;
+            subset = rest;
+        }
+    }
+
+    /// <summary>Recipients put off with 452 while others were taken: the next hop limits recipients, and the rest go at once (RFC 5321 §4.5.3.1.10).</summary>
+    private static int[]? TooManyAtOnce(MailTransaction transaction, int[]? subset)
+    {
+        if (transaction.Outcomes.Length == 1 || !Array.Exists(transaction.Outcomes, o => o!.Kind == OutcomeKind.Delivered))
+            return null;
+        int[] rest = [.. Enumerable.Range(0, transaction.Outcomes.Length).Where(i => transaction.Outcomes[i]!.Code == 452).Select(i => subset?[i] ?? i)];
+        return rest.Length == 0 ? null : rest;
+    }
+
+    private static int[]? OpenRecipients(AttemptResult result)
+    {
+        if (Array.TrueForAll(result.Outcomes, o => o is null or { Kind: OutcomeKind.NextHost }))
+            return null;
+        return [.. Enumerable.Range(0, result.Outcomes.Length).Where(i => result.Outcomes[i] is null or { Kind: OutcomeKind.NextHost })];
+    }
+
+    private static ImmutableArray<QueuedRecipient> Select(ImmutableArray<QueuedRecipient> recipients, int[]? subset) =>
+        subset is null ? recipients : [.. subset.Select(i => recipients[i])];
+
+    private static void Note(AttemptResult result, SmtpClientSession session, DeliveryStage stage)
+    {
+        result.Stage = stage;
+        result.Local = session.LocalText;
+        result.Tls = session.TlsDescription;
+    }
+
+    private void Count(SmtpClientSession session)
+    {
+        if (session.LocalAddress is null)
+            metrics.EgressBindFailures.Increment();
+        else
+            metrics.EgressMismatches.Increment();
+    }
+
+    private static string MissingFamily(EgressChoice choice, NextHopPlan plan)
+    {
+        string family = plan.Addresses[0].EndPoint.AddressFamily == System.Net.Sockets.AddressFamily.InterNetwork ? "IPv4" : "IPv6";
+        return $"The next hop has only {family} addresses and the egress ({choice.IPv4?.Address ?? choice.IPv6?.Address}) has none of that family";
+    }
+}

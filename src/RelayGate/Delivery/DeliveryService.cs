@@ -1,0 +1,181 @@
+using System.Security.Cryptography;
+using Microsoft.Extensions.Hosting;
+using Microsoft.Extensions.Logging;
+using RelayGate.Configuration;
+using RelayGate.Core.Mail;
+using RelayGate.Core.Policy;
+using RelayGate.Queue;
+using RelayGate.Telemetry;
+
+namespace RelayGate.Delivery;
+
+/// <summary>Takes jobs from the queue, attempts them, and commits what came of it (steps 8 to 12 of a message's way).</summary>
+/// <remarks>
+/// As many workers as connections are allowed; a worker is a waiting continuation, not a thread. An IHostedService with tasks of its own, because
+/// a BackgroundService that is stopped right after its start may never run, and what was taken must be drained.
+/// </remarks>
+public sealed class DeliveryService : IHostedService, IDisposable
+{
+    private readonly QueueScheduler _scheduler;
+    private readonly QueueWriter _writer;
+    private readonly RelayGateOptions _options;
+    private readonly RelayGateMetrics _metrics;
+    private readonly MailLog _mailLog;
+    private readonly TimeProvider _time;
+    private readonly ILogger<DeliveryService> _logger;
+    private readonly ConnectionPool _pool;
+    private readonly Deliverer _deliverer;
+    private readonly AttemptRecorder _recorder;
+    private readonly DsnPlanner _dsnPlanner;
+    private readonly CancellationTokenSource _stopping = new();
+    private readonly CancellationTokenSource _aborting = new();
+    private Task[] _workers = [];
+
+    public DeliveryService(
+        QueueScheduler scheduler, QueueWriter writer, NextHopResolver resolver, ChunkReader readChunk, RelayGateOptions options,
+        RelayGateMetrics metrics, MailLog mailLog, TimeProvider time, ILogger<DeliveryService> logger)
+    {
+        _scheduler = scheduler;
+        _writer = writer;
+        _options = options;
+        _metrics = metrics;
+        _mailLog = mailLog;
+        _time = time;
+        _logger = logger;
+        _pool = new ConnectionPool(options.Delivery, time, readChunk);
+        _deliverer = new Deliverer(resolver, new EgressSelector(options), _pool, metrics);
+        _recorder = new AttemptRecorder(options.Delivery.Retry);
+        _dsnPlanner = new DsnPlanner(options.Hostname, options.Delivery.Retry.GiveUpAfter, NewQueueId);
+    }
+
+    public Task StartAsync(CancellationToken cancellationToken)
+    {
+        _workers = [.. Enumerable.Range(0, _options.Delivery.Connections.Total).Select(_ => Task.Run(WorkAsync, CancellationToken.None))];
+        return Task.CompletedTask;
+    }
+
+    /// <summary>Takes no more jobs and lets those under way end; what is left when <paramref name="cancellationToken"/> fires is cut off and deferred.</summary>
+    public async Task StopAsync(CancellationToken cancellationToken)
+    {
+        await _stopping.CancelAsync();
+        Task drained = Task.WhenAll(_workers);
+        try
+        {
+            await drained.WaitAsync(cancellationToken);
+        }
+        catch (OperationCanceledException)
+        {
+            await _aborting.CancelAsync();
+            _pool.Abort();
+            await drained; // Every wait of a worker is on the pool, its sessions or the writer; the first two have just ended.
+        }
+        _pool.CloseIdle();
+    }
+
+    public void Dispose()
+    {
+        _pool.Dispose();
+        _stopping.Dispose();
+        _aborting.Dispose();
+    }
+
+    private async Task WorkAsync()
+    {
+        while (!_stopping.IsCancellationRequested)
+        {
+            DeliveryJob? job;
+            try
+            {
+                job = await _scheduler.TakeAsync(_stopping.Token);
+            }
+            catch (OperationCanceledException)
+            {
+                return;
+            }
+            if (job is null)
+                return;
+            await RunAsync(job);
+        }
+    }
+
+    /// <summary>One job from attempt to commit. The one place where a fault of delivery is caught: it defers this job and no other.</summary>
+    private async Task RunAsync(DeliveryJob job)
+    {
+        try
+        {
+            DateTimeOffset startedAt = _time.GetUtcNow();
+            long started = _time.GetTimestamp();
+            AttemptResult result = await AttemptAsync(job);
+            DeliveryAttempt attempt = _recorder.Record(job, result, startedAt, _time.GetElapsedTime(started), Random.Shared.NextDouble());
+            PreparedDsn? dsn = _dsnPlanner.Plan(job, attempt);
+            await _writer.CompleteAsync(job, attempt, dsn);
+            Tell(job, attempt, dsn);
+        }
+        catch (OperationCanceledException) when (_aborting.IsCancellationRequested)
+        {
+            // Cut off before anything was sent: the rows keep their next attempt.
+        }
+        catch (Exception e)
+        {
+            Log.DeliveryFault(_logger, e, job.Message.Id.ToString());
+        }
+        finally
+        {
+            _scheduler.Complete(job);
+        }
+    }
+
+    private async Task<AttemptResult> AttemptAsync(DeliveryJob job)
+    {
+        try
+        {
+            return await _deliverer.AttemptAsync(job, _aborting.Token);
+        }
+        catch (Exception e) when (e is not OperationCanceledException)
+        {
+            Log.DeliveryFault(_logger, e, job.Message.Id.ToString());
+            var result = new AttemptResult(job.Recipients.Length);
+            result.DecideRest(RecipientOutcome.Local(OutcomeKind.Deferred, "4.3.0", "An error inside the gateway stopped the attempt; its log has the details"));
+            return result;
+        }
+    }
+
+    private void Tell(DeliveryJob job, DeliveryAttempt attempt, PreparedDsn? dsn)
+    {
+        _metrics.DeliveryAttempted(attempt.Duration);
+        foreach (RecipientResult result in attempt.Results)
+        {
+            (MailEventKind kind, string label) = result.Result switch
+            {
+                DeliveryResult.Delivered => (MailEventKind.Delivered, "delivered"),
+                DeliveryResult.Deferred => (MailEventKind.Deferred, "deferred"),
+                _ => (MailEventKind.Failed, "failed"),
+            };
+            _metrics.Deliveries.Increment(label);
+            _mailLog.Write(new MailEvent(kind, job.Message.Id)
+            {
+                Subscription = job.Message.Subscription,
+                Recipient = result.Recipient.ForwardPath,
+                NextHop = attempt.NextHop,
+                Remote = attempt.Remote,
+                Local = attempt.Local,
+                Tls = attempt.Tls,
+                Duration = attempt.Duration,
+                NextAttempt = result.NextAttempt,
+                Reply = result.Reply,
+            });
+        }
+        if (dsn is not null)
+        {
+            _metrics.Dsns.Increment();
+            _mailLog.Write(new MailEvent(MailEventKind.Dsn, dsn.Id) { Original = job.Message.Id, Recipient = dsn.Recipient, Subscription = job.Message.Subscription });
+        }
+    }
+
+    private static QueueId NewQueueId(DateTimeOffset at)
+    {
+        Span<byte> random = stackalloc byte[10];
+        RandomNumberGenerator.Fill(random);
+        return QueueId.Create(at, BitConverter.ToUInt16(random), BitConverter.ToUInt64(random[2..]));
+    }
+}

@@ -1,0 +1,82 @@
+using System.Collections.Immutable;
+using RelayGate.Core.Dsn;
+using RelayGate.Core.Mail;
+using RelayGate.Core.Policy;
+using RelayGate.Queue;
+
+namespace RelayGate.Delivery;
+
+/// <summary>Decides whether an attempt causes a DSN, for whom, and has it written: at most one for each attempt, each recipient named once.</summary>
+/// <param name="newId">Makes the queue id of a DSN.</param>
+internal sealed class DsnPlanner(string reportingMta, TimeSpan giveUpAfter, Func<DateTimeOffset, QueueId> newId)
+{
+    /// <summary>Largest body that a failure report returns whole, in octets.</summary>
+    private const int MaxReturnedOctets = 50 * 1024;
+
+    /// <returns>Null when nobody is to hear of the attempt.</returns>
+    public PreparedDsn? Plan(DeliveryJob job, DeliveryAttempt attempt)
+    {
+        QueuedMessage message = job.Message;
+        if (message.IsDsn || message.ReversePath.Address is not { } to) // RFC 5321 §4.5.5: never for the null reverse-path.
+            return null;
+        DateTimeOffset endedAt = attempt.StartedAt + attempt.Duration;
+        bool delayDue = !message.DelayNoticed && RetrySchedule.IsDelayNoticeDue(message.ReceivedAt, endedAt);
+        ImmutableArray<DsnRecipient>.Builder? recipients = null;
+        bool anyFailed = false;
+        bool anyDelayed = false;
+        foreach (RecipientResult result in attempt.Results)
+        {
+            if (ActionOf(result, attempt.DsnRelayed, delayDue) is not { } action)
+                continue;
+            anyFailed |= action == DsnAction.Failed;
+            anyDelayed |= action == DsnAction.Delayed;
+            (recipients ??= ImmutableArray.CreateBuilder<DsnRecipient>()).Add(new DsnRecipient(
+                result.Recipient.ForwardPath,
+                result.Recipient.OriginalRecipient,
+                action,
+                result.EnhancedStatus ?? (action == DsnAction.Failed ? "5.0.0" : action == DsnAction.Delayed ? "4.0.0" : "2.0.0"),
+                attempt.NextHop.Length == 0 ? null : attempt.NextHop,
+                result.Reply,
+                endedAt,
+                action == DsnAction.Delayed ? message.ReceivedAt + giveUpAfter : null));
+        }
+        if (recipients is null)
+            return null;
+        // RFC 3461 §4.3: RET=FULL speaks of failures; other reports return the header section alone.
+        bool whole = anyFailed && message.Return != DsnReturn.Headers && !message.Body.IsChunked && message.Body.Octets <= MaxReturnedOctets;
+        QueueId id = newId(endedAt);
+        ComposedDsn composed = DsnComposer.Compose(new DsnRequest(
+            id, message.Id, reportingMta, to, message.EnvelopeId, message.ReceivedAt, endedAt, recipients.ToImmutable(), message.HeaderSection,
+            whole ? message.Body.Memory : null, NeedsUtf8(message, recipients)));
+        return new PreparedDsn(
+            id, new ForwardPath(to), composed.HeaderSection, composed.Body, composed.HeaderNeedsUtf8, composed.BodyIs8Bit, IsDelayNotice: anyDelayed);
+    }
+
+    /// <summary>What the sender is to hear of one recipient (RFC 3461 §4.1, §5.2), or null.</summary>
+    private static DsnAction? ActionOf(RecipientResult result, bool passedOn, bool delayDue)
+    {
+        DsnNotify notify = result.Recipient.Notify;
+        if (notify.HasFlag(DsnNotify.Never))
+            return null;
+        return result.Result switch
+        {
+            DeliveryResult.Failed when notify == DsnNotify.Default || notify.HasFlag(DsnNotify.Failure) => DsnAction.Failed,
+            DeliveryResult.Deferred when delayDue && (notify == DsnNotify.Default || notify.HasFlag(DsnNotify.Delay)) => DsnAction.Delayed,
+            // A next hop with DSN reports success itself; without it, all that can be said is that the message was relayed (§5.2.2).
+            DeliveryResult.Delivered when notify.HasFlag(DsnNotify.Success) && !passedOn => DsnAction.Relayed,
+            _ => null,
+        };
+    }
+
+    private static bool NeedsUtf8(QueuedMessage message, ImmutableArray<DsnRecipient>.Builder recipients)
+    {
+        if (message.HeaderNeedsUtf8 || message.ReversePath.Address is { IsAscii: false })
+            return true;
+        foreach (DsnRecipient recipient in recipients)
+        {
+            if (!recipient.ForwardPath.Address.IsAscii)
+                return true;
+        }
+        return false;
+    }
+}

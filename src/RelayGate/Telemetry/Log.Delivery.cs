@@ -1,0 +1,10 @@
+using Microsoft.Extensions.Logging;
+
+namespace RelayGate.Telemetry;
+
+/// <summary>Log messages of delivery and DNS.</summary>
+internal static partial class Log
+{
+    [LoggerMessage(Level = LogLevel.Error, EventId = 500, Message = "An error inside the gateway stopped a delivery attempt of message {Ref}")]
+    public static partial void DeliveryFault(ILogger logger, Exception cause, string @ref);
+}
