@@ -1,1 +1,3 @@
-System.Console.WriteLine("relaygate");
+using RelayGate.Server;
+
+return await CommandLine.RunAsync(args);

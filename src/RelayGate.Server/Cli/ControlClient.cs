@@ -1,0 +1,109 @@
+using System.Net;
+using System.Net.Sockets;
+using System.Text;
+using System.Text.Json;
+using System.Text.Json.Nodes;
+
+namespace RelayGate.Server.Cli;
+
+/// <summary>HTTP to a running gateway over its control socket. Faults become <see cref="CliException"/>s with the exit code that fits.</summary>
+internal sealed class ControlClient : IDisposable
+{
+    private const string DefaultSocket = "/run/relaygate/control.sock";
+
+    private static readonly TimeSpan Timeout = TimeSpan.FromSeconds(60);
+
+    private readonly HttpClient _http;
+    private readonly string _socket;
+
+    /// <param name="socket">Of <c>--socket</c>; null: RELAYGATE_SOCKET, else the usual place.</param>
+    public ControlClient(string? socket)
+    {
+        _socket = socket ?? (Environment.GetEnvironmentVariable("RELAYGATE_SOCKET") is { Length: > 0 } set ? set : DefaultSocket);
+        _http = new HttpClient(new SocketsHttpHandler { ConnectCallback = ConnectAsync, UseProxy = false, UseCookies = false, AllowAutoRedirect = false })
+        {
+            BaseAddress = new Uri("http://relaygate/api/v1/"),
+            Timeout = Timeout,
+        };
+    }
+
+    public Task<JsonNode> GetAsync(string path, CancellationToken cancellationToken) => SendAsync(HttpMethod.Get, path, null, cancellationToken);
+
+    public Task<JsonNode> PostAsync(string path, JsonNode? body, CancellationToken cancellationToken) => SendAsync(HttpMethod.Post, path, body, cancellationToken);
+
+    public Task<JsonNode> PutAsync(string path, JsonNode? body, CancellationToken cancellationToken) => SendAsync(HttpMethod.Put, path, body, cancellationToken);
+
+    public Task<JsonNode> PatchAsync(string path, JsonNode? body, CancellationToken cancellationToken) => SendAsync(HttpMethod.Patch, path, body, cancellationToken);
+
+    public Task<JsonNode> DeleteAsync(string path, CancellationToken cancellationToken) => SendAsync(HttpMethod.Delete, path, null, cancellationToken);
+
+    /// <returns>The answer's JSON; an empty object for an empty answer.</returns>
+    public async Task<JsonNode> SendAsync(HttpMethod method, string path, JsonNode? body, CancellationToken cancellationToken)
+    {
+        using var request = new HttpRequestMessage(method, path);
+        if (body is not null)
+            request.Content = new StringContent(body.ToJsonString(), Encoding.UTF8, "application/json");
+        try
+        {
+            using HttpResponseMessage response = await _http.SendAsync(request, cancellationToken);
+            string text = await response.Content.ReadAsStringAsync(cancellationToken);
+            JsonNode? answer = Parse(text);
+            if (!response.IsSuccessStatusCode)
+                throw new CliException(CodeFor(response.StatusCode), (string?)answer?["title"] ?? $"the gateway answered {(int)response.StatusCode}");
+            return answer ?? new JsonObject();
+        }
+        catch (HttpRequestException error)
+        {
+            throw new CliException(ExitCode.Unreachable, error.InnerException is SocketException { SocketErrorCode: SocketError.AccessDenied }
+                ? $"not permitted to use the control socket {_socket}: become root or a member of the gateway's admin group"
+                : $"no gateway answers on {_socket}: is it running? (systemctl status relaygate; another socket: --socket PATH or RELAYGATE_SOCKET)");
+        }
+        catch (TaskCanceledException) when (!cancellationToken.IsCancellationRequested)
+        {
+            throw new CliException(ExitCode.Unreachable, $"the gateway on {_socket} did not answer within {Timeout.TotalSeconds:0} s");
+        }
+    }
+
+    public void Dispose() => _http.Dispose();
+
+    private async ValueTask<Stream> ConnectAsync(SocketsHttpConnectionContext context, CancellationToken cancellationToken)
+    {
+        var socket = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+        try
+        {
+            await socket.ConnectAsync(new UnixDomainSocketEndPoint(_socket), cancellationToken);
+            return new NetworkStream(socket, ownsSocket: true);
+        }
+        catch (ArgumentException) // Longer than a socket path can be.
+        {
+            socket.Dispose();
+            throw new CliException(ExitCode.Usage, $"{_socket} is too long for a socket path (107 octets)");
+        }
+        catch
+        {
+            socket.Dispose();
+            throw;
+        }
+    }
+
+    private static JsonNode? Parse(string text)
+    {
+        try
+        {
+            return text.Length == 0 ? null : JsonNode.Parse(text);
+        }
+        catch (JsonException)
+        {
+            return null;
+        }
+    }
+
+    private static int CodeFor(HttpStatusCode status) => status switch
+    {
+        HttpStatusCode.BadRequest or HttpStatusCode.UnprocessableEntity => ExitCode.Usage,
+        HttpStatusCode.NotFound => ExitCode.NotFound,
+        HttpStatusCode.Unauthorized or HttpStatusCode.Forbidden => ExitCode.NotPermitted,
+        HttpStatusCode.Conflict or HttpStatusCode.PreconditionFailed => ExitCode.Conflict,
+        _ => ExitCode.Failed,
+    };
+}

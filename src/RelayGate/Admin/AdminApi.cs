@@ -1,0 +1,26 @@
+using System.Text;
+using Microsoft.AspNetCore.Builder;
+using Microsoft.AspNetCore.Http;
+using Microsoft.AspNetCore.Routing;
+using Microsoft.Extensions.DependencyInjection;
+using RelayGate.Telemetry;
+
+namespace RelayGate.Admin;
+
+/// <summary>The HTTP API under /api/v1 on the control socket, health checks and /metrics.</summary>
+/// <remarks>Handlers are plain request delegates: nothing is generated or reflected at start.</remarks>
+public static class AdminApi
+{
+    public static void Map(IEndpointRouteBuilder routes)
+    {
+        MetricsExposition metrics = routes.ServiceProvider.GetRequiredService<MetricsExposition>();
+        routes.MapGet("/metrics", (RequestDelegate)(context => WriteTextAsync(context, MetricsExposition.ContentType, metrics.Write())));
+    }
+
+    internal static Task WriteTextAsync(HttpContext context, string contentType, string text)
+    {
+        context.Response.ContentType = contentType;
+        context.Response.Headers.CacheControl = "no-store";
+        return context.Response.Body.WriteAsync(Encoding.UTF8.GetBytes(text), context.RequestAborted).AsTask();
+    }
+}

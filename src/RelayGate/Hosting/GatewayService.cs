@@ -1,0 +1,47 @@
+using Microsoft.Extensions.Hosting;
+using RelayGate.Queue;
+using RelayGate.Telemetry;
+
+namespace RelayGate.Hosting;
+
+/// <summary>Starts the parts in order (store, writer, scheduler, delivery; Kestrel's listeners come after) and stops them in reverse.</summary>
+/// <remarks>
+/// The host starts this service before the server and stops it after: when <see cref="StopAsync"/> runs, the sessions have ended.
+/// Not a BackgroundService: its work would begin on the pool under the stopping token, and what must drain may not depend on that.
+/// </remarks>
+internal sealed class GatewayService(GatewayState state, QueueWriter writer, MailLog mailLog) : IHostedLifecycleService
+{
+    private readonly SystemdNotifier _systemd = SystemdNotifier.FromEnvironment();
+
+    public Task StartingAsync(CancellationToken cancellationToken) => Task.CompletedTask;
+
+    public Task StartAsync(CancellationToken cancellationToken)
+    {
+        mailLog.Start();
+        return Task.CompletedTask;
+    }
+
+    /// <summary>All services have started: the listeners are bound.</summary>
+    public Task StartedAsync(CancellationToken cancellationToken)
+    {
+        state.Phase = GatewayPhase.Ready;
+        _systemd.Ready("Relaying mail");
+        return Task.CompletedTask;
+    }
+
+    /// <summary>Before any service stops: sessions still run.</summary>
+    public Task StoppingAsync(CancellationToken cancellationToken)
+    {
+        state.Phase = GatewayPhase.Stopping;
+        _systemd.Stopping();
+        return Task.CompletedTask;
+    }
+
+    public async Task StopAsync(CancellationToken cancellationToken)
+    {
+        writer.Dispose();
+        await mailLog.StopAsync();
+    }
+
+    public Task StoppedAsync(CancellationToken cancellationToken) => Task.CompletedTask;
+}

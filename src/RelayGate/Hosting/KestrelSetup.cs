@@ -1,0 +1,42 @@
+using System.Net;
+using Microsoft.AspNetCore.Connections;
+using Microsoft.AspNetCore.Server.Kestrel.Core;
+using Microsoft.AspNetCore.Server.Kestrel.Transport.Sockets;
+using Microsoft.Extensions.Options;
+using RelayGate.Configuration;
+
+namespace RelayGate.Hosting;
+
+/// <summary>Gives Kestrel our listeners: SMTP as connection handlers, HTTP on the control socket and the admin endpoint.</summary>
+internal sealed class KestrelSetup(ListenerPlan plan, ListenSockets sockets)
+    : IConfigureOptions<KestrelServerOptions>, IConfigureOptions<SocketTransportOptions>
+{
+    private const int Backlog = 4096; // Kestrel's 512 is not enough for a burst of PHP processes.
+    private const long MaxRequestOctets = 1024 * 1024; // The largest request is a key file.
+
+    public void Configure(SocketTransportOptions options)
+    {
+        options.Backlog = Backlog;
+        options.CreateBoundListenSocket = sockets.Bind;
+    }
+
+    public void Configure(KestrelServerOptions options)
+    {
+        options.AddServerHeader = false;
+        options.Limits.MaxRequestBodySize = MaxRequestOctets;
+        options.Limits.MaxConcurrentConnections = 200; // HTTP only; SMTP sessions are bounded by Sessions:Max.
+        foreach ((ListenerOptions listener, EndPoint endPoint) in plan.Submission)
+            Listen(options, endPoint, o => o.Run(connection => Task.CompletedTask));
+        if (plan.Http is { } http)
+            Listen(options, http, o => o.Protocols = HttpProtocols.Http1);
+        Listen(options, plan.Control, o => o.Protocols = HttpProtocols.Http1);
+    }
+
+    private static void Listen(KestrelServerOptions options, EndPoint endPoint, Action<ListenOptions> configure)
+    {
+        if (endPoint is IPEndPoint ip)
+            options.Listen(ip, configure);
+        else
+            options.Listen(endPoint, configure);
+    }
+}

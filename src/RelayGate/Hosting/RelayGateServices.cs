@@ -1,0 +1,78 @@
+using Microsoft.AspNetCore.Server.Kestrel.Core;
+using Microsoft.AspNetCore.Server.Kestrel.Transport.Sockets;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.DependencyInjection.Extensions;
+using Microsoft.Extensions.Hosting;
+using Microsoft.Extensions.Options;
+using RelayGate.Accounts;
+using RelayGate.Configuration;
+using RelayGate.Queue;
+using RelayGate.Storage;
+using RelayGate.Telemetry;
+using Microsoft.Extensions.Logging;
+
+namespace RelayGate.Hosting;
+
+/// <summary>Puts the gateway into a host.</summary>
+public static class RelayGateServices
+{
+    /// <summary>Time for a whole stop: sessions have 10 s, then deliveries in flight end, then the writer writes what waits.</summary>
+    private static readonly TimeSpan StopTimeout = TimeSpan.FromSeconds(40);
+
+    /// <summary>Adds every part of the gateway and gives Kestrel its listeners. The host's server must be Kestrel.</summary>
+    /// <param name="options">Checked, as <see cref="ConfigurationLoader.Load"/> gives them.</param>
+    public static IServiceCollection AddRelayGate(this IServiceCollection services, RelayGateOptions options)
+    {
+        services.AddSingleton(options);
+        services.TryAddSingleton(TimeProvider.System);
+        services.TryAddSingleton(new MailLogOutput(null));
+        services.Configure<HostOptions>(o => o.ShutdownTimeout = StopTimeout);
+        AddTelemetry(services);
+        AddParts(services, options);
+        AddListeners(services);
+        services.AddHostedService<GatewayService>();
+        return services;
+    }
+
+    private static void AddTelemetry(IServiceCollection services)
+    {
+        services.AddSingleton<RelayGateMetrics>();
+        services.AddSingleton<MetricsExposition>();
+        services.AddSingleton<MailLog>();
+        services.AddSingleton<GatewayState>();
+    }
+
+    /// <summary>Made in this order, and disposed of in reverse: the lock of the data directory goes last.</summary>
+    private static void AddParts(IServiceCollection services, RelayGateOptions options)
+    {
+        services.AddSingleton(_ => DataDirectory.Open(options.DataDirectory));
+        services.AddSingleton(provider => OpenStore(provider.GetRequiredService<DataDirectory>()));
+        services.AddSingleton<UsageTable>();
+        services.AddSingleton(provider => new QueueWriter(
+            provider.GetRequiredService<SqliteRelayStore>(), provider.GetRequiredService<UsageTable>(),
+            subscription => provider.GetRequiredService<AccountDirectory>().VersionOf(subscription), // The directory itself needs the writer.
+            options, provider.GetRequiredService<TimeProvider>(), provider.GetRequiredService<ILogger<QueueWriter>>()));
+        services.AddSingleton<AccountDirectory>();
+    }
+
+    private static void AddListeners(IServiceCollection services)
+    {
+        services.AddSingleton<ListenSockets>();
+        services.AddSingleton<ListenerPlan>();
+        services.AddSingleton<KestrelSetup>();
+        services.AddSingleton<IConfigureOptions<KestrelServerOptions>>(provider => provider.GetRequiredService<KestrelSetup>());
+        services.AddSingleton<IConfigureOptions<SocketTransportOptions>>(provider => provider.GetRequiredService<KestrelSetup>());
+    }
+
+    private static SqliteRelayStore OpenStore(DataDirectory directory)
+    {
+        try
+        {
+            return SqliteRelayStore.Open(directory.Path);
+        }
+        catch (StoreUnusableException error)
+        {
+            throw new GatewayStartException(error.Message, error);
+        }
+    }
+}
