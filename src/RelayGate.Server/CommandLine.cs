@@ -16,7 +16,8 @@ internal static class CommandLine
         if (parsed.Errors.Count > 0 && parsed.Action is ParseErrorAction)
         {
             // One line and a hint in place of the whole help on standard output.
-            await Console.Error.WriteLineAsync($"relaygate: {Output.Clean(parsed.Errors[0].Message)}");
+            ParseError error = parsed.Errors.FirstOrDefault(e => e.Message.StartsWith("Unrecognized", StringComparison.Ordinal)) ?? parsed.Errors[0];
+            await Console.Error.WriteLineAsync($"relaygate: {Output.Clean(error.Message)}");
             await Console.Error.WriteLineAsync($"Try: {PathOf(parsed.CommandResult)} --help");
             return ExitCode.Usage;
         }

@@ -16,7 +16,7 @@ internal static class GatewayRun
         get
         {
             using var self = Process.GetCurrentProcess();
-            return TimeProvider.System.GetUtcNow() - self.StartTime.ToUniversalTime();
+            return TimeProvider.System.GetUtcNow() - new DateTimeOffset(self.StartTime);
         }
     }
 

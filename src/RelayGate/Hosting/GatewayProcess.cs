@@ -4,5 +4,5 @@ namespace RelayGate.Hosting;
 public static class GatewayProcess
 {
     /// <summary>Files that the process creates from now on are for its own user alone (umask 0077); sockets for others get their mode one by one.</summary>
-    public static void KeepFilesToOurselves() => NativeMethods.SetUmask(0x3F);
+    public static void KeepFilesToOurselves() => _ = NativeMethods.SetUmask(0x3F);
 }
