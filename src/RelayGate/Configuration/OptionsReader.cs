@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Net;
 using System.Net.Sockets;
 using RelayGate.Core.Mail;
@@ -104,7 +105,8 @@ internal static class OptionsReader
 
     private static void ReadDelivery(SettingsSection d, DeliveryOptions delivery)
     {
-        delivery.NextHop = d.Text("NextHop", delivery.NextHop, IsNextHop, "\"mx\" or \"smtp://host:port\" is expected");
+        delivery.NextHop = NormaliseNextHop(
+            d.Text("NextHop", delivery.NextHop, t => NormaliseNextHop(t) is not null, "\"mx\" or \"smtp://host:port\" is expected"))!;
         delivery.Resolver = d.NullableText("Resolver", null,
             t => ListenerEndpoint.TryParseTcp(t, out IPEndPoint? server) && server.Port != 0, "\"ip:port\" of a DNS server is expected");
         delivery.EightBit = d.Choice("EightBit", delivery.EightBit);
@@ -195,23 +197,27 @@ internal static class OptionsReader
         }
     }
 
-    /// <summary><c>mx</c>, or <c>smtp://host:port</c> with a domain name, a dotted quad or a bracketed IPv6 address; the port may be left out.</summary>
-    public static bool IsNextHop(string text)
+    /// <summary>
+    /// <c>mx</c>, or <c>smtp://host:port</c> with a domain name, a dotted quad or a bracketed IPv6 address; without a port it is 25.
+    /// </summary>
+    /// <returns>The usual spelling, always with port; null when it is none of these.</returns>
+    public static string? NormaliseNextHop(string text)
     {
         const string Scheme = "smtp://";
         if (text.Equals("mx", StringComparison.OrdinalIgnoreCase))
-            return true;
+            return "mx";
         if (!text.StartsWith(Scheme, StringComparison.OrdinalIgnoreCase))
-            return false;
+            return null;
         string rest = text[Scheme.Length..];
+        if (rest.EndsWith(']') || !rest.Contains(':'))
+            rest += ":25";
         if (ListenerEndpoint.TryParseTcp(rest, out IPEndPoint? endPoint))
-            return endPoint.Port != 0;
-        if (rest.StartsWith('[') && rest.EndsWith(']'))
-            return IsAddress(rest[1..^1], AddressFamily.InterNetworkV6);
-        int colon = rest.IndexOf(':');
-        return Domain.TryParse(colon < 0 ? rest : rest[..colon], out Domain? host)
-            && !(char.IsAsciiDigit(host.Value[^1]) && !ListenerEndpoint.TryParseAddress(host.Value, out _)) // "192.0.2.300" is no host name.
-            && (colon < 0 || (ushort.TryParse(rest.AsSpan(colon + 1), System.Globalization.NumberStyles.None, null, out ushort port) && port != 0));
+            return endPoint.Port == 0 ? null : $"{Scheme}{endPoint}";
+        int colon = rest.LastIndexOf(':');
+        return Domain.TryParse(rest[..colon], out Domain? host) && !char.IsAsciiDigit(host.Value[^1]) // "192.0.2.300" is no host name.
+            && ushort.TryParse(rest.AsSpan(colon + 1), NumberStyles.None, CultureInfo.InvariantCulture, out ushort port) && port != 0
+            ? $"{Scheme}{host}:{port}"
+            : null;
     }
 
     private static string Limit(SettingsSection section, string name, string whenAbsent) =>

@@ -1,4 +1,5 @@
 using Microsoft.Extensions.Hosting;
+using RelayGate.Delivery;
 using RelayGate.Queue;
 using RelayGate.Telemetry;
 
@@ -9,16 +10,16 @@ namespace RelayGate.Hosting;
 /// The host starts this service before the server and stops it after: when <see cref="StopAsync"/> runs, the sessions have ended.
 /// Not a BackgroundService: its work would begin on the pool under the stopping token, and what must drain may not depend on that.
 /// </remarks>
-internal sealed class GatewayService(GatewayState state, QueueWriter writer, MailLog mailLog) : IHostedLifecycleService
+internal sealed class GatewayService(GatewayState state, QueueWriter writer, DeliveryService delivery, MailLog mailLog) : IHostedLifecycleService
 {
     private readonly SystemdNotifier _systemd = SystemdNotifier.FromEnvironment();
 
     public Task StartingAsync(CancellationToken cancellationToken) => Task.CompletedTask;
 
-    public Task StartAsync(CancellationToken cancellationToken)
+    public async Task StartAsync(CancellationToken cancellationToken)
     {
         mailLog.Start();
-        return Task.CompletedTask;
+        await delivery.StartAsync(cancellationToken);
     }
 
     /// <summary>All services have started: the listeners are bound.</summary>
@@ -39,6 +40,7 @@ internal sealed class GatewayService(GatewayState state, QueueWriter writer, Mai
 
     public async Task StopAsync(CancellationToken cancellationToken)
     {
+        await delivery.StopAsync(cancellationToken);
         writer.Dispose();
         await mailLog.StopAsync();
     }

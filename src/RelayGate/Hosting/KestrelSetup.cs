@@ -4,11 +4,12 @@ using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Microsoft.AspNetCore.Server.Kestrel.Transport.Sockets;
 using Microsoft.Extensions.Options;
 using RelayGate.Configuration;
+using RelayGate.Submission;
 
 namespace RelayGate.Hosting;
 
 /// <summary>Gives Kestrel our listeners: SMTP as connection handlers, HTTP on the control socket and the admin endpoint.</summary>
-internal sealed class KestrelSetup(ListenerPlan plan, ListenSockets sockets)
+internal sealed class KestrelSetup(ListenerPlan plan, ListenSockets sockets, SubmissionService submission)
     : IConfigureOptions<KestrelServerOptions>, IConfigureOptions<SocketTransportOptions>
 {
     private const int Backlog = 4096; // Kestrel's 512 is not enough for a burst of PHP processes.
@@ -26,7 +27,7 @@ internal sealed class KestrelSetup(ListenerPlan plan, ListenSockets sockets)
         options.Limits.MaxRequestBodySize = MaxRequestOctets;
         options.Limits.MaxConcurrentConnections = 200; // HTTP only; SMTP sessions are bounded by Sessions:Max.
         foreach ((ListenerOptions listener, EndPoint endPoint) in plan.Submission)
-            Listen(options, endPoint, o => o.Run(connection => Task.CompletedTask));
+            Listen(options, endPoint, o => o.Run(new SubmissionConnectionHandler(listener, submission).OnConnectedAsync));
         if (plan.Http is { } http)
             Listen(options, http, o => o.Protocols = HttpProtocols.Http1);
         Listen(options, plan.Control, o => o.Protocols = HttpProtocols.Http1);

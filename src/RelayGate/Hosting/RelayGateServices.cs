@@ -1,15 +1,19 @@
+using System.Security.Cryptography;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Microsoft.AspNetCore.Server.Kestrel.Transport.Sockets;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.DependencyInjection.Extensions;
 using Microsoft.Extensions.Hosting;
+using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Options;
 using RelayGate.Accounts;
 using RelayGate.Configuration;
+using RelayGate.Delivery;
 using RelayGate.Queue;
 using RelayGate.Storage;
+using RelayGate.Submission;
 using RelayGate.Telemetry;
-using Microsoft.Extensions.Logging;
+using RelayGate.Tls;
 
 namespace RelayGate.Hosting;
 
@@ -53,6 +57,12 @@ public static class RelayGateServices
             subscription => provider.GetRequiredService<AccountDirectory>().VersionOf(subscription), // The directory itself needs the writer.
             options, provider.GetRequiredService<TimeProvider>(), provider.GetRequiredService<ILogger<QueueWriter>>()));
         services.AddSingleton<AccountDirectory>();
+        services.AddSingleton<QueueScheduler>();
+        services.AddSingleton(_ => new NextHopResolver(options.Delivery));
+        services.AddSingleton<ChunkReader>(_ => (id, sequence, cancellationToken) => throw new NotImplementedException());
+        services.AddSingleton<DeliveryService>();
+        services.AddSingleton(provider => LoadCertificate(options, provider));
+        services.AddSingleton<SubmissionService>();
     }
 
     private static void AddListeners(IServiceCollection services)
@@ -62,6 +72,19 @@ public static class RelayGateServices
         services.AddSingleton<KestrelSetup>();
         services.AddSingleton<IConfigureOptions<KestrelServerOptions>>(provider => provider.GetRequiredService<KestrelSetup>());
         services.AddSingleton<IConfigureOptions<SocketTransportOptions>>(provider => provider.GetRequiredService<KestrelSetup>());
+    }
+
+    private static ServerCertificate LoadCertificate(RelayGateOptions options, IServiceProvider provider)
+    {
+        try
+        {
+            return new ServerCertificate(options.Certificate, provider.GetRequiredService<TimeProvider>(), provider.GetRequiredService<ILogger<ServerCertificate>>());
+        }
+        catch (Exception error) when (error is CryptographicException or IOException or UnauthorizedAccessException or ArgumentException)
+        {
+            throw new GatewayStartException(
+                $"the certificate {options.Certificate.Path} with the key {options.Certificate.KeyPath ?? "in the same file"} cannot be used: {error.Message.ReplaceLineEndings(" ")}; RelayGate:Certificate wants PEM files that belong together", error);
+        }
     }
 
     private static SqliteRelayStore OpenStore(DataDirectory directory)

@@ -156,19 +156,22 @@ public sealed class ConfigurationLoaderTests : IDisposable
         ConfigurationLoader.Load(_folder.File("absent.json"), environment: new Hashtable())).Message, StringComparison.Ordinal);
 
     [Theory]
-    [InlineData("mx", true)]
-    [InlineData("smtp://relay.example.net", true)]
-    [InlineData("smtp://relay.example.net:2525", true)]
-    [InlineData("smtp://192.0.2.1:25", true)]
-    [InlineData("smtp://192.0.2.1", true)]
-    [InlineData("smtp://[2001:db8::1]:25", true)]
-    [InlineData("smtp://[2001:db8::1]", true)]
-    [InlineData("smtp://", false)]
-    [InlineData("smtp://:25", false)]
-    [InlineData("smtps://relay.example.net", false)]
-    [InlineData("smtp://relay.example.net:70000", false)]
-    [InlineData("smtp://relay.example.net/path", false)]
-    public void Next_hops(string text, bool valid) => Assert.Equal(valid, OptionsReader.IsNextHop(text));
+    [InlineData("mx", "mx")]
+    [InlineData("MX", "mx")]
+    [InlineData("smtp://relay.example.net", "smtp://relay.example.net:25")]
+    [InlineData("SMTP://Relay.Example.net:2525", "smtp://relay.example.net:2525")]
+    [InlineData("smtp://localhost:2525", "smtp://localhost:2525")]
+    [InlineData("smtp://192.0.2.1:25", "smtp://192.0.2.1:25")]
+    [InlineData("smtp://192.0.2.1", "smtp://192.0.2.1:25")]
+    [InlineData("smtp://[2001:db8::1]:26", "smtp://[2001:db8::1]:26")]
+    [InlineData("smtp://[2001:db8::1]", "smtp://[2001:db8::1]:25")]
+    [InlineData("smtp://", null)]
+    [InlineData("smtp://:25", null)]
+    [InlineData("smtp://2001:db8::1", null)]
+    [InlineData("smtps://relay.example.net", null)]
+    [InlineData("smtp://relay.example.net:70000", null)]
+    [InlineData("smtp://relay.example.net/path", null)]
+    public void Next_hops(string text, string? expected) => Assert.Equal(expected, OptionsReader.NormaliseNextHop(text));
 
     private RelayGateOptions Load(string text) => ConfigurationLoader.Load(_folder.Write("appsettings.json", text), environment: new Hashtable()).Options;
 
