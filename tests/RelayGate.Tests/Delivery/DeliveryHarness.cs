@@ -1,0 +1,78 @@
+using System.Collections.Immutable;
+using System.Net;
+using System.Text;
+using RelayGate.Configuration;
+using RelayGate.Core.Mail;
+using RelayGate.Core.Policy;
+using RelayGate.Delivery;
+using RelayGate.Queue;
+using RelayGate.Telemetry;
+
+namespace RelayGate.Tests.Delivery;
+
+/// <summary>A deliverer over real sockets, and messages to give it.</summary>
+internal sealed class DeliveryHarness : IDisposable
+{
+    public static readonly DateTimeOffset Now = new(2026, 3, 1, 12, 0, 0, TimeSpan.Zero);
+    public const string Header = "From: a@shop.test\r\nTo: b@dest.test\r\nSubject: hi\r\n\r\n";
+
+    private readonly Deliverer _deliverer;
+
+    public DeliveryHarness(string nextHop, TimeProvider? time = null, Action<RelayGateOptions>? change = null)
+    {
+        Options.Hostname = "relay.test";
+        Options.Delivery.NextHop = nextHop;
+        change?.Invoke(Options);
+        Metrics = new RelayGateMetrics();
+        Pool = new ConnectionPool(Options.Delivery, time ?? TimeProvider.System, (_, sequence, _) => Task.FromResult<ReadOnlyMemory<byte>>(Chunks[sequence]));
+        _deliverer = new Deliverer(new NextHopResolver(Options.Delivery), new EgressSelector(Options), Pool, Metrics);
+    }
+
+    public RelayGateOptions Options { get; } = new();
+
+    public RelayGateMetrics Metrics { get; }
+
+    public ConnectionPool Pool { get; }
+
+    public List<byte[]> Chunks { get; } = [];
+
+    /// <summary>Attempts a job; 20 s at most.</summary>
+    public Task<AttemptResult> AttemptAsync(DeliveryJob job) => _deliverer.AttemptAsync(job, CancellationToken.None).WaitAsync(TimeSpan.FromSeconds(20));
+
+    public Task<AttemptResult> AttemptAsync(string body = "Hello\r\n", params string[] recipients) => AttemptAsync(Job(body, recipients));
+
+    public void Dispose()
+    {
+        Pool.Dispose();
+        Metrics.Dispose();
+    }
+
+    public static DeliveryJob Job(string body = "Hello\r\n", params string[] recipients) => Job(Message(MessageBody.FromBytes(Encoding.Latin1.GetBytes(body))), recipients);
+
+    public static DeliveryJob Job(QueuedMessage message, params string[] recipients)
+    {
+        if (recipients.Length == 0)
+            recipients = ["b@dest.test"];
+        ImmutableArray<QueuedRecipient> queued = [.. recipients.Select((r, i) => Recipient(r, i))];
+        return new DeliveryJob(message with { Recipients = queued }, queued);
+    }
+
+    public static QueuedRecipient Recipient(string address, int index = 0, DsnNotify notify = DsnNotify.Default, string? original = null, int attempts = 0) =>
+        new(index, new ForwardPath(MailboxAddress.Parse(address)), notify, original, RecipientState.Pending, attempts, Now, LastReply: null);
+
+    public static QueuedMessage Message(MessageBody body, string header = Header, string? reversePath = "a@shop.test") => new()
+    {
+        Id = QueueId.Create(Now, 1, 2),
+        RowId = 1,
+        Subscription = "acme",
+        ReceivedAt = Now,
+        ReversePath = reversePath is null ? ReversePath.Null : new ReversePath(MailboxAddress.Parse(reversePath)),
+        Recipients = [],
+        Egress = EgressFrom("127.0.0.1"),
+        HeaderSection = Encoding.UTF8.GetBytes(header),
+        Body = body,
+    };
+
+    public static EgressChoice EgressFrom(string? ipv4, string? ipv6 = null, string helo = "mail.shop.test") => new(
+        ipv4 is null ? null : new EgressAddress(IPAddress.Parse(ipv4), helo), ipv6 is null ? null : new EgressAddress(IPAddress.Parse(ipv6), helo), helo, "subscription-address");
+}
