@@ -101,8 +101,8 @@ internal sealed class MailDataReader(SmtpChannel channel, MailContent content, b
 
     private DataResult? StopReason(in ReadResult read) =>
         channel.TimedOut ? DataResult.TimedOut
-        : read.IsCompleted ? DataResult.Closed
         : _read > _giveUpAfter ? DataResult.NeverEnds
+        : read.IsCompleted ? DataResult.Closed
         : null;
 
     private void SetDeadline()
