@@ -1,41 +1,131 @@
-using System.Collections.Immutable;
+using System.Text;
+using System.Text.Unicode;
 using RelayGate.Core.Mail;
+using RelayGate.Core.Messages;
 
 namespace RelayGate.Core.Dsn;
 
-/// <summary>What a DSN says of a recipient (RFC 3464 §2.3.3).</summary>
-public enum DsnAction
-{
-    Failed,
-    Delayed,
-    Delivered,
-
-    /// <summary>Handed to a next hop that does not offer DSN.</summary>
-    Relayed,
-}
-
-/// <param name="OriginalRecipient">ORCPT as written, or null.</param>
-/// <param name="Status">Enhanced status code, for instance 5.1.1.</param>
-/// <param name="RemoteMta">Host that spoke, or null for a local reason.</param>
-/// <param name="Diagnostic">The reply, cleaned and cut; for a local reason our own text.</param>
-/// <param name="WillRetryUntil">For <see cref="DsnAction.Delayed"/>.</param>
-public sealed record DsnRecipient(
-    ForwardPath ForwardPath, string? OriginalRecipient, DsnAction Action, string Status, string? RemoteMta, string Diagnostic,
-    DateTimeOffset LastAttempt, DateTimeOffset? WillRetryUntil = null);
-
-/// <param name="Original">Header section of the original with the empty line; its body follows in <paramref name="OriginalBody"/> if all is returned.</param>
-/// <param name="OriginalBody">Null: only the header section is returned (RET=HDRS, too large, or in the store).</param>
-/// <param name="SmtpUtf8">The original needed SMTPUTF8 by address or header: RFC 6533 media types where the sender can take them, else ASCII.</param>
-public sealed record DsnRequest(
-    QueueId Id, QueueId OriginalId, string ReportingMta, MailboxAddress To, string? EnvelopeId, DateTimeOffset ArrivedAt, DateTimeOffset Now,
-    ImmutableArray<DsnRecipient> Recipients, ReadOnlyMemory<byte> Original, ReadOnlyMemory<byte>? OriginalBody, bool SmtpUtf8);
-
-/// <summary>The octets of a DSN.</summary>
-/// <param name="HeaderSection">With the empty line that ends it.</param>
-public sealed record ComposedDsn(byte[] HeaderSection, byte[] Body, bool HeaderNeedsUtf8, bool BodyIs8Bit);
-
 /// <summary>Writes RFC 3464 reports from the null sender, with Auto-Submitted (RFC 3834), ASCII unless the original needed more.</summary>
+/// <remarks>
+/// multipart/report (RFC 6522) of text for people, message/delivery-status and what is returned of the original. Addresses beyond ASCII are
+/// written in the 7-bit form of RFC 6533 §3, so that every next hop can take the report. A body is returned up to 50 KiB and only for failures.
+/// </remarks>
 public static class DsnComposer
 {
-    public static ComposedDsn Compose(DsnRequest request) => throw new NotImplementedException();
+    /// <summary>Largest header section and largest whole message that are returned, in octets.</summary>
+    public const int MaxReturnedOctets = 50 * 1024;
+
+    private const int MaxLineOctets = 998; // RFC 5322 §2.1.1.
+
+    public static ComposedDsn Compose(DsnRequest request)
+    {
+        HeaderSection original = HeaderSection.Parse(request.Original);
+        (byte[] headers, byte[] content, bool is8Bit) returned = Returned(request, original);
+        byte[] text = DsnText.Write(request, original);
+        byte[] status = DeliveryStatus.Write(request);
+        string boundary = BoundaryFor(request.Id, returned.content);
+
+        using var body = new OctetWriter(text.Length + status.Length + returned.content.Length + 1024);
+        body.Write($"This is a delivery status notification in MIME format (RFC 3464).\r\n\r\n--{boundary}\r\n");
+        if (Ascii.IsValid(text))
+        {
+            body.Write("Content-Type: text/plain; charset=us-ascii\r\n\r\n");
+            body.Write(text);
+        }
+        else
+        {
+            body.Write("Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n");
+            body.Write(QuotedPrintable.Encode(text));
+        }
+        body.Write($"\r\n--{boundary}\r\nContent-Type: message/delivery-status\r\n\r\n");
+        body.Write(status);
+        body.Write($"\r\n--{boundary}\r\n");
+        body.Write(returned.headers);
+        body.Write("\r\n"u8);
+        body.Write(returned.content);
+        body.Write($"\r\n--{boundary}--\r\n");
+
+        string to = AddressText(request.To);
+        string header =
+            $"From: Mail Delivery System <MAILER-DAEMON@{request.ReportingMta}>\r\n" +
+            $"To: <{to}>\r\n" +
+            $"Subject: {DsnText.Subject(request)}\r\n" +
+            $"Date: {MailDate.Format(request.Now)}\r\n" +
+            $"Message-ID: <{request.Id}@{request.ReportingMta}>\r\n" +
+            References(original) +
+            "Auto-Submitted: auto-replied\r\n" +
+            "MIME-Version: 1.0\r\n" +
+            $"Content-Type: multipart/report; report-type=delivery-status;\r\n\tboundary=\"{boundary}\"\r\n" +
+            (returned.is8Bit ? "Content-Transfer-Encoding: 8bit\r\n" : "") +
+            "\r\n";
+        return new ComposedDsn(Encoding.UTF8.GetBytes(header), body.ToArray(), HeaderNeedsUtf8: !Ascii.IsValid(to), returned.is8Bit);
+    }
+
+    /// <summary>The address with its domain as A-labels, where it has one.</summary>
+    internal static string AddressText(MailboxAddress address) =>
+        address.Domain is { } domain && !Ascii.IsValid(address.DomainText) ? $"{address.LocalPart}@{domain}" : address.Text;
+
+    /// <summary>The third part: the whole message, or its header section where the body is not to be had, too large or not fit to be enclosed.</summary>
+    private static (byte[] Headers, byte[] Content, bool Is8Bit) Returned(DsnRequest request, HeaderSection original)
+    {
+        if (request.OriginalBody is { } body && request.Original.Length + body.Length <= MaxReturnedOctets
+            && request.Recipients.Any(static r => r.Action == DsnAction.Failed)
+            && LinesFit(request.Original.Span) && LinesFit(body.Span))
+        {
+            byte[] message = [.. original.Octets.Span, .. "\r\n"u8, .. body.Span, .. body.IsEmpty || body.Span.EndsWith("\r\n"u8) ? ""u8 : "\r\n"u8];
+            bool header8Bit = !Ascii.IsValid(original.Octets.Span);
+            bool is8Bit = header8Bit || !Ascii.IsValid(body.Span);
+            string type = header8Bit && Utf8.IsValid(original.Octets.Span) ? "message/global" : "message/rfc822"; // RFC 6533 §6.
+            return (Encoding.ASCII.GetBytes($"Content-Type: {type}\r\n{(is8Bit ? "Content-Transfer-Encoding: 8bit\r\n" : "")}"), message, is8Bit);
+        }
+        byte[] headers = WholeFields(original);
+        if (Ascii.IsValid(headers) && LinesFit(headers))
+            return ("Content-Type: text/rfc822-headers\r\n"u8.ToArray(), headers, false);
+        // RFC 6522 §4 allows this encoding for header sections that are not legal 7-bit text.
+        return ("Content-Type: text/rfc822-headers\r\nContent-Transfer-Encoding: quoted-printable\r\n"u8.ToArray(), QuotedPrintable.Encode(headers), false);
+    }
+
+    /// <summary>The fields up to the bound, none of them cut.</summary>
+    private static byte[] WholeFields(HeaderSection original)
+    {
+        int end = 0;
+        foreach (ref readonly HeaderField field in original.Fields)
+        {
+            if (field.Start + field.Length > MaxReturnedOctets)
+                break;
+            end = field.Start + field.Length;
+        }
+        return original.Octets.Span[..end].ToArray();
+    }
+
+    private static bool LinesFit(ReadOnlySpan<byte> text)
+    {
+        while (!text.IsEmpty)
+        {
+            int end = text.IndexOf("\r\n"u8);
+            if ((end < 0 ? text.Length : end) > MaxLineOctets)
+                return false;
+            text = end < 0 ? [] : text[(end + 2)..];
+        }
+        return true;
+    }
+
+    /// <summary>Lets mail programs show the report with the message it is about.</summary>
+    private static string References(HeaderSection original)
+    {
+        if (!original.TryFind(FieldName.MessageId, out HeaderField field))
+            return "";
+        string id = HeaderText.Clean(HeaderText.Decode(original.ValueOf(field)), 255);
+        return id.Length > 4 && id[0] == '<' && id[^1] == '>' && Ascii.IsValid(id) && !id.Contains(' ') ? $"References: {id}\r\n" : "";
+    }
+
+    private static string BoundaryFor(QueueId id, ReadOnlySpan<byte> content)
+    {
+        for (int i = 0; ; i++)
+        {
+            string boundary = $"=_{id}_{i}"; // "=_" occurs in no quoted-printable text.
+            if (content.IndexOf(Encoding.ASCII.GetBytes(boundary)) < 0)
+                return boundary;
+        }
+    }
 }

@@ -1,0 +1,35 @@
+using System.Collections.Immutable;
+using RelayGate.Core.Mail;
+
+namespace RelayGate.Core.Dsn;
+
+/// <summary>What a DSN says of a recipient (RFC 3464 §2.3.3).</summary>
+public enum DsnAction
+{
+    Failed,
+    Delayed,
+    Delivered,
+
+    /// <summary>Handed to a next hop that does not offer DSN.</summary>
+    Relayed,
+}
+
+/// <param name="OriginalRecipient">ORCPT as written, or null.</param>
+/// <param name="Status">Enhanced status code, for instance 5.1.1.</param>
+/// <param name="RemoteMta">Host that spoke, or null for a local reason.</param>
+/// <param name="Diagnostic">The reply, cleaned and cut; for a local reason our own text.</param>
+/// <param name="WillRetryUntil">For <see cref="DsnAction.Delayed"/>.</param>
+public sealed record DsnRecipient(
+    ForwardPath ForwardPath, string? OriginalRecipient, DsnAction Action, string Status, string? RemoteMta, string Diagnostic,
+    DateTimeOffset LastAttempt, DateTimeOffset? WillRetryUntil = null);
+
+/// <param name="Original">Header section of the original with the empty line; its body follows in <paramref name="OriginalBody"/> if all is returned.</param>
+/// <param name="OriginalBody">Null: only the header section is returned (RET=HDRS, too large, or in the store).</param>
+/// <param name="SmtpUtf8">The original needed SMTPUTF8 by address or header: RFC 6533 media types where the sender can take them, else ASCII.</param>
+public sealed record DsnRequest(
+    QueueId Id, QueueId OriginalId, string ReportingMta, MailboxAddress To, string? EnvelopeId, DateTimeOffset ArrivedAt, DateTimeOffset Now,
+    ImmutableArray<DsnRecipient> Recipients, ReadOnlyMemory<byte> Original, ReadOnlyMemory<byte>? OriginalBody, bool SmtpUtf8);
+
+/// <summary>The octets of a DSN.</summary>
+/// <param name="HeaderSection">With the empty line that ends it.</param>
+public sealed record ComposedDsn(byte[] HeaderSection, byte[] Body, bool HeaderNeedsUtf8, bool BodyIs8Bit);

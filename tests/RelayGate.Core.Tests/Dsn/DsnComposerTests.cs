@@ -1,0 +1,141 @@
+using System.Collections.Immutable;
+using System.Text;
+using FsCheck;
+using FsCheck.Fluent;
+using RelayGate.Core.Dsn;
+using RelayGate.Core.Mail;
+
+namespace RelayGate.Core.Tests.Dsn;
+
+public sealed class DsnComposerTests
+{
+    private const string Original = "Received: x\r\nFrom: info@shop.test\r\nMessage-ID: <1@shop.test>\r\nSubject: =?utf-8?Q?Gr=C3=BC=C3=9Fe?=\r\n\r\n";
+
+    private static readonly DateTimeOffset Arrived = new(2026, 11, 21, 9, 0, 0, TimeSpan.Zero);
+    private static readonly QueueId Id = QueueId.Create(Arrived, 7, 7);
+    private static readonly QueueId OriginalId = QueueId.Create(Arrived, 8, 8);
+
+    private static readonly DsnRecipient Failed = new(
+        new ForwardPath(MailboxAddress.Parse("bob@example.org")), "rfc822;bob+2Bold@example.org", DsnAction.Failed, "5.1.1", "mx.example.org",
+        "550 5.1.1 User unknown", Arrived.AddMinutes(1));
+
+    [Fact]
+    public void A_failure_names_the_recipient_the_reply_and_the_reference()
+    {
+        ComposedDsn dsn = DsnComposer.Compose(Request(Failed) with { EnvelopeId = "QQ+2B1" });
+        string header = Encoding.UTF8.GetString(dsn.HeaderSection);
+        string body = Encoding.UTF8.GetString(dsn.Body);
+
+        Assert.StartsWith(
+            "From: Mail Delivery System <MAILER-DAEMON@relay.example.net>\r\nTo: <info@shop.test>\r\nSubject: Undelivered mail", header, StringComparison.Ordinal);
+        Assert.Contains("\r\nAuto-Submitted: auto-replied\r\n", header, StringComparison.Ordinal);
+        Assert.Contains("\r\nReferences: <1@shop.test>\r\n", header, StringComparison.Ordinal);
+        Assert.Contains($"\r\nMessage-ID: <{Id}@relay.example.net>\r\n", header, StringComparison.Ordinal);
+        Assert.EndsWith("\r\n\r\n", header, StringComparison.Ordinal);
+        Assert.Contains(
+            "\r\nReporting-MTA: dns; relay.example.net\r\nOriginal-Envelope-Id: QQ+1\r\nArrival-Date: Sat, 21 Nov 2026 09:00:00 +0000\r\n" +
+            $"X-RelayGate-Ref: {OriginalId}\r\n\r\n" +
+            "Original-Recipient: rfc822; bob+old@example.org\r\nFinal-Recipient: rfc822; bob@example.org\r\nAction: failed\r\nStatus: 5.1.1\r\n" +
+            "Remote-MTA: dns; mx.example.org\r\nDiagnostic-Code: smtp; 550 5.1.1 User unknown\r\nLast-Attempt-Date: Sat, 21 Nov 2026 09:01:00 +0000\r\n",
+            body, StringComparison.Ordinal);
+        Assert.Contains("  bob@example.org\r\n    The mail server mx.example.org said: 550 5.1.1 User unknown\r\n", body, StringComparison.Ordinal);
+        Assert.Contains(OriginalId.ToString(), body, StringComparison.Ordinal);
+        Assert.Contains("Content-Type: text/rfc822-headers\r\n\r\n" + Original[..^2], body, StringComparison.Ordinal);
+        Assert.False(dsn.BodyIs8Bit);
+        Assert.False(dsn.HeaderNeedsUtf8);
+    }
+
+    [Fact]
+    public void A_small_failed_message_is_returned_whole_and_a_large_or_delayed_one_is_not()
+    {
+        string whole = Body(Request(Failed) with { OriginalBody = "Hello\r\n"u8.ToArray() });
+        string large = Body(Request(Failed) with { OriginalBody = new byte[DsnComposer.MaxReturnedOctets] });
+        string delayed = Body(Request(Failed with { Action = DsnAction.Delayed }) with { OriginalBody = "Hello\r\n"u8.ToArray() });
+
+        Assert.Contains("Content-Type: message/rfc822\r\n\r\n" + Original + "Hello\r\n\r\n--", whole, StringComparison.Ordinal);
+        Assert.Contains("Content-Type: text/rfc822-headers\r\n", large, StringComparison.Ordinal);
+        Assert.Contains("Content-Type: text/rfc822-headers\r\n", delayed, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData(DsnAction.Delayed, "Delayed mail", "Action: delayed\r\n")]
+    [InlineData(DsnAction.Relayed, "Delivery report", "Action: relayed\r\n")]
+    [InlineData(DsnAction.Delivered, "Delivery report", "Action: delivered\r\n")]
+    public void Each_action_has_its_words(DsnAction action, string subject, string field)
+    {
+        ComposedDsn dsn = DsnComposer.Compose(Request(Failed with { Action = action, Status = "?", WillRetryUntil = Arrived.AddDays(4) }));
+        string body = Encoding.UTF8.GetString(dsn.Body);
+
+        Assert.Contains($"\r\nSubject: {subject}", Encoding.UTF8.GetString(dsn.HeaderSection), StringComparison.Ordinal);
+        Assert.Contains(field, body, StringComparison.Ordinal);
+        Assert.Contains(action == DsnAction.Delayed ? "Status: 4.0.0" : "Status: 2.0.0", body, StringComparison.Ordinal);
+        Assert.Equal(action == DsnAction.Delayed, body.Contains("Will-Retry-Until: Wed, 25 Nov 2026 09:00:00 +0000\r\n", StringComparison.Ordinal));
+    }
+
+    [Fact]
+    public void Addresses_beyond_ASCII_are_written_in_the_seven_bit_form()
+    {
+        DsnRecipient recipient = Failed with { ForwardPath = new ForwardPath(MailboxAddress.Parse("jürgen+x@bücher.test")), OriginalRecipient = "utf-8;j\\x{FC}rgen@b.test" };
+        string body = Body(Request(recipient) with { SmtpUtf8 = true });
+
+        Assert.Contains("Original-Recipient: utf-8; j\\x{FC}rgen@b.test\r\n", body, StringComparison.Ordinal);
+        Assert.Contains("Final-Recipient: utf-8; j\\x{FC}rgen\\x{2B}x@b\\x{FC}cher.test\r\n", body, StringComparison.Ordinal);
+        Assert.Contains("Content-Transfer-Encoding: quoted-printable\r\n", body, StringComparison.Ordinal);
+        Assert.True(Ascii.IsValid(body));
+    }
+
+    [Fact]
+    public void A_domain_beyond_ASCII_becomes_A_labels() => Assert.Contains(
+        "Final-Recipient: rfc822; bob@xn--bcher-kva.test\r\n",
+        Body(Request(Failed with { ForwardPath = new ForwardPath(MailboxAddress.Parse("bob@bücher.test")) })), StringComparison.Ordinal);
+
+    [Fact]
+    public void A_header_section_that_is_not_ASCII_is_returned_encoded()
+    {
+        string body = Body(Request(Failed) with { Original = "Subject: Gr\u00fc\u00dfe = x\r\n\r\n"u8.ToArray() });
+
+        Assert.Contains("Content-Transfer-Encoding: quoted-printable\r\n\r\nSubject: Gr=C3=BC=C3=9Fe =3D x\r\n", body, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void The_boundary_does_not_occur_in_the_original()
+    {
+        string body = Body(Request(Failed) with { OriginalBody = Encoding.ASCII.GetBytes($"--=_{Id}_0\r\n--=_{Id}_0--\r\n") });
+
+        Assert.Equal(4, body.Split($"--=_{Id}_1").Length - 1);
+    }
+
+    [Fact]
+    public void Whatever_the_next_hop_said_the_report_stays_well_formed() =>
+        Prop.ForAll<string, string, byte[]>((diagnostic, remote, original) =>
+        {
+            byte[] header = [.. "Subject: x\r\nX-Junk: "u8, .. (original ?? []).Where(static o => o is not ((byte)'\r' or (byte)'\n')), .. "\r\n\r\n"u8];
+            ComposedDsn dsn = DsnComposer.Compose(
+                Request(Failed with { Diagnostic = diagnostic ?? "", RemoteMta = remote }) with { EnvelopeId = remote, Original = header, OriginalBody = original });
+            byte[] all = [.. dsn.HeaderSection, .. dsn.Body];
+            string text = Encoding.Latin1.GetString(dsn.Body);
+            string[] lines = Encoding.Latin1.GetString(all).Split("\r\n");
+            string status = text[text.IndexOf("Reporting-MTA", StringComparison.Ordinal)..text.IndexOf("\r\nContent-Type: ", text.IndexOf("Reporting-MTA", StringComparison.Ordinal), StringComparison.Ordinal)];
+            return lines.All(static l => l.Length <= 998)
+                && Ascii.IsValid(dsn.HeaderSection)
+                && (dsn.BodyIs8Bit || Ascii.IsValid(dsn.Body))
+                && status.Split("\r\n").All(static l => l.Length == 0 || l[0] is ' ' or '-' || l.Split(':')[0].All(static c => char.IsAsciiLetterOrDigit(c) || c == '-'))
+                && status.Split("\r\n").Count(static l => l.StartsWith("Action:", StringComparison.Ordinal)) == 1;
+        }).QuickCheckThrowOnFailure();
+
+    [Fact]
+    public void A_hostile_reply_cannot_add_fields()
+    {
+        string body = Body(Request(Failed with { Diagnostic = "550 no\r\nAction: delivered\r\n\r\n--x \x1b[2J\u202e" + new string('y', 5000) }));
+
+        Assert.Contains("Diagnostic-Code: smtp; 550 no Action: delivered --x [2J", body.Replace("\r\n ", " ", StringComparison.Ordinal), StringComparison.Ordinal);
+        Assert.DoesNotContain("\r\nAction: delivered", body, StringComparison.Ordinal);
+        Assert.InRange(body.Length, 0, 5000);
+    }
+
+    private static string Body(DsnRequest request) => Encoding.UTF8.GetString(DsnComposer.Compose(request).Body);
+
+    private static DsnRequest Request(params DsnRecipient[] recipients) => new(
+        Id, OriginalId, "relay.example.net", MailboxAddress.Parse("info@shop.test"), null, Arrived, Arrived.AddMinutes(2),
+        recipients.ToImmutableArray(), Encoding.ASCII.GetBytes(Original), null, SmtpUtf8: false);
+}
