@@ -1,4 +1,3 @@
-using System.Diagnostics;
 using System.Net;
 using System.Text;
 using RelayGate.Core.Dkim;
@@ -6,6 +5,7 @@ using RelayGate.Core.Mail;
 using RelayGate.Core.Messages;
 using RelayGate.Core.Policy;
 using RelayGate.Core.Smtp;
+using RelayGate.InteropTests.Infrastructure;
 
 namespace RelayGate.InteropTests.Dkim;
 
@@ -48,20 +48,20 @@ public sealed class DkimJudgesTests : IDisposable
         ("large-body", Usual, string.Concat(Enumerable.Range(0, 5000).Select(static i => $"line {i}  of many \t\r\n"))),
     ];
 
-    private readonly string _folder = Directory.CreateTempSubdirectory("relaygate-dkim-").FullName;
+    private readonly TestFolder _folder = new();
     private readonly DkimKey _key = DkimKey.Generate(Domain.Parse("shop.test"), "rg1");
 
     public DkimJudgesTests()
     {
         foreach ((string name, string header, string body) in Messages)
-            File.WriteAllBytes(Path.Combine(_folder, name + ".eml"), Prepare(header, Encoding.Latin1.GetBytes(body)));
-        byte[] forged = File.ReadAllBytes(Path.Combine(_folder, "plain.eml"));
+            File.WriteAllBytes(_folder[name + ".eml"], Prepare(header, Encoding.Latin1.GetBytes(body)));
+        byte[] forged = File.ReadAllBytes(_folder["plain.eml"]);
         forged[^4] ^= 1;
-        File.WriteAllBytes(Path.Combine(_folder, "forged.eml"), forged);
-        File.WriteAllText(Path.Combine(_folder, "keys"), $"{_key.DnsName} {_key.DnsText}\n");
+        File.WriteAllBytes(_folder["forged.eml"], forged);
+        _folder.Write("keys", $"{_key.DnsName} {_key.DnsText}\n");
     }
 
-    [Fact]
+    [InteropFact(Programs.DkimPy)]
     public async Task Dkimpy_verifies_every_message_but_the_forged_one()
     {
         const string Program = """
@@ -77,20 +77,20 @@ public sealed class DkimJudgesTests : IDisposable
                     good = repr(e)
                 print(f[:-4], good)
             """;
-        Dictionary<string, string> verdicts = (await RunAsync("/usr/bin/python3", ["-c", Program, _folder]))
+        Dictionary<string, string> verdicts = (await RunAsync(Programs.Python, "-c", Program, _folder.FullName))
             .Select(static line => line.Split(' ', 2)).ToDictionary(static p => p[0], static p => p[1]);
 
         AssertVerdicts(verdicts, good: "True");
     }
 
-    [Fact]
+    [InteropFact("opendkim")]
     public async Task OpenDKIM_verifies_every_message_but_the_forged_one()
     {
-        File.WriteAllText(Path.Combine(_folder, "opendkim.conf"), $"Mode v\nTestPublicKeys {_folder}/keys\n");
+        string configuration = _folder.Write("opendkim.conf", $"Mode v\nTestPublicKeys {_folder["keys"]}\n");
         var verdicts = new Dictionary<string, string>();
-        foreach (string file in Directory.GetFiles(_folder, "*.eml"))
+        foreach (string file in Directory.GetFiles(_folder.FullName, "*.eml"))
         {
-            List<string> lines = await RunAsync("/usr/sbin/opendkim", ["-x", Path.Combine(_folder, "opendkim.conf"), "-v", "-t", file]);
+            List<string> lines = await RunAsync("opendkim", "-x", configuration, "-v", "-t", file);
             string verdict = lines.Find(static l => l.Contains("verification (s=rg1", StringComparison.Ordinal)) ?? string.Join('\n', lines);
             verdicts[Path.GetFileNameWithoutExtension(file)] = verdict.EndsWith("succeeded", StringComparison.Ordinal) ? "succeeded" : verdict;
         }
@@ -98,7 +98,7 @@ public sealed class DkimJudgesTests : IDisposable
         AssertVerdicts(verdicts, good: "succeeded");
     }
 
-    public void Dispose() => Directory.Delete(_folder, recursive: true);
+    public void Dispose() => _folder.Dispose();
 
     private static void AssertVerdicts(Dictionary<string, string> verdicts, string good)
     {
@@ -127,13 +127,9 @@ public sealed class DkimJudgesTests : IDisposable
         return [.. prepared.Octets, .. body, .. body.Length == 0 || body[^1] == '\n' ? ""u8 : "\r\n"u8];
     }
 
-    private static async Task<List<string>> RunAsync(string program, string[] arguments)
+    private static async Task<List<string>> RunAsync(string program, params string[] arguments)
     {
-        var start = new ProcessStartInfo(program, arguments) { RedirectStandardOutput = true, RedirectStandardError = true, UseShellExecute = false };
-        using Process process = Process.Start(start)!;
-        using var deadline = new CancellationTokenSource(TimeSpan.FromSeconds(60));
-        Task<string> error = process.StandardError.ReadToEndAsync(deadline.Token);
-        string output = await process.StandardOutput.ReadToEndAsync(deadline.Token);
-        return [.. (output + await error).Split('\n', StringSplitOptions.RemoveEmptyEntries)];
+        ProgramResult result = await new ProgramRun(program, arguments).RunAsync();
+        return [.. (result.Output + result.Error).Split('\n', StringSplitOptions.RemoveEmptyEntries)];
     }
 }
