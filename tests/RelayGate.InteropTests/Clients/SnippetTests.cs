@@ -20,43 +20,43 @@ public sealed class SnippetTests(HostedServer host) : IClassFixture<HostedServer
     [Fact]
     public void Every_snippet_has_a_test_that_runs_it() => Assert.Equal(
         ["curl.sh", "msmtprc", "php.ini", "phpmailer.php", "sendmail.sh", "smtplib.py", "swaks.sh"],
-        Names.Select(row => row.Data).Order(StringComparer.Ordinal));
+        Directory.EnumerateFiles(Repository.TestFile("Snippets")).Select(static f => Path.GetFileName(f)).Order(StringComparer.Ordinal));
 
-    [InteropFact(Programs.Namespaces, "php", Programs.PhpMailer)]
+    [HostedFact("php", Programs.PhpMailer)]
     public Task PHPMailer_sends() => SendsAsync("Hello from PHPMailer", HostedServer.AcmeIPv4, "php", Snippet("phpmailer.php"));
 
-    [InteropFact(Programs.Namespaces)]
+    [HostedFact]
     public Task Smtplib_sends() => SendsAsync("Hello from smtplib", HostedServer.AcmeIPv4, Programs.Python, Snippet("smtplib.py"));
 
-    [InteropFact(Programs.Namespaces, "swaks")]
+    [HostedFact("swaks")]
     public Task Swaks_sends() => SendsAsync("Hello from swaks", HostedServer.AcmeIPv4, "sh", "-e", Snippet("swaks.sh"));
 
-    [InteropFact(Programs.Namespaces, "curl")]
+    [HostedFact("curl")]
     public Task Curl_sends() => SendsAsync("Hello from curl", HostedServer.AcmeIPv4, "sh", "-e", Snippet("curl.sh"));
 
-    [InteropFact(Programs.Namespaces)]
+    [HostedFact]
     public Task The_sendmail_command_sends() =>
         SendsAsync("Hello from sendmail", HostedServer.AcmeIPv4, [.. HostedServer.As(HostedServer.AcmeUser), "sh", "-e", Snippet("sendmail.sh")]);
 
-    [InteropFact(Programs.Namespaces, "php")]
+    [HostedFact("php")]
     public Task PHP_mail_sends() => SendsAsync(
         "Hello from mail()",
         HostedServer.AcmeIPv4,
         [.. HostedServer.As(HostedServer.AcmeUser), "php", "-c", Snippet("php.ini"), "-r",
             "exit(mail('ann@example.com', 'Hello from mail()', 'It works.') ? 0 : 1);"]);
 
-    [InteropFact(Programs.Namespaces, "msmtp")]
+    [HostedFact("msmtp")]
     public async Task Msmtp_sends()
     {
         // msmtp insists that a file with a password belongs to the caller and is closed to others.
-        string file = host.Gateway.Folder.Write("msmtprc", await File.ReadAllTextAsync(Snippet("msmtprc")));
+        string file = host.Gateway.Folder.Write("own.msmtprc", await File.ReadAllTextAsync(Snippet("msmtprc")));
         File.SetUnixFileMode(file, UnixFileMode.UserRead | UnixFileMode.UserWrite);
 
         await SendsAsync("Hello from msmtp", HostedServer.AcmeIPv4, "sh", "-c",
             $"printf 'To: ann@example.com\\nSubject: Hello from msmtp\\n\\nIt works.\\n' | msmtp -C {file} ann@example.com");
     }
 
-    private static string Snippet(string name) => HostedServer.Readable(Repository.TestFile("Snippets/" + name));
+    private string Snippet(string name) => host.Readable(Repository.TestFile("Snippets/" + name));
 
     private async Task SendsAsync(string subject, string egress, params string[] command)
     {

@@ -19,6 +19,9 @@ public sealed class HostedServer : IAsyncLifetime
     /// <summary>System user of beta: a number without a name.</summary>
     public const string BetaUser = "#64217";
 
+    /// <summary>What a machine must have for it.</summary>
+    public static IReadOnlyList<string> Needs { get; } = [Programs.Namespaces, "nsd", "setpriv"];
+
     private const string Zone = """
         $ORIGIN .
         $TTL 60
@@ -63,7 +66,7 @@ public sealed class HostedServer : IAsyncLifetime
 
     public async Task InitializeAsync()
     {
-        if (Programs.Missing([Programs.Namespaces, "nsd"]) is not null)
+        if (Programs.Missing(Needs) is not null)
             return; // The tests that use it are skipped for the same reason.
         _inside = await NetworkNamespace.CreateAsync();
         _outside = await NetworkNamespace.CreateAsync();
@@ -76,10 +79,11 @@ public sealed class HostedServer : IAsyncLifetime
 
         Gateway = new GatewayProcess("mx", _inside);
         await StartDnsAsync();
+        Gateway.Settings["Postmaster"] = "postmaster@second.example";
         Gateway.Settings["Egress"] = new JsonObject { ["IPv4"] = ServerIPv4, ["IPv6"] = ServerIPv6 };
         Gateway.Settings["Delivery"]!["Resolver"] = "203.0.113.53:53";
         await Gateway.StartAsync();
-        await Gateway.AddShopAsync("--ipv4", AcmeIPv4, "--ipv6", AcmeIPv6, "--system-user", AcmeUser, "--contact", "owner@shop.test");
+        await Gateway.AddShopAsync("--ipv4", AcmeIPv4, "--ipv6", AcmeIPv6, "--system-user", AcmeUser, "--contact", "owner@example.com");
         await Gateway.CliAsync("subscription", "add", "beta", "--plan", "basic", "--ipv4", BetaIPv4, "--system-user", BetaUser);
         await Gateway.CliAsync("domain", "add", "blog.test", "--subscription", "beta");
         await Gateway.CliAsync("ip", "set", AcmeIPv4, "--helo", "mail.shop.test");
@@ -93,20 +97,26 @@ public sealed class HostedServer : IAsyncLifetime
     /// Runs a command on the server, in a mount namespace where RelayGate is installed as the README says:
     /// the commands in /usr/local/bin, the sockets in /run/relaygate.
     /// </summary>
-    public Task<ProgramResult> RunAsync(params string[] command) => new ProgramRun(
-        "ip", "netns", "exec", Inside.Name, "sh", "-ec",
+    public Task<ProgramResult> RunAsync(params string[] command) => RunAsync("", command);
+
+    public Task<ProgramResult> RunAsync(string input, string[] command) => new ProgramRun([
+        .. Inside.Inside("sh", "-ec"),
         """
         mount -t tmpfs none /usr/local/bin; ln -s "$1" /usr/local/bin/relaygate-sendmail
         mount -t tmpfs none /run; ln -s "$2" /run/relaygate; chmod 755 /run /usr/local/bin
         shift 2; exec "$@"
         """,
-        "sh", Repository.Sendmail, Gateway.Folder.FullName, .. command).RunAsync();
+        "sh", Repository.Sendmail, Gateway.Folder.FullName, .. command])
+    {
+        InputText = input,
+    }.RunAsync();
 
     /// <summary>A file of the checkout where every user can read it.</summary>
-    public static string Readable(string file)
+    public string Readable(string file)
     {
-        string copy = Path.Combine(Scratch.FullName, Path.GetFileName(file));
+        string copy = Gateway.Folder[Path.GetFileName(file)];
         File.Copy(file, copy, overwrite: true);
+        File.SetUnixFileMode(copy, TestFolder.Traversable);
         return copy;
     }
 

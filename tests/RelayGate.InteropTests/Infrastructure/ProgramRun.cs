@@ -34,6 +34,11 @@ public sealed record ProgramResult(string CommandLine, int ExitCode, string Outp
 /// <summary>One bounded run of a program: it ends within <see cref="Timeout"/> or is killed and the test fails.</summary>
 public sealed class ProgramRun(string file, params string[] arguments)
 {
+    public ProgramRun(string[] command)
+        : this(command[0], command[1..])
+    {
+    }
+
     public TimeSpan Timeout { get; init; } = TimeSpan.FromSeconds(60);
 
     /// <summary>Octets for stdin, which is closed afterwards.</summary>

@@ -12,6 +12,9 @@ public static class Repository
     /// <summary>The executable <c>relaygate-sendmail</c>, in a folder that every user may read.</summary>
     public static string Sendmail { get; } = Path.Combine(Readable(Output("RelayGate.Sendmail")), "relaygate-sendmail");
 
+    /// <summary>The same executable where every user may run it.</summary>
+    public static string ReadableGateway { get; } = Path.Combine(Readable(Output("RelayGate.Server")), "relaygate");
+
     /// <summary>A file of the test project, such as a client snippet.</summary>
     public static string TestFile(string relative) => Path.Combine(Root, "tests", "RelayGate.InteropTests", relative);
 
@@ -44,11 +47,15 @@ public static class Repository
 
     private static string CopyOf(string folder)
     {
-        string copy = Directory.CreateTempSubdirectory("relaygate-sendmail-").FullName;
+        string copy = Directory.CreateTempSubdirectory("relaygate-").FullName;
         AppDomain.CurrentDomain.ProcessExit += (_, _) => Directory.Delete(copy, recursive: true);
         File.SetUnixFileMode(copy, TestFolder.Traversable);
-        foreach (string file in Directory.EnumerateFiles(folder))
-            File.Copy(file, Path.Combine(copy, Path.GetFileName(file)));
+        foreach (string file in Directory.EnumerateFiles(folder, "*", SearchOption.AllDirectories))
+        {
+            string target = Path.Combine(copy, Path.GetRelativePath(folder, file));
+            Directory.CreateDirectory(Path.GetDirectoryName(target)!, TestFolder.Traversable);
+            File.Copy(file, target);
+        }
         return copy;
     }
 }
