@@ -47,7 +47,7 @@ internal sealed class DsnPlanner(string reportingMta, TimeSpan giveUpAfter, Func
         QueueId id = newId(endedAt);
         ComposedDsn composed = DsnComposer.Compose(new DsnRequest(
             id, message.Id, reportingMta, to, message.EnvelopeId, message.ReceivedAt, endedAt, recipients.ToImmutable(), message.HeaderSection,
-            whole ? message.Body.Memory : null, NeedsUtf8(message, recipients)));
+            whole ? message.Body.Memory : (ReadOnlyMemory<byte>?)null, NeedsUtf8(message, recipients)));
         return new PreparedDsn(
             id, new ForwardPath(to), composed.HeaderSection, composed.Body, composed.HeaderNeedsUtf8, composed.BodyIs8Bit, IsDelayNotice: anyDelayed);
     }
