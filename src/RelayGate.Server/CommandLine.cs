@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.CommandLine.Help;
 using System.CommandLine.Invocation;
 using System.CommandLine.Parsing;
 using RelayGate.Server.Cli;
@@ -11,7 +12,7 @@ internal static class CommandLine
 {
     public static async Task<int> RunAsync(string[] args)
     {
-        RootCommand root = CreateRoot();
+        Command root = CreateRoot();
         ParseResult parsed = root.Parse(args);
         if (parsed.Errors.Count > 0 && parsed.Action is ParseErrorAction)
         {
@@ -33,17 +34,29 @@ internal static class CommandLine
         }
     }
 
-    private static RootCommand CreateRoot()
-    {
-        var root = new RootCommand("RelayGate, the outbound mail gateway.")
+    private static Command CreateRoot() =>
+        new("relaygate", "RelayGate, the outbound mail gateway.") // Not a RootCommand: that one is named after the assembly.
         {
+            new HelpOption(),
             GlobalOptions.Json,
             GlobalOptions.Socket,
             ServeCommand.Create(),
+            SendCommand.Create(),
+            StatusCommand.Create(),
+            DoctorCommand.Create(),
             VersionCommand.Create(),
+            PlanCommands.Create(),
+            SubscriptionCommands.Create(),
+            DomainCommands.Create(),
+            MailboxCommands.Create(),
+            IpCommands.Create(),
+            DkimCommands.Create(),
+            NetworkCommands.Create(),
+            LimitCommands.Create(),
+            MessageCommands.Create(),
+            QueueCommands.Create(),
+            ExplainCommand.Create(),
         };
-        return root;
-    }
 
     private static string PathOf(CommandResult command) =>
         command.Parent is CommandResult parent ? $"{PathOf(parent)} {command.Command.Name}" : "relaygate";

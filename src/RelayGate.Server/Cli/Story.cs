@@ -1,0 +1,121 @@
+using System.Text.Json.Nodes;
+
+namespace RelayGate.Server.Cli;
+
+/// <summary>Prints a decision record as the ordered story of one mail transaction: what happened, what was decided, and why.</summary>
+internal static class Story
+{
+    public static IEnumerable<string> Of(JsonNode record)
+    {
+        string at = Cell.Clock(record["at"]);
+        if (Text(record, "kind") == "dsn")
+            yield return Line(at, "dsn", $"reports on {Text(record, "original")} to {Recipients(record)}");
+        else
+            yield return Line(at, "connect", Connect(record));
+        if (Identity(record) is { } identity)
+            yield return Line(at, "identity", identity);
+        if (Text(record, "kind") != "dsn")
+            yield return Line(at, "envelope", $"<{Text(record, "sender")}> to {Recipients(record)}");
+        if (Content(record) is { Length: > 0 } content)
+            yield return Line(at, "message", content);
+        foreach (JsonNode? correction in List(record, "corrections"))
+            yield return Line(at, "correct", $"{Text(correction, "what")} {Text(correction, "original")} -> {Text(correction, "replacement")} ({Text(correction, "why")})");
+        foreach (JsonNode? level in List(record, "levels"))
+            yield return Line(at, "limit", Level(level!));
+        if (List(record, "headerChanges") is { Count: > 0 } changes)
+            yield return Line(at, "header", string.Join(", ", changes.Select(Cell.Text)));
+        if (List(record, "signatures") is { Count: > 0 } signatures)
+            yield return Line(at, "sign", $"DKIM {string.Join(", ", signatures.Select(Cell.Text))}");
+        if (record["egress"] is { } egress)
+            yield return Line(at, "egress", Egress(egress));
+        yield return Line(at, "answer", Answer(record));
+        foreach (JsonNode? attempt in List(record, "attempts"))
+        {
+            foreach (string line in Attempt(attempt!))
+                yield return line;
+        }
+        foreach (JsonNode? waiting in List(record, "pending"))
+            yield return Line("", "waiting", $"{Text(waiting, "recipient")}: next attempt {Cell.Time(waiting?["nextAttempt"])} UTC{(Text(waiting, "held") is { } why ? $", held ({why})" : "")}");
+        yield return Line(Cell.Clock(record["lastAt"]), "now", Text(record, "outcome") ?? "?");
+    }
+
+    private static string Connect(JsonNode record)
+    {
+        string from = Text(record, "client") ?? (Text(record, "uid") is { } uid ? $"unix socket, uid {uid}{(Text(record, "pid") is { } pid ? $", pid {pid}" : "")}" : "unix socket");
+        string tls = Text(record, "tls") is { } version ? $", {version}" : "";
+        string helo = Text(record, "helo") is { Length: > 0 } name ? $", EHLO {name}" : "";
+        return $"{from}, listener {Text(record, "listener")}, {Text(record, "protocol")}{tls}{helo}";
+    }
+
+    private static string? Identity(JsonNode record)
+    {
+        string identity = Text(record, "identity") is { Length: > 0 } known ? known : "none proved";
+        string claimed = (bool?)record["claimed"] == true ? " (claimed by the sender's domain)" : "";
+        string subscription = Text(record, "subscription") is { Length: > 0 } name ? $" -> subscription {name}{(Text(record, "plan") is { } plan ? $", plan {plan}" : "")}" : "";
+        return Text(record, "kind") == "dsn" ? null : identity + subscription + claimed;
+    }
+
+    private static string Content(JsonNode record)
+    {
+        List<string> parts = [];
+        if (record["octets"] is { } octets && (long)octets > 0)
+            parts.Add($"{octets} octets");
+        foreach ((string name, string label) in new[] { ("from", "From"), ("subject", "Subject"), ("messageId", "Message-ID"), ("phpScript", "PHP script") })
+        {
+            if (Text(record, name) is { Length: > 0 } value)
+                parts.Add($"{label} {value}");
+        }
+        return string.Join(", ", parts);
+    }
+
+    private static string Level(JsonNode level)
+    {
+        string name = Text(level, "name") is { Length: > 0 } given ? $" {given}" : "";
+        string limit = Text(level, "limit") ?? "unlimited";
+        bool stopped = (bool?)level["stopped"] == true;
+        return $"{Text(level, "level")}{name} {Text(level, "used")} of {limit}{(stopped ? "  STOP" : " ok")}  (set by: {Text(level, "origin")})";
+    }
+
+    private static string Egress(JsonNode egress)
+    {
+        string addresses = string.Join(", ", new[] { Text(egress, "ipv4"), Text(egress, "ipv6") }.Where(a => a is not null));
+        return $"{(addresses.Length == 0 ? "the system's choice" : addresses)} as {Text(egress, "helo")} ({Text(egress, "why")})";
+    }
+
+    private static string Answer(JsonNode record)
+    {
+        string stage = Text(record, "stage") is { } at ? $" at {at}" : "";
+        string reason = Text(record, "reason") is { } slug && slug != "accepted" ? $"  reason {slug}" : "";
+        string repeats = (long?)record["repeats"] is > 1 and var times ? $"  ({times} times until {Cell.Time(record["lastAt"])})" : "";
+        string next = Cell.Time(record["nextPossible"]) is { } possible ? $"  next possible {possible} UTC" : "";
+        return $"{Text(record, "reply")}{stage}{reason}{next}{repeats}";
+    }
+
+    private static IEnumerable<string> Attempt(JsonNode attempt)
+    {
+        string at = Cell.Clock(attempt["at"]);
+        string via = Text(attempt, "nextHop") is { Length: > 0 } hop ? $" to {hop}{(Text(attempt, "remote") is { Length: > 0 } remote ? $" [{remote}]" : "")}" : "";
+        string local = Text(attempt, "local") is { Length: > 0 } from ? $" from {from}" : "";
+        string tls = Text(attempt, "tls") is { Length: > 0 } version ? $", {version}" : "";
+        yield return Line(at, "attempt", $"{Text(attempt, "stage")}{via}{local}{tls} in {Text(attempt, "seconds")} s");
+        foreach (JsonNode? result in List(attempt, "results"))
+        {
+            string next = Cell.Time(result?["nextAttempt"]) is { } again ? $", again {again} UTC" : "";
+            yield return Line("", Text(result, "result") ?? "?", $"{Text(result, "recipient")}: {Text(result, "reply")}{next}");
+        }
+    }
+
+    private static string Recipients(JsonNode record)
+    {
+        JsonArray listed = List(record, "recipients");
+        long count = (long?)record["recipientCount"] ?? listed.Count;
+        string shown = string.Join(", ", listed.Take(5).Select(r => $"<{Cell.Text(r)}>"));
+        return count == 0 ? "no recipient yet" : count > Math.Min(5, listed.Count) ? $"{shown} and {count - Math.Min(5, listed.Count)} more" : shown;
+    }
+
+    private static string Line(string at, string what, string text) => Output.Clean($"{at,8}  {what,-9} {text}");
+
+    private static JsonArray List(JsonNode node, string name) => node[name] as JsonArray ?? [];
+
+    private static string? Text(JsonNode? node, string name) => Cell.Text(node?[name]);
+}

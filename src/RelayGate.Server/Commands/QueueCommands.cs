@@ -1,0 +1,61 @@
+using System.CommandLine;
+using System.Text.Json.Nodes;
+using RelayGate.Server.Cli;
+
+namespace RelayGate.Server.Commands;
+
+/// <summary><c>relaygate queue …</c>: what waits, and how to stop or hasten it.</summary>
+internal static class QueueCommands
+{
+    private static readonly Option<string?> Subscription = new("--subscription") { Description = "Everything of this subscription.", HelpName = "NAME" };
+    private static readonly Option<string?> State = new("--state") { Description = "active, deferred or held.", HelpName = "STATE" };
+    private static readonly Argument<string[]> Refs = new("REF") { Description = "One or more refs.", Arity = ArgumentArity.ZeroOrMore };
+
+    public static Command Create()
+    {
+        var paging = new Paging();
+        var one = new Argument<string>("REF") { Description = "The ref of a queued message." };
+        return new Command("queue", "The queue: what waits to be delivered.").With(
+            paging.AddTo(new Command("list", "List queued messages.").With(Subscription, State)).Does(async (parsed, client, output, cancellationToken) =>
+            {
+                string query = paging.Query(parsed, ("subscription", parsed.GetValue(Subscription)), ("state", parsed.GetValue(State)));
+                return output.List(await client.GetAsync("queue" + query, cancellationToken), "the queue is empty",
+                    ("REF", Cell.Of("ref")), ("ARRIVED (UTC)", Cell.Time("at")), ("STATE", Cell.Of("state")), ("SUBSCRIPTION", Cell.Of("subscription")), ("OCTETS", Cell.Of("octets")),
+                    ("FROM", i => $"<{Cell.Text(i["sender"])}>"), ("RECIPIENTS", Cell.Of("recipientCount")), ("NEXT ATTEMPT (UTC)", Cell.Time("nextAttempt")), ("LAST REPLY", Cell.Of("lastReply")));
+            }),
+            new Command("show", "Show a queued message with its recipients.").With(one).Does(async (parsed, client, output, cancellationToken) =>
+            {
+                JsonNode m = await client.GetAsync($"queue/{Uri.EscapeDataString(parsed.GetRequiredValue(one))}", cancellationToken);
+                return output.Show(m, () =>
+                {
+                    Output.Fields(
+                        ("ref", Cell.Text(m["ref"])), ("arrived", Cell.Time(m["at"])), ("state", Cell.Text(m["state"])), ("subscription", Cell.Text(m["subscription"])),
+                        ("from", $"<{Cell.Text(m["sender"])}>"), ("octets", Cell.Text(m["octets"])), ("held", Cell.Text(m["held"])), ("egress", Cell.Text(m["egress"])));
+                    foreach (JsonNode? r in m["recipients"] as JsonArray ?? [])
+                        Console.WriteLine(Output.Clean($"  <{Cell.Text(r!["recipient"])}> {Cell.Text(r["state"])}, {Cell.Text(r["attempts"])} attempts, next {Cell.Time(r["nextAttempt"])}  {Cell.Text(r["lastReply"])}"));
+                });
+            }),
+            Action("retry", "Try now instead of later.", "to be tried now"),
+            Action("hold", "Park: no attempt until release.", "held"),
+            Action("release", "Let held messages go on; it is counted and audited.", "released"),
+            Action("delete", "Delete without a DSN.", "deleted"),
+            new Command("flush", "Try everything now.").With(Subscription).Does((parsed, client, output, cancellationToken) =>
+                ActAsync("retry", "to be tried now", [], parsed.GetValue(Subscription), everything: true, client, output, cancellationToken)));
+    }
+
+    private static Command Action(string verb, string description, string done) =>
+        new Command(verb, description + " Name refs, or --subscription.").With(Refs, Subscription).Does((parsed, client, output, cancellationToken) =>
+            ActAsync(verb, done, parsed.GetValue(Refs) ?? [], parsed.GetValue(Subscription), everything: false, client, output, cancellationToken));
+
+    private static async Task<int> ActAsync(
+        string verb, string done, string[] refs, string? subscription, bool everything, ControlClient client, Output output, CancellationToken cancellationToken)
+    {
+        if (refs.Length > 0 == subscription is not null && !everything)
+            throw new CliException(ExitCode.Usage, $"name either refs or --subscription NAME (relaygate queue {verb} --help)");
+        var body = new JsonObject();
+        Fields.SetList(body, "refs", refs);
+        Fields.Set(body, "subscription", subscription);
+        JsonNode answer = await client.PostAsync($"queue/{verb}", body, cancellationToken);
+        return output.Done(answer, $"{Cell.Text(answer["count"])} {((long?)answer["count"] == 1 ? "message" : "messages")} {done}");
+    }
+}

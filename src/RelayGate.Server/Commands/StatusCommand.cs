@@ -1,0 +1,26 @@
+using System.CommandLine;
+using System.Text.Json.Nodes;
+using RelayGate.Server.Cli;
+
+namespace RelayGate.Server.Commands;
+
+/// <summary><c>relaygate status</c>.</summary>
+internal static class StatusCommand
+{
+    public static Command Create() => new Command("status", "Say how the gateway is.").Does(async (_, client, output, cancellationToken) =>
+    {
+        JsonNode s = await client.GetAsync("status", cancellationToken);
+        return output.Show(s, () =>
+        {
+            Output.Fields(
+                ("RelayGate", $"{Cell.Text(s["version"])} on {Cell.Text(s["hostname"])}, {Cell.Text(s["phase"])}, process {Cell.Text(s["pid"])}, up {Cell.Text(s["uptime"])}"),
+                ("sessions", $"{Cell.Text(s["sessions"])} open, {Cell.Text(s["sessionsTotal"])} since start"),
+                ("offered", $"{Cell.Text(s["accepted"])} accepted, {Cell.Text(s["refused"])} refused since start"),
+                ("attempts", $"{Cell.Text(s["delivered"])} delivered, {Cell.Text(s["deferred"])} deferred, {Cell.Text(s["failed"])} failed since start"),
+                ("queue", string.Join(", ", (s["queue"] as JsonObject ?? []).Select(q => $"{q.Value} {q.Key}"))),
+                ("store", Cell.Text(s["store"])));
+            foreach (JsonNode? listener in s["listeners"] as JsonArray ?? [])
+                Console.WriteLine(Output.Clean($"listens   {Cell.Text(listener)}"));
+        });
+    });
+}

@@ -1,0 +1,52 @@
+using System.CommandLine;
+using System.Text.Json.Nodes;
+using RelayGate.Server.Cli;
+
+namespace RelayGate.Server.Commands;
+
+/// <summary><c>relaygate subscription …</c>.</summary>
+internal static class SubscriptionCommands
+{
+    private static readonly Option<string?> Plan = new("--plan") { Description = "The plan it belongs to.", HelpName = "PLAN" };
+    private static readonly Option<string?> IPv4 = new("--ipv4") { Description = "Its IPv4 address; one not known yet is created exclusive. \"none\": no longer any.", HelpName = "ADDRESS" };
+    private static readonly Option<string?> IPv6 = new("--ipv6") { Description = "Its IPv6 address; \"none\": no longer any.", HelpName = "ADDRESS" };
+    private static readonly Option<string[]> SystemUser = new("--system-user") { Description = "A system user whose local mail is this subscription's; may be repeated.", HelpName = "NAME|#UID" };
+    private static readonly Option<string[]> RemoveSystemUser = new("--remove-system-user") { Description = "A system user to take away.", HelpName = "NAME|#UID" };
+    private static readonly Option<bool> SharedUid = new("--shared-uid") { Description = "The named system users are shared by many sites (mod_php): the sender's domain chooses the subscription." };
+    private static readonly Option<string?> Contact = new("--contact") { Description = "Address that gets mail for its system users; \"none\": no longer any.", HelpName = "ADDRESS" };
+    private static readonly Option<string?> Sender = new("--sender") { Description = "correct, reject or trust a reverse-path that is not its own; \"default\": as configured.", HelpName = "MODE" };
+
+    public static Command Create()
+    {
+        var verbs = new ObjectVerbs(
+            "subscription", "subscriptions",
+            ("SUBSCRIPTION", Cell.Of("name")), ("PLAN", Cell.Of("plan")), ("IPV4", Cell.Of("ipv4")), ("IPV6", Cell.Of("ipv6")),
+            ("SYSTEM USERS", Cell.Of("systemUsers")), ("CONTACT", Cell.Of("contact")), ("", Cell.Flag("suspended", "suspended")));
+        return new Command("subscription", "Subscriptions: customers with their addresses, domains and system users.").With(
+            verbs.Add(FillAsync, Plan, IPv4, IPv6, SystemUser, SharedUid, Contact, Sender),
+            verbs.Set(FillAsync, Plan, IPv4, IPv6, SystemUser, RemoveSystemUser, SharedUid, Contact, Sender),
+            verbs.Show(Print),
+            verbs.List((new Option<string?>("--plan") { Description = "Only those of this plan.", HelpName = "PLAN" }, "plan")),
+            verbs.Suspend(), verbs.Resume(), verbs.Remove());
+    }
+
+    private static Task FillAsync(ParseResult parsed, JsonObject body)
+    {
+        Fields.Set(body, "plan", parsed.GetValue(Plan));
+        Fields.SetOrNone(body, "ipv4", parsed.GetValue(IPv4));
+        Fields.SetOrNone(body, "ipv6", parsed.GetValue(IPv6));
+        Fields.SetOrNone(body, "contact", parsed.GetValue(Contact));
+        Fields.SetOr(body, "sender", parsed.GetValue(Sender), "default");
+        Fields.SetList(body, "systemUsers", parsed.GetValue(SystemUser));
+        if (parsed.CommandResult.Command.Name == "set")
+            Fields.SetList(body, "removeSystemUsers", parsed.GetValue(RemoveSystemUser));
+        if (parsed.GetValue(SharedUid))
+            body["sharedUid"] = true;
+        return Task.CompletedTask;
+    }
+
+    private static void Print(JsonNode s) => Output.Fields(
+        ("subscription", Cell.Text(s["name"])), ("plan", Cell.Text(s["plan"])), ("ipv4", Cell.Text(s["ipv4"])), ("ipv6", Cell.Text(s["ipv6"])),
+        ("system users", Cell.Text(s["systemUsers"])), ("contact", Cell.Text(s["contact"])), ("sender", Cell.Text(s["sender"])),
+        ("domains", Cell.Text(s["domains"])), ("state", Cell.Flag("suspended", "suspended")(s)));
+}
