@@ -40,6 +40,9 @@ public abstract record HopAction
     /// <summary>Says nothing more until the peer goes away.</summary>
     public sealed record Stall : HopAction;
 
+    /// <summary>These octets; nothing is read any more until the test is over.</summary>
+    public sealed record RawThenStop(string Octets) : HopAction;
+
     /// <summary>Sends this over and over until the peer goes away.</summary>
     public sealed record Endless(string Octets) : HopAction;
 
@@ -166,6 +169,7 @@ public sealed class FakeNextHop : IAsyncDisposable
         private readonly List<byte> _input = [];
         private readonly List<string> _rcpts = [];
         private readonly List<byte> _content = [];
+        private int _position; // In the input.
         private Stream _stream = new NetworkStream(socket, ownsSocket: true);
         private string? _mail;
         private string _hello = "";
@@ -286,6 +290,7 @@ public sealed class FakeNextHop : IAsyncDisposable
             }
             await WriteAsync(reply);
             _input.Clear();
+            _position = 0;
             Forget();
             var tls = new SslStream(_stream);
             await tls.AuthenticateAsServerAsync(hop._certificate.Value);
@@ -325,6 +330,10 @@ public sealed class FakeNextHop : IAsyncDisposable
                 case HopAction.Endless endless:
                     while (true)
                         await WriteAsync(endless.Octets);
+                case HopAction.RawThenStop raw:
+                    await WriteAsync(raw.Octets);
+                    await Task.Delay(Timeout.Infinite, hop._stop.Token);
+                    return false;
                 case HopAction.Reset:
                     socket.LingerState = new LingerOption(true, 0);
                     return false;
@@ -358,8 +367,6 @@ public sealed class FakeNextHop : IAsyncDisposable
             }
             return null;
         }
-
-        private int _position;
 
         private async Task<byte?> ReadOctetAsync()
         {
