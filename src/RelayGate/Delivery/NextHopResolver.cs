@@ -1,45 +1,126 @@
 using System.Collections.Immutable;
-using System.Globalization;
 using System.Net;
+using System.Net.Sockets;
 using RelayGate.Configuration;
+using RelayGate.Core.Dns;
 using RelayGate.Core.Mail;
+using RelayGate.Dns;
 
 namespace RelayGate.Delivery;
 
 /// <summary>Finds the next hop of a recipient: the configured smarthost, or the MX hosts of its domain (RFC 5321 §5.1).</summary>
 public sealed class NextHopResolver
 {
-    private readonly NextHopPlan? _smarthost;
+    private readonly DnsResolver _dns;
+    private readonly DeliveryOptions _options;
+    private readonly ForbiddenAddresses _forbidden;
+    private readonly NextHopPlan? _smarthostPlan;
+    private readonly string? _smarthostName;
+    private readonly int _smarthostPort;
 
-    /// <exception cref="FormatException">The smarthost is not written as smtp://host:port.</exception>
-    public NextHopResolver(DeliveryOptions options)
+    /// <exception cref="FormatException">The next hop is neither <c>mx</c> nor <c>smtp://host:port</c>.</exception>
+    public NextHopResolver(RelayGateOptions options, DnsResolver dns)
     {
-        if (options.NextHop == "mx")
+        _dns = dns;
+        _options = options.Delivery;
+        _forbidden = new ForbiddenAddresses(options);
+        string nextHop = OptionsReader.NormaliseNextHop(_options.NextHop) ?? throw new FormatException($"'{_options.NextHop}' is neither mx nor smtp://host:port");
+        if (nextHop == "mx")
             return;
-        if (!TryParseSmarthost(options.NextHop, out string host, out int port))
-            throw new FormatException($"'{options.NextHop}' is neither mx nor smtp://host:port");
-        if (IPAddress.TryParse(host.Trim('[', ']'), out IPAddress? address))
-            _smarthost = NextHopPlan.To([new NextHopAddress($"[{address}]", new IPEndPoint(address, port), IsSmarthost: true)]);
+        var uri = nextHop["smtp://".Length..];
+        if (ListenerEndpoint.TryParseTcp(uri, out IPEndPoint? endPoint))
+        {
+            string literal = endPoint.AddressFamily == AddressFamily.InterNetwork ? $"[{endPoint.Address}]" : $"[IPv6:{endPoint.Address}]";
+            _smarthostPlan = NextHopPlan.To([new NextHopAddress(literal, endPoint, IsSmarthost: true)]);
+            return;
+        }
+        int colon = uri.LastIndexOf(':');
+        _smarthostName = uri[..colon];
+        _smarthostPort = int.Parse(uri.AsSpan(colon + 1));
     }
 
+    /// <summary>Gives the addresses to try, in order, of both families; which of them may be used is the egress' business.</summary>
     public ValueTask<NextHopPlan> ResolveAsync(ForwardPath recipient, CancellationToken cancellationToken)
     {
-        if (_smarthost is not null)
-            return new(_smarthost);
-        return new(NextHopPlan.Defer("4.4.3", "MX delivery is not there yet"));
+        if (_smarthostPlan is not null)
+            return new(_smarthostPlan);
+        return new(_smarthostName is null ? ResolveMxAsync(recipient.Address, cancellationToken) : ResolveSmarthostAsync(_smarthostName, cancellationToken));
     }
 
-    private static bool TryParseSmarthost(string text, out string host, out int port)
+    private async Task<NextHopPlan> ResolveSmarthostAsync(string host, CancellationToken cancellationToken)
     {
-        host = "";
-        port = 0;
-        const string Scheme = "smtp://";
-        if (!text.StartsWith(Scheme, StringComparison.Ordinal))
-            return false;
-        int colon = text.LastIndexOf(':');
-        if (colon <= Scheme.Length || !int.TryParse(text.AsSpan(colon + 1), NumberStyles.None, CultureInfo.InvariantCulture, out port) || port is < 1 or > 65535)
-            return false;
-        host = text[Scheme.Length..colon];
-        return host.Length > 0;
+        HostAddresses found = await AddressesOfAsync(host, cancellationToken);
+        // A smarthost that is not there is our own misconfiguration: mail waits for its repair and never bounces.
+        return found.Addresses.IsEmpty
+            ? NextHopPlan.Defer("4.4.3", $"The smarthost {host} has no address{(found.IsUncertain ? ", or DNS does not answer" : "")}")
+            : NextHopPlan.To([.. found.Addresses.Select(a => new NextHopAddress(host, new IPEndPoint(a, _smarthostPort), IsSmarthost: true))]);
     }
+
+    private async Task<NextHopPlan> ResolveMxAsync(MailboxAddress recipient, CancellationToken cancellationToken)
+    {
+        if (recipient.Domain is not { } domain)
+            return ResolveLiteral(recipient.DomainText);
+        DnsAnswer answer = await _dns.ResolveAsync(new DnsQuestion(domain.Value, DnsType.Mx), cancellationToken);
+        switch (answer.Outcome)
+        {
+            case DnsOutcome.NoName:
+                return NextHopPlan.Fail("5.1.2", $"The domain {domain} does not exist");
+            case DnsOutcome.Failed:
+                return NextHopPlan.Defer("4.4.3", $"DNS does not say who takes mail for {domain}");
+        }
+        MxHosts hosts = MxSelection.Order(answer.Name, [.. answer.Records.OfType<MxRecord>()], (ulong)Random.Shared.NextInt64());
+        return hosts.Outcome == MxOutcome.NullMx
+            ? NextHopPlan.Fail("5.1.10", $"The domain {domain} takes no mail (null MX)")
+            : await ResolveHostsAsync(domain, hosts.Names, cancellationToken);
+    }
+
+    private async Task<NextHopPlan> ResolveHostsAsync(Domain domain, ImmutableArray<string> hosts, CancellationToken cancellationToken)
+    {
+        HostAddresses[] found = await Task.WhenAll(hosts.Select(h => AddressesOfAsync(h, cancellationToken)));
+        var addresses = ImmutableArray.CreateBuilder<NextHopAddress>();
+        var seen = new HashSet<IPAddress>();
+        string? why = null;
+        for (int i = 0; i < hosts.Length; i++)
+        {
+            foreach (IPAddress address in found[i].Addresses)
+            {
+                var endPoint = new IPEndPoint(address, _options.MxPort);
+                if (_forbidden.WhyNot(endPoint) is { } reason)
+                    why ??= $"{hosts[i]} has the address {address}, which is {reason}";
+                else if (seen.Add(address))
+                    addresses.Add(new NextHopAddress(hosts[i], endPoint, IsSmarthost: false));
+            }
+        }
+        if (addresses.Count > 0)
+            return NextHopPlan.To(addresses.ToImmutable());
+        if (Array.Exists(found, f => f.IsUncertain))
+            return NextHopPlan.Defer("4.4.3", $"DNS does not give the addresses of the hosts that take mail for {domain}");
+        return why is not null
+            ? NextHopPlan.Fail("5.4.4", $"Mail for {domain} cannot be routed: {why}")
+            : NextHopPlan.Fail("5.4.4", $"No host that takes mail for {domain} has an address ({hosts[0]})");
+    }
+
+    private NextHopPlan ResolveLiteral(string literal)
+    {
+        if (!AddressLiteral.TryParse(literal, out IPAddress? address))
+            return NextHopPlan.Fail("5.1.2", $"{literal} is no domain and no address");
+        var endPoint = new IPEndPoint(address!, _options.MxPort);
+        return _forbidden.WhyNot(endPoint) is { } reason
+            ? NextHopPlan.Fail("5.4.4", $"Mail for {literal} cannot be routed: the address is {reason}")
+            : NextHopPlan.To([new NextHopAddress(literal, endPoint, IsSmarthost: false)]);
+    }
+
+    /// <summary>IPv4 first: where both may be used, receivers judge IPv6 senders more strictly, and mail matters more than modernity.</summary>
+    private async Task<HostAddresses> AddressesOfAsync(string host, CancellationToken cancellationToken)
+    {
+        Task<DnsAnswer> ipv4 = _dns.ResolveAsync(new DnsQuestion(host, DnsType.A), cancellationToken).AsTask();
+        DnsAnswer ipv6 = await _dns.ResolveAsync(new DnsQuestion(host, DnsType.Aaaa), cancellationToken);
+        DnsAnswer first = await ipv4;
+        return new HostAddresses(
+            [.. first.Records.Concat(ipv6.Records).OfType<AddressRecord>().Select(r => r.Address)],
+            IsUncertain: first.Outcome == DnsOutcome.Failed || ipv6.Outcome == DnsOutcome.Failed);
+    }
+
+    /// <param name="IsUncertain">A lookup failed, so that no address does not mean none exists.</param>
+    private sealed record HostAddresses(ImmutableArray<IPAddress> Addresses, bool IsUncertain);
 }

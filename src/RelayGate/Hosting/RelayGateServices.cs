@@ -9,6 +9,7 @@ using Microsoft.Extensions.Options;
 using RelayGate.Accounts;
 using RelayGate.Configuration;
 using RelayGate.Delivery;
+using RelayGate.Dns;
 using RelayGate.Queue;
 using RelayGate.Storage;
 using RelayGate.Submission;
@@ -58,7 +59,9 @@ public static class RelayGateServices
             options, provider.GetRequiredService<TimeProvider>(), provider.GetRequiredService<ILogger<QueueWriter>>()));
         services.AddSingleton<AccountDirectory>();
         services.AddSingleton<QueueScheduler>();
-        services.AddSingleton(_ => new NextHopResolver(options.Delivery));
+        services.AddSingleton(provider => new DnsServers(options.Delivery.Resolver, provider.GetRequiredService<TimeProvider>()));
+        services.AddSingleton<DnsResolver>();
+        services.AddSingleton<NextHopResolver>();
         services.AddSingleton<ChunkReader>(_ => (id, sequence, cancellationToken) => throw new NotImplementedException());
         services.AddSingleton<DeliveryService>();
         services.AddSingleton(provider => LoadCertificate(options, provider));

@@ -5,6 +5,7 @@ using RelayGate.Configuration;
 using RelayGate.Core.Mail;
 using RelayGate.Core.Policy;
 using RelayGate.Delivery;
+using RelayGate.Dns;
 using RelayGate.Queue;
 using RelayGate.Telemetry;
 
@@ -20,13 +21,16 @@ internal sealed class DeliveryHarness : IDisposable
 
     public DeliveryHarness(string nextHop, TimeProvider? time = null, Action<RelayGateOptions>? change = null)
     {
+        Time = time ?? TimeProvider.System;
         Options.Hostname = "relay.test";
         Options.Delivery.NextHop = nextHop;
         change?.Invoke(Options);
         Metrics = new RelayGateMetrics();
-        Pool = new ConnectionPool(Options.Delivery, time ?? TimeProvider.System, (_, sequence, _) => Task.FromResult<ReadOnlyMemory<byte>>(Chunks[sequence]));
-        _deliverer = new Deliverer(new NextHopResolver(Options.Delivery), new EgressSelector(Options), Pool, Metrics);
+        Pool = new ConnectionPool(Options.Delivery, Time, (_, sequence, _) => Task.FromResult<ReadOnlyMemory<byte>>(Chunks[sequence]));
+        _deliverer = new Deliverer(new NextHopResolver(Options, new DnsResolver(new DnsServers(Options.Delivery.Resolver ?? "127.0.0.1:1", Time), Time)), new EgressSelector(Options), Pool, Metrics);
     }
+
+    public TimeProvider Time { get; }
 
     public RelayGateOptions Options { get; } = new();
 
