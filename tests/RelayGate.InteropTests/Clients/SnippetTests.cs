@@ -5,23 +5,6 @@ namespace RelayGate.InteropTests.Clients;
 /// <summary>The client settings that README.md shows, run as written: port, paths and passwords are those of the text.</summary>
 public sealed class SnippetTests(HostedServer host) : IClassFixture<HostedServer>
 {
-    public static TheoryData<string> Names => [.. Directory.EnumerateFiles(Repository.TestFile("Snippets")).Select(f => Path.GetFileName(f)!).Order()];
-
-    [Theory]
-    [MemberData(nameof(Names))]
-    public void The_README_shows_the_snippet_word_for_word(string name)
-    {
-        string readme = File.ReadAllText(Path.Combine(Repository.Root, "README.md"));
-        string snippet = File.ReadAllText(Repository.TestFile("Snippets/" + name));
-
-        Assert.Contains("\n" + snippet + "```", readme, StringComparison.Ordinal);
-    }
-
-    [Fact]
-    public void Every_snippet_has_a_test_that_runs_it() => Assert.Equal(
-        ["curl.sh", "msmtprc", "php.ini", "phpmailer.php", "sendmail.sh", "smtplib.py", "swaks.sh"],
-        Directory.EnumerateFiles(Repository.TestFile("Snippets")).Select(static f => Path.GetFileName(f)).Order(StringComparer.Ordinal));
-
     [HostedFact("php", Programs.PhpMailer)]
     public Task PHPMailer_sends() => SendsAsync("Hello from PHPMailer", HostedServer.AcmeIPv4, "php", Snippet("phpmailer.php"));
 

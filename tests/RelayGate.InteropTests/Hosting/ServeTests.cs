@@ -52,7 +52,7 @@ public sealed class ServeTests
 
         ProgramResult result = await new ProgramRun(Repository.Gateway, "serve", "--config", gateway.Folder["appsettings.json"]).RunAsync();
 
-        result.ShouldExit(1).ShouldSay(sink.EndPoint.ToString()).ShouldSay("in use");
+        result.ShouldExit(1).ShouldSay(sink.EndPoint.ToString()).ShouldSay("another program has this port");
         Assert.DoesNotContain("   at ", result.Output + result.Error, StringComparison.Ordinal);
     }
 

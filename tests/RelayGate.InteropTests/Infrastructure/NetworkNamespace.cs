@@ -9,6 +9,7 @@ namespace RelayGate.InteropTests.Infrastructure;
 public sealed class NetworkNamespace : IAsyncDisposable
 {
     private const int CloneNewNet = 0x40000000;
+    private const int ReadOnlyCloseOnExec = 0x80000;
     private static int _count;
 
     private NetworkNamespace(string name) => Name = name;
@@ -53,14 +54,17 @@ public sealed class NetworkNamespace : IAsyncDisposable
         {
             try
             {
-                using FileStream file = File.OpenRead($"/run/netns/{Name}");
-                if (SetNamespace((int)file.SafeFileHandle.DangerousGetHandle(), CloneNewNet) != 0)
-                    throw new InvalidOperationException($"setns failed: {Marshal.GetLastPInvokeErrorMessage()}");
+                int descriptor = Open($"/run/netns/{Name}", ReadOnlyCloseOnExec);
+                int result = SetNamespace(descriptor, CloneNewNet);
+                string error = Marshal.GetLastPInvokeErrorMessage();
+                _ = Close(descriptor);
+                if (result != 0)
+                    throw new InvalidOperationException($"setns failed: {error}");
                 socket = new Socket(local.AddressFamily, SocketType.Stream, ProtocolType.Tcp);
                 socket.Bind(local);
                 socket.Listen(512);
             }
-            catch (Exception e) when (e is IOException or SocketException or InvalidOperationException)
+            catch (Exception e) when (e is SocketException or InvalidOperationException)
             {
                 fault = ExceptionDispatchInfo.Capture(e);
             }
@@ -79,4 +83,10 @@ public sealed class NetworkNamespace : IAsyncDisposable
 
     [DllImport("libc", EntryPoint = "setns", SetLastError = true)]
     private static extern int SetNamespace(int descriptor, int kind);
+
+    [DllImport("libc", EntryPoint = "open", BestFitMapping = false)]
+    private static extern int Open([MarshalAs(UnmanagedType.LPStr)] string path, int flags); // FileStream wants to seek, and a namespace cannot.
+
+    [DllImport("libc", EntryPoint = "close")]
+    private static extern int Close(int descriptor);
 }
