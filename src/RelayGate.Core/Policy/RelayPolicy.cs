@@ -46,9 +46,14 @@ public static class RelayPolicy
 
     private delegate Decision? Rule(Offer offer);
 
-    private static Decision? NoIdentity(Offer offer) => offer.Account.Identity.Kind != IdentityKind.None ? null
-        : offer.Refuse(Reasons.AuthenticationRequired,
-            "530 5.7.0 Log in first (AUTH with a mailbox's address and password), or have this address listed by: relaygate network add");
+    private static Decision? NoIdentity(Offer offer) => offer.Account switch
+    {
+        { Identity.Kind: IdentityKind.None } => offer.Refuse(Reasons.AuthenticationRequired,
+            "530 5.7.0 Log in first (AUTH with a mailbox's address and password), or have this address listed by: relaygate network add"),
+        { Identity.Kind: IdentityKind.Login, Subscription: null } => offer.Refuse(Reasons.AuthenticationRequired,
+            "530 5.7.0 The mailbox of this login no longer exists; log in with another"),
+        _ => null,
+    };
 
     private static Decision? UnknownUid(Offer offer) => offer.Account.Identity.Kind != IdentityKind.Uid || offer.Account.Subscription is not null ? null
         : offer.Refuse(Reasons.UnknownUid,

@@ -1,27 +1,227 @@
+using System.Collections.Immutable;
+using System.Data.Common;
 using System.Net;
+using RelayGate.Configuration;
 using RelayGate.Core.Mail;
+using RelayGate.Core.Messages;
 using RelayGate.Core.Policy;
+using RelayGate.Queue;
+using RelayGate.Storage;
 
 namespace RelayGate.Accounts;
 
 /// <summary>Answers "who is this and what may it do" from a bounded cache of immutable records over the store.</summary>
-public sealed class AccountDirectory
+public sealed class AccountDirectory : IDisposable
 {
+    private const int CachedRecords = 200_000;
+    private const int CachedSenders = 20_000;
+    private const int MaxComposeTries = 3;
+    private const int CachedUsers = 1000;
+    private static readonly TimeSpan UserCacheTime = TimeSpan.FromSeconds(10);
+
+    /// <summary>No version is ever this: what is stamped with it is prepared again.</summary>
+    private static readonly AccountVersion Unsettled = new(-1, -1);
+
+    private readonly SqliteRelayStore _store;
+    private readonly UsageTable _usage;
+    private readonly TimeProvider _time;
+    private readonly AccountCache _cache;
+    private readonly PasswordChecker _passwords;
+    private readonly BoundedCache<SenderQuestion, CachedSender> _senders = new(CachedSenders);
+    private readonly BoundedCache<int, CachedUser> _users = new(CachedUsers);
+
+    public AccountDirectory(SqliteRelayStore store, UsageTable usage, RelayGateOptions options, TimeProvider time)
+    {
+        _store = store;
+        _usage = usage;
+        _time = time;
+        _cache = new AccountCache(options, CachedRecords);
+        _passwords = new PasswordChecker(time);
+    }
+
+    private sealed record CachedSender(SenderAccount Account, AccountKey[] Keys, AccountStamp Stamp);
+
+    private sealed record CachedUser(string? Name, long Since);
+
+    internal AccountCache Cache => _cache;
+
+    /// <summary>Password hashes computed so far.</summary>
+    internal long PasswordHashes => _passwords.Hashes;
+
     /// <summary>Checks a mailbox's password (RFC 5803 SCRAM-SHA-256 record, cache of verified logins). Unknown logins cost the same time.</summary>
-    public ValueTask<AuthenticationResult> AuthenticateAsync(string login, string password, CancellationToken cancellationToken) => throw new NotImplementedException();
+    public async ValueTask<AuthenticationResult> AuthenticateAsync(string login, string password, CancellationToken cancellationToken)
+    {
+        // An unknown login is looked up and hashed like a known one.
+        string name = MailboxAddress.TryParse(login, out MailboxAddress? address) ? address.Canonical : login;
+        var reader = new AccountReader(_cache, null);
+        MailboxRecord? mailbox = reader.Mailbox(name);
+        if (reader.IsIncomplete)
+            mailbox = await _store.ReadAsync(db => new AccountReader(_cache, db).Mailbox(name), cancellationToken);
+        AuthenticationOutcome outcome = await _passwords.CheckAsync(name, password, mailbox?.Password, cancellationToken);
+        return new AuthenticationResult(outcome, outcome == AuthenticationOutcome.Accepted ? new SenderIdentity(IdentityKind.Login, name) : null);
+    }
 
     /// <summary>The identity of a client that did not log in: its uid, a listed network, or none.</summary>
-    public ValueTask<SenderIdentity> IdentifyAsync(IPAddress? client, int? uid, int? pid, int? gid, CancellationToken cancellationToken) => throw new NotImplementedException();
+    public async ValueTask<SenderIdentity> IdentifyAsync(IPAddress? client, int? uid, int? pid, int? gid, CancellationToken cancellationToken)
+    {
+        if (uid is { } known)
+            return new SenderIdentity(IdentityKind.Uid, UserName(known) ?? $"#{known}", client, uid, pid, gid);
+        if (client is null)
+            return SenderIdentity.Anonymous(client);
+        var reader = new AccountReader(_cache, null);
+        NetworkTable? networks = reader.Networks();
+        if (reader.IsIncomplete)
+            networks = await _store.ReadAsync(db => new AccountReader(_cache, db).Networks(), cancellationToken);
+        return networks?.Find(client) is { } network
+            ? new SenderIdentity(IdentityKind.Network, network.Network.ToString(), client)
+            : SenderIdentity.Anonymous(client);
+    }
 
     /// <summary>Looks up all that the policy must know, with the last known usage for the early decision.</summary>
     /// <param name="headerFrom">First address of the header From, or null while it is not known.</param>
-    public ValueTask<AccountLookup> LookUpAsync(SenderIdentity identity, ReversePath reversePath, MailboxAddress? headerFrom, CancellationToken cancellationToken) => throw new NotImplementedException();
+    public ValueTask<AccountLookup> LookUpAsync(SenderIdentity identity, ReversePath reversePath, MailboxAddress? headerFrom, CancellationToken cancellationToken) =>
+        LookUpAsync(identity, reversePath, headerFrom is null ? default : [headerFrom], cancellationToken);
+
+    /// <summary>Looks up all that the policy must know, with the last known usage for the early decision.</summary>
+    /// <param name="from">All addresses of the header From: default while it is not known, empty when there is none.</param>
+    public ValueTask<AccountLookup> LookUpAsync(
+        SenderIdentity identity, ReversePath reversePath, ImmutableArray<MailboxAddress> from, CancellationToken cancellationToken)
+    {
+        SenderQuestion question = SenderQuestion.Of(identity, reversePath, from);
+        if (!_senders.TryGet(question, out CachedSender cached) || cached.Stamp != _cache.StampOf(cached.Account.Subscription) || !IsSimple(from))
+            return LookUpSlowlyAsync(question, identity, reversePath, from, cancellationToken);
+        SenderAccount account = ReferenceEquals(cached.Account.Identity, identity) ? cached.Account : cached.Account with { Identity = identity };
+        ValueTask<UsageView> usage = _usage.SnapshotAsync(cached.Keys, cancellationToken);
+        return usage.IsCompletedSuccessfully
+            ? ValueTask.FromResult(new AccountLookup(account, usage.Result))
+            : WithUsageAsync(account, usage);
+    }
 
     /// <summary>The current version for a subscription; a prepared message with another one is prepared again.</summary>
-    public AccountVersion VersionOf(string? subscription) => throw new NotImplementedException();
+    public AccountVersion VersionOf(string? subscription) => _cache.VersionOf(subscription);
 
     /// <summary>Where mail to an unqualified recipient of this local identity goes: the contact of its subscription, else Postmaster, else null.</summary>
-    public ValueTask<MailboxAddress?> LocalContactAsync(SenderIdentity identity, CancellationToken cancellationToken) => throw new NotImplementedException();
+    public async ValueTask<MailboxAddress?> LocalContactAsync(SenderIdentity identity, CancellationToken cancellationToken)
+    {
+        SenderAccount account = (await LookUpAsync(identity, ReversePath.Null, default(ImmutableArray<MailboxAddress>), cancellationToken)).Account;
+        string? contact = account.Subscription is { } name
+            ? await _store.ReadAsync(db => new AccountReader(_cache, db).Subscription(name)?.Contact, cancellationToken)
+            : null;
+        return MailboxAddress.TryParse(contact ?? _cache.Options.Postmaster, out MailboxAddress? address) ? address : null;
+    }
+
+    /// <summary>What would be decided of a message now, by the same look-up and the same rules; nothing is counted or recorded.</summary>
+    /// <param name="from">Header From, or null: the same as the reverse-path.</param>
+    public async ValueTask<(SenderAccount Account, Decision Decision)> ExplainAsync(
+        SenderIdentity identity, Envelope envelope, MailboxAddress? from, CancellationToken cancellationToken)
+    {
+        MailboxAddress? author = from ?? envelope.ReversePath.Address;
+        ImmutableArray<MailboxAddress> authors = author is null || author.IsUnqualified ? [] : [author];
+        var facts = new MessageFacts { FromFields = 1, From = authors, HasDate = true, HasMessageId = true, Octets = envelope.DeclaredOctets ?? 0 };
+        AccountLookup lookup = await LookUpAsync(identity, envelope.ReversePath, authors, cancellationToken);
+        return (lookup.Account, RelayPolicy.Decide(lookup.Account, lookup.Usage, envelope, facts));
+    }
+
+    /// <summary>Whether a plan or subscription is suspended, so that its queued mail waits.</summary>
+    public async ValueTask<bool> IsSuspendedAsync(string subscription, CancellationToken cancellationToken)
+    {
+        if (IsSuspended(null, subscription) is { } cached)
+            return cached;
+        return await _store.ReadAsync(db => IsSuspended(db, subscription) ?? false, cancellationToken);
+    }
+
+    /// <summary>Whether mail of a subscription may leave from an address: not from one that was given to another.</summary>
+    public async ValueTask<bool> MayLeaveFromAsync(string subscription, IPAddress local, CancellationToken cancellationToken)
+    {
+        string name = (local.IsIPv4MappedToIPv6 ? local.MapToIPv4() : local).ToString();
+        var reader = new AccountReader(_cache, null);
+        AddressRecord? address = reader.Address(name);
+        if (reader.IsIncomplete)
+            address = await _store.ReadAsync(db => new AccountReader(_cache, db).Address(name), cancellationToken);
+        return address?.Owner is null || address.Owner == subscription;
+    }
+
+    /// <summary>Takes a reloaded configuration into force.</summary>
+    public void Reload(RelayGateOptions options) => _cache.Reset(options);
+
+    /// <summary>Forgets what was read from a store that has been opened again.</summary>
+    public void Forget() => _cache.Reset();
+
+    public void Dispose() => _passwords.Dispose();
+
+    /// <summary>Makes a committed change seen. On the writer's thread, before the next batch.</summary>
+    internal void Apply(AccountChange change)
+    {
+        _cache.Apply(change);
+        foreach ((RecordKind kind, string name) in change.Records)
+        {
+            if (kind == RecordKind.Mailbox)
+                _passwords.Forget(name);
+        }
+    }
+
+    private async ValueTask<AccountLookup> LookUpSlowlyAsync(
+        SenderQuestion question, SenderIdentity identity, ReversePath reversePath, ImmutableArray<MailboxAddress> from, CancellationToken cancellationToken)
+    {
+        SenderAccount? account = null;
+        for (int i = 0; i < MaxComposeTries; i++)
+        {
+            long changes = _cache.Changes;
+            account = Compose(null, identity, reversePath, from)
+                ?? await _store.ReadAsync(db => Compose(db, identity, reversePath, from)!, cancellationToken);
+            SenderAccount composed = account;
+            bool kept = _cache.TryKeep(changes, () =>
+            {
+                AccountStamp stamp = _cache.StampOf(composed.Subscription);
+                composed = composed with { Version = stamp.Version };
+                if (IsSimple(from))
+                    _senders.Add(question, new CachedSender(composed, KeysOf(composed), stamp), _senders.StampOf(question));
+            });
+            if (kept)
+                return await WithUsageAsync(composed, _usage.SnapshotAsync(KeysOf(composed), cancellationToken));
+        }
+        return await WithUsageAsync(account! with { Version = Unsettled }, _usage.SnapshotAsync(KeysOf(account), cancellationToken));
+    }
+
+    private SenderAccount? Compose(DbConnection? db, SenderIdentity identity, ReversePath reversePath, ImmutableArray<MailboxAddress> from)
+    {
+        var reader = new AccountReader(_cache, db);
+        SenderAccount account = SenderComposer.Compose(ref reader, identity, reversePath, from);
+        return reader.IsIncomplete ? null : account;
+    }
+
+    private bool? IsSuspended(DbConnection? db, string name)
+    {
+        var reader = new AccountReader(_cache, db);
+        SubscriptionRecord? subscription = reader.Subscription(name);
+        bool suspended = subscription is { IsSuspended: true } || (subscription?.Plan is { } plan && reader.Plan(plan) is { IsSuspended: true });
+        return reader.IsIncomplete ? null : suspended;
+    }
+
+    /// <summary>The question names one domain of the header From; several addresses with different domains are composed each time.</summary>
+    private static bool IsSimple(ImmutableArray<MailboxAddress> from)
+    {
+        for (int i = 1; !from.IsDefault && i < from.Length; i++)
+        {
+            if (from[i].Domain != from[0].Domain)
+                return false;
+        }
+        return true;
+    }
+
+    private static AccountKey[] KeysOf(SenderAccount account) => [.. account.Levels.Select(static level => level.Key)];
+
+    private static async ValueTask<AccountLookup> WithUsageAsync(SenderAccount account, ValueTask<UsageView> usage) => new(account, await usage);
+
+    /// <summary>Asks the system at most every ten seconds for one uid: PHP opens a connection for each mail.</summary>
+    private string? UserName(int uid)
+    {
+        if (_users.TryGet(uid, out CachedUser cached) && _time.GetElapsedTime(cached.Since) < UserCacheTime)
+            return cached.Name;
+        string? name = SystemUserDatabase.TryFind(uid, out SystemUserEntry? entry) ? entry.Name : null;
+        _users.Add(uid, new CachedUser(name, _time.GetTimestamp()), _users.StampOf(uid));
+        return name;
+    }
 }
 
 /// <param name="Usage">Copies of the last known usage, for the early decision only.</param>

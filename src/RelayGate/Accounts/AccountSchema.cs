@@ -1,8 +1,108 @@
 namespace RelayGate.Accounts;
 
 /// <summary>The tables of plans, subscriptions, domains, mailboxes, addresses, networks, limits and keys.</summary>
+/// <remarks>
+/// Names are in the form in which they are compared: lower case, domains as A-labels, mailboxes and addresses canonical. Every lookup on the way of
+/// a message is by a primary key or a unique index. <c>level</c> and <c>each</c> are the numbers of <see cref="Core.Policy.Level"/>.
+/// </remarks>
 internal static class AccountSchema
 {
     /// <summary>Runs once, when the store is created, after the tables of queue and records.</summary>
-    public const string Ddl = "";
+    public const string Ddl = """
+        create table plan (
+          name text not null primary key,
+          suspended integer not null default 0
+        );
+
+        -- Owner: the one subscription that may use it; null for a shared address, and for an exclusive one that is not given yet.
+        create table ip_address (
+          address text not null primary key,
+          helo text,
+          shared integer not null,
+          owner text references subscription (name)
+        );
+        create index ip_address_owner on ip_address (owner) where owner is not null;
+
+        create table subscription (
+          name text not null primary key,
+          plan text references plan (name),
+          contact text,
+          suspended integer not null default 0,
+          sender_mode integer,
+          ipv4 text references ip_address (address),
+          ipv6 text references ip_address (address)
+        );
+        create index subscription_plan on subscription (plan, name);
+        create index subscription_ipv4 on subscription (ipv4) where ipv4 is not null;
+        create index subscription_ipv6 on subscription (ipv6) where ipv6 is not null;
+
+        -- Seq says which domain of a subscription came first.
+        create table domain (
+          seq integer not null primary key,
+          name text not null unique,
+          subscription text not null references subscription (name),
+          suspended integer not null default 0,
+          sender_mode integer,
+          ipv4 text references ip_address (address),
+          ipv6 text references ip_address (address)
+        );
+        create index domain_subscription on domain (subscription, seq);
+        create index domain_ipv4 on domain (ipv4) where ipv4 is not null;
+        create index domain_ipv6 on domain (ipv6) where ipv6 is not null;
+
+        -- Password: SCRAM-SHA-256 record (RFC 5803); null: nobody can log in.
+        create table mailbox (
+          address text not null primary key,
+          domain text not null references domain (name),
+          suspended integer not null default 0,
+          password text
+        );
+        create index mailbox_domain on mailbox (domain, address);
+
+        -- Name and number must both still match; a name that begins with # has no entry in the system's user database.
+        create table system_user (
+          uid integer not null primary key,
+          name text not null unique,
+          subscription text not null references subscription (name),
+          shared integer not null default 0
+        );
+        create index system_user_subscription on system_user (subscription, uid);
+
+        create table network (
+          cidr text not null primary key,
+          subscription text references subscription (name),
+          exempt integer not null default 0,
+          trust_all integer not null default 0
+        );
+        create index network_subscription on network (subscription) where subscription is not null;
+
+        -- Private keys in PEM: the reason why the file is 0600.
+        create table dkim_key (
+          domain text not null references domain (name),
+          selector text not null,
+          private_key text not null,
+          created_at integer not null,
+          primary key (domain, selector)
+        );
+
+        -- Each: -1 for the object's own cap, else the level of the objects below it that this is the default for.
+        create table object_limit (
+          level integer not null,
+          name text not null,
+          each integer not null,
+          value text not null,
+          action integer not null default 0,
+          primary key (level, name, each)
+        );
+
+        create table setting (
+          name text not null primary key,
+          value text not null
+        );
+
+        insert into subscription (name) values ('system');
+        insert into system_user (uid, name, subscription) values (0, 'root', 'system');
+        insert into object_limit (level, name, each, value) values (2, 'system', -1, '200/h');
+
+        """;
 }

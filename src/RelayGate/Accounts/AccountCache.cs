@@ -1,0 +1,137 @@
+using System.Data.Common;
+using RelayGate.Configuration;
+using RelayGate.Core.Policy;
+
+namespace RelayGate.Accounts;
+
+/// <summary>What a cached record is of. The five kinds of limits are in the order of <see cref="Level"/>.</summary>
+internal enum RecordKind
+{
+    Plan,
+    Subscription,
+    Domain,
+    Mailbox,
+    SystemUser,
+    Address,
+    Keys,
+    Networks,
+    Settings,
+    ServerLimits,
+    PlanLimits,
+    SubscriptionLimits,
+    DomainLimits,
+    MailboxLimits,
+}
+
+/// <summary>What one change of accounts makes stale.</summary>
+internal sealed class AccountChange
+{
+    public HashSet<(RecordKind Kind, string Name)> Records { get; } = [];
+
+    /// <summary>Subscriptions whose mail may be decided otherwise now.</summary>
+    public HashSet<string> Subscriptions { get; } = [];
+
+    /// <summary>Server, plans, addresses, networks or settings have changed: everybody's mail may be decided otherwise.</summary>
+    public bool IsShared { get; set; }
+
+    /// <summary>A domain has another owner than before, which matters to whoever names it.</summary>
+    public bool IsOfDomains { get; set; }
+}
+
+/// <summary>The bounded cache of account records over the store, with negative entries, and the versions of what was made from them.</summary>
+internal sealed class AccountCache
+{
+    private const int VersionSlots = 4096; // Subscriptions share slots: a needless change of version costs one more look-up.
+
+    private readonly BoundedCache<(RecordKind Kind, string Name), object?> _records;
+    private readonly long[] _slots = new long[VersionSlots];
+    private readonly Lock _gate = new();
+    private RelayGateOptions _options;
+    private long _shared;
+    private long _domains;
+    private long _changes;
+
+    /// <param name="capacity">Records at most; a record is a few hundred octets.</param>
+    public AccountCache(RelayGateOptions options, int capacity)
+    {
+        _options = options;
+        _records = new BoundedCache<(RecordKind, string), object?>(capacity);
+    }
+
+    public RelayGateOptions Options => Volatile.Read(ref _options);
+
+    /// <summary>Rises with every change; what was composed over a change is not kept.</summary>
+    public long Changes => Volatile.Read(ref _changes);
+
+    public AccountStamp StampOf(string? subscription) => new(VersionOf(subscription), Volatile.Read(ref _domains));
+
+    public AccountVersion VersionOf(string? subscription) =>
+        new(Volatile.Read(ref _shared), subscription is null ? 0 : Volatile.Read(ref _slots[Slot(subscription)]));
+
+    /// <summary>Runs <paramref name="keep"/> unless something has changed since <paramref name="changes"/> was read.</summary>
+    public bool TryKeep(long changes, Action keep)
+    {
+        lock (_gate)
+        {
+            if (changes != _changes)
+                return false;
+            keep();
+            return true;
+        }
+    }
+
+    /// <summary>Makes a committed change seen. On the writer's thread, before the next batch.</summary>
+    public void Apply(AccountChange change)
+    {
+        lock (_gate)
+        {
+            foreach ((RecordKind Kind, string Name) record in change.Records)
+                _records.Invalidate(record);
+            foreach (string subscription in change.Subscriptions)
+                Interlocked.Increment(ref _slots[Slot(subscription)]);
+            if (change.IsShared)
+                Interlocked.Increment(ref _shared);
+            if (change.IsOfDomains)
+                Interlocked.Increment(ref _domains);
+            Interlocked.Increment(ref _changes);
+        }
+    }
+
+    /// <summary>Forgets everything: after a reload of the configuration, and after the store was opened again.</summary>
+    public void Reset(RelayGateOptions? options = null)
+    {
+        lock (_gate)
+        {
+            Volatile.Write(ref _options, options ?? _options);
+            _records.InvalidateAll();
+            Interlocked.Increment(ref _shared);
+            Interlocked.Increment(ref _changes);
+        }
+    }
+
+    /// <summary>A record from the cache or, where a connection is given, from the store.</summary>
+    /// <param name="db">Null: from the cache only.</param>
+    /// <param name="record">Null when there is no such object.</param>
+    /// <returns>False when the cache does not know and no connection is given.</returns>
+    public bool TryGet<T>(DbConnection? db, RecordKind kind, string name, Func<DbConnection, string, T?> load, out T? record)
+        where T : class
+    {
+        if (_records.TryGet((kind, name), out object? cached))
+        {
+            record = (T?)cached;
+            return true;
+        }
+        record = null;
+        if (db is null)
+            return false;
+        long stamp = _records.StampOf((kind, name));
+        record = load(db, name);
+        _records.Add((kind, name), record, stamp);
+        return true;
+    }
+
+    private static int Slot(string subscription) => subscription.GetHashCode(StringComparison.Ordinal) & (VersionSlots - 1);
+}
+
+/// <summary>What a composed account is valid for.</summary>
+internal readonly record struct AccountStamp(AccountVersion Version, long Domains);

@@ -1,0 +1,85 @@
+using System.Collections.Immutable;
+using System.Data.Common;
+using System.Net;
+using RelayGate.Core.Dkim;
+using RelayGate.Core.Mail;
+using RelayGate.Core.Policy;
+
+namespace RelayGate.Accounts;
+
+/// <summary>Reads one record of the store by its key.</summary>
+internal static class AccountSql
+{
+    public const string SelectSubscription = """
+        select name, plan, contact, suspended, sender_mode, ipv4, ipv6,
+          (select d.name from domain d where d.subscription = s.name order by d.seq limit 1)
+        from subscription s
+        """;
+
+    public const string SelectDomain = "select name, subscription, suspended, sender_mode, ipv4, ipv6 from domain";
+
+    public const string SelectMailbox = "select address, domain, suspended, password from mailbox";
+
+    public const string SelectAddress = "select address, helo, shared, owner from ip_address";
+
+    public const string SelectSystemUser = "select uid, name, subscription, shared from system_user";
+
+    public const string SelectNetwork = "select cidr, subscription, exempt, trust_all from network";
+
+    public static PlanRecord? Plan(DbConnection db, string name) =>
+        db.First("select name, suspended from plan where name = $1", ReadPlan, name);
+
+    public static SubscriptionRecord? Subscription(DbConnection db, string name) => db.First(SelectSubscription + " where name = $1", ReadSubscription, name);
+
+    public static DomainRecord? Domain(DbConnection db, string name) => db.First(SelectDomain + " where name = $1", ReadDomain, name);
+
+    public static MailboxRecord? Mailbox(DbConnection db, string address) => db.First(SelectMailbox + " where address = $1", ReadMailbox, address);
+
+    public static AddressRecord? Address(DbConnection db, string address) => db.First(SelectAddress + " where address = $1", ReadAddress, address);
+
+    public static SystemUserRecord? SystemUser(DbConnection db, string uid) =>
+        db.First(SelectSystemUser + " where uid = $1", ReadSystemUser, int.Parse(uid));
+
+    public static ObjectLimits Limits(DbConnection db, AccountKey key) =>
+        new([.. db.All("select each, value, action from object_limit where level = $1 and name = $2", ReadLimit, (int)key.Level, key.Name)]);
+
+    public static NetworkTable Networks(DbConnection db) => new(db.All(SelectNetwork, ReadNetwork));
+
+    public static DkimKeys Keys(DbConnection db, string domain) => new([.. db.All(
+        "select domain, selector, private_key from dkim_key where domain = $1 order by created_at desc, selector", ReadKey, domain).OfType<DkimKey>()]);
+
+    public static Dictionary<string, string> Settings(DbConnection db) =>
+        db.All("select name, value from setting", static row => (Name: row.GetString(0), Value: row.GetString(1))).ToDictionary(row => row.Name, row => row.Value);
+
+    public static PlanRecord ReadPlan(DbDataReader row) => new(row.GetString(0), row.Flag(1));
+
+    public static SubscriptionRecord ReadSubscription(DbDataReader row) => new(
+        row.GetString(0), row.TextOrNull(1), row.TextOrNull(2), row.Flag(3), ReadMode(row, 4), row.TextOrNull(5), row.TextOrNull(6), row.TextOrNull(7));
+
+    public static DomainRecord ReadDomain(DbDataReader row) =>
+        new(row.GetString(0), row.GetString(1), row.Flag(2), ReadMode(row, 3), row.TextOrNull(4), row.TextOrNull(5));
+
+    public static MailboxRecord ReadMailbox(DbDataReader row) => new(row.GetString(0), row.GetString(1), row.Flag(2), row.TextOrNull(3));
+
+    public static AddressRecord ReadAddress(DbDataReader row) => new(IPAddress.Parse(row.GetString(0)), row.TextOrNull(1), row.Flag(2), row.TextOrNull(3));
+
+    public static SystemUserRecord ReadSystemUser(DbDataReader row) => new(row.GetInt32(0), row.GetString(1), row.GetString(2), row.Flag(3));
+
+    public static NetworkRecord ReadNetwork(DbDataReader row) => new(IPNetwork.Parse(row.GetString(0)), row.TextOrNull(1), row.Flag(2), row.Flag(3));
+
+    private static LimitRecord ReadLimit(DbDataReader row)
+    {
+        int each = row.GetInt32(0);
+        if (!LimitSet.TryParse(row.GetString(1), out LimitSet? limits))
+            limits = LimitSet.Forbidden; // Written by something else: no mail is the safe reading.
+        return new LimitRecord(each < 0 ? null : (Level)each, limits, (OverLimitAction)row.GetInt32(2));
+    }
+
+    private static SenderMode? ReadMode(DbDataReader row, int column) => row.IsDBNull(column) ? null : (SenderMode)row.GetInt32(column);
+
+    private static DkimKey? ReadKey(DbDataReader row) =>
+        DkimKey.TryReadPem(Core.Mail.Domain.Parse(row.GetString(0)), row.GetString(1), row.GetString(2), out DkimKey? key, out _) ? key : null;
+}
+
+/// <summary>The keys that sign for one domain, newest first.</summary>
+internal sealed record DkimKeys(ImmutableArray<DkimKey> Keys);

@@ -1,0 +1,118 @@
+using System.Collections.Immutable;
+using System.Net;
+using System.Net.Sockets;
+using RelayGate.Configuration;
+using RelayGate.Core.Policy;
+
+namespace RelayGate.Accounts;
+
+/// <summary>The values in force of all that can be set in the file and live: a stored value wins over the file's.</summary>
+internal sealed record EffectiveSettings
+{
+    public required string Hostname { get; init; }
+
+    public required EgressMode Mode { get; init; }
+
+    /// <summary>The server's own address, or null: the system's choice.</summary>
+    public IPAddress? IPv4 { get; init; }
+
+    public IPAddress? IPv6 { get; init; }
+
+    public required MissingFamilyMode MissingFamily { get; init; }
+
+    public required MissingFamilyMode NoAddress { get; init; }
+
+    public required SenderMode Login { get; init; }
+
+    public required SenderMode Local { get; init; }
+
+    public required SenderMode Network { get; init; }
+
+    public required bool EnforceLimits { get; init; }
+
+    /// <summary>Limits:Defaults, by level.</summary>
+    public required ImmutableArray<LimitSet> Defaults { get; init; }
+
+    public required long MaxMessageOctets { get; init; }
+
+    public required int MaxRecipients { get; init; }
+
+    public SenderMode ModeFor(IdentityKind kind) => kind switch
+    {
+        IdentityKind.Login => Login,
+        IdentityKind.Uid => Local,
+        _ => Network,
+    };
+
+    /// <param name="stored">Values set live, by the names of <see cref="Setting.Names"/>.</param>
+    public static EffectiveSettings Of(RelayGateOptions options, IReadOnlyDictionary<string, string> stored) => new()
+    {
+        Hostname = options.Hostname,
+        Mode = Choice("Egress:Mode", options.Egress.Mode, stored),
+        IPv4 = Address("Egress:IPv4", options.Egress.IPv4, stored),
+        IPv6 = Address("Egress:IPv6", options.Egress.IPv6, stored),
+        MissingFamily = Choice("Egress:MissingFamily", options.Egress.MissingFamily, stored),
+        NoAddress = Choice("Egress:NoAddress", options.Egress.NoAddress, stored),
+        Login = Choice("Sender:Login", options.Sender.Login, stored),
+        Local = Choice("Sender:Local", options.Sender.Local, stored),
+        Network = Choice("Sender:Network", options.Sender.Network, stored),
+        EnforceLimits = stored.TryGetValue("Limits:Enforce", out string? enforce) ? enforce == "true" : options.Limits.Enforce,
+        Defaults =
+        [
+            Limits(options.Limits.Defaults.Server), Limits(options.Limits.Defaults.Plan), Limits(options.Limits.Defaults.Subscription),
+            Limits(options.Limits.Defaults.Domain), Limits(options.Limits.Defaults.Mailbox),
+        ],
+        MaxMessageOctets = options.MaxMessageOctets,
+        MaxRecipients = options.MaxRecipients,
+    };
+
+    private static T Choice<T>(string name, T configured, IReadOnlyDictionary<string, string> stored)
+        where T : struct, Enum =>
+        stored.TryGetValue(name, out string? text) && Enum.TryParse(text, ignoreCase: true, out T value) ? value : configured;
+
+    private static IPAddress? Address(string name, string? configured, IReadOnlyDictionary<string, string> stored) =>
+        IPAddress.TryParse(stored.GetValueOrDefault(name, configured ?? ""), out IPAddress? address) ? address : null;
+
+    /// <summary>The loader has checked the file's values; anything else here is a bug, and the safe reading of it is no mail.</summary>
+    private static LimitSet Limits(string text) => LimitSet.TryParse(text, out LimitSet? limits) ? limits : LimitSet.Forbidden;
+}
+
+/// <summary>A value that can be set live.</summary>
+/// <param name="Origin"><c>stored</c> or <c>appsettings</c>.</param>
+public sealed record Setting(string Name, string Value, string Origin)
+{
+    /// <summary>The closed set of names, as in the file.</summary>
+    public static IReadOnlyList<string> Names { get; } =
+    [
+        "Egress:Mode", "Egress:IPv4", "Egress:IPv6", "Egress:MissingFamily", "Egress:NoAddress",
+        "Sender:Login", "Sender:Local", "Sender:Network", "Limits:Enforce",
+    ];
+
+    /// <summary>What a setting may be, in words; null when <paramref name="value"/> is that.</summary>
+    internal static string? Fault(string name, string value) => name switch
+    {
+        "Egress:Mode" => OneOf<EgressMode>(value),
+        "Egress:IPv4" => IPAddress.TryParse(value, out IPAddress? v4) && v4.AddressFamily == AddressFamily.InterNetwork ? null : "an IPv4 address",
+        "Egress:IPv6" => IPAddress.TryParse(value, out IPAddress? v6) && v6.AddressFamily == AddressFamily.InterNetworkV6 ? null : "an IPv6 address",
+        "Egress:MissingFamily" or "Egress:NoAddress" => OneOf<MissingFamilyMode>(value),
+        "Limits:Enforce" => value is "true" or "false" ? null : "true or false",
+        _ => OneOf<SenderMode>(value),
+    };
+
+    internal static string Configured(string name, RelayGateOptions options) => name switch
+    {
+        "Egress:Mode" => options.Egress.Mode.ToString(),
+        "Egress:IPv4" => options.Egress.IPv4 ?? "",
+        "Egress:IPv6" => options.Egress.IPv6 ?? "",
+        "Egress:MissingFamily" => options.Egress.MissingFamily.ToString(),
+        "Egress:NoAddress" => options.Egress.NoAddress.ToString(),
+        "Sender:Login" => options.Sender.Login.ToString(),
+        "Sender:Local" => options.Sender.Local.ToString(),
+        "Sender:Network" => options.Sender.Network.ToString(),
+        _ => options.Limits.Enforce ? "true" : "false",
+    };
+
+    private static string? OneOf<T>(string value)
+        where T : struct, Enum =>
+        Enum.GetNames<T>().Contains(value, StringComparer.OrdinalIgnoreCase) ? null : string.Join(" or ", Enum.GetNames<T>());
+}

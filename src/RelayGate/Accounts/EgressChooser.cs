@@ -1,0 +1,54 @@
+using System.Net;
+using RelayGate.Configuration;
+using RelayGate.Core.Policy;
+
+namespace RelayGate.Accounts;
+
+/// <summary>Chooses from where mail leaves: the domain's pinned address, else the subscription's pair, else the server's (DESIGN §7). Fails closed.</summary>
+internal static class EgressChooser
+{
+    public static EgressChoice Choose(ref AccountReader reader, EffectiveSettings settings, SubscriptionRecord subscription, DomainRecord? domain)
+    {
+        EgressAddress? server4 = Server(ref reader, settings, settings.IPv4, subscription.Name);
+        EgressAddress? server6 = Server(ref reader, settings, settings.IPv6, subscription.Name);
+        if (settings.Mode == EgressMode.Explicit)
+            return OfServer(settings, server4, server6);
+        EgressAddress? own4 = Own(ref reader, settings, domain?.IPv4 ?? subscription.IPv4, subscription.Name);
+        EgressAddress? own6 = Own(ref reader, settings, domain?.IPv6 ?? subscription.IPv6, subscription.Name);
+        bool hasPin = (domain?.IPv4 ?? domain?.IPv6) is not null;
+        if (!hasPin && subscription.IPv4 is null && subscription.IPv6 is null)
+        {
+            return settings.NoAddress == MissingFamilyMode.Server
+                ? OfServer(settings, server4, server6)
+                : new EgressChoice(null, null, settings.Hostname, "no-address");
+        }
+        if (settings.MissingFamily == MissingFamilyMode.Server)
+        {
+            own4 ??= server4;
+            own6 ??= server6;
+        }
+        return new EgressChoice(own4, own6, own4?.Helo ?? own6?.Helo ?? settings.Hostname, hasPin ? "domain-address" : "subscription-address");
+    }
+
+    private static EgressChoice OfServer(EffectiveSettings settings, EgressAddress? server4, EgressAddress? server6)
+    {
+        if (settings.IPv4 is null && settings.IPv6 is null)
+            return EgressChoice.SystemDefault with { Helo = settings.Hostname };
+        return new EgressChoice(server4, server6, server4?.Helo ?? server6?.Helo ?? settings.Hostname, "server-address");
+    }
+
+    /// <summary>Null when the address was given to another subscription: its mail alone leaves from there.</summary>
+    private static EgressAddress? Server(ref AccountReader reader, EffectiveSettings settings, IPAddress? address, string subscription)
+    {
+        if (address is null)
+            return null;
+        AddressRecord? record = reader.Address(address.ToString());
+        return record?.Owner is { } owner && owner != subscription ? null : new EgressAddress(address, record?.Helo ?? settings.Hostname);
+    }
+
+    /// <summary>Null when the address is not, or no longer, the subscription's to use.</summary>
+    private static EgressAddress? Own(ref AccountReader reader, EffectiveSettings settings, string? address, string subscription) =>
+        address is not null && reader.Address(address) is { } record && (record.IsShared || record.Owner == subscription)
+            ? new EgressAddress(record.Address, record.Helo ?? settings.Hostname)
+            : null;
+}

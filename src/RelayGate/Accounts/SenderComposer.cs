@@ -1,0 +1,120 @@
+using System.Collections.Immutable;
+using RelayGate.Core.Mail;
+using RelayGate.Core.Policy;
+
+namespace RelayGate.Accounts;
+
+/// <summary>Makes the <see cref="SenderAccount"/> of one identity, reverse-path and header From out of records.</summary>
+internal static class SenderComposer
+{
+    /// <returns>The account without its version; worth nothing when <see cref="AccountReader.IsIncomplete"/>.</returns>
+    public static SenderAccount Compose(ref AccountReader reader, SenderIdentity identity, ReversePath reversePath, ImmutableArray<MailboxAddress> from)
+    {
+        EffectiveSettings? settings = reader.Settings();
+        if (settings is null)
+            return new SenderAccount { Identity = identity };
+        var account = new SenderAccount
+        {
+            Identity = identity,
+            MaxMessageOctets = settings.MaxMessageOctets,
+            MaxRecipients = settings.MaxRecipients,
+            IsExemptFromLimits = !settings.EnforceLimits,
+        };
+        DomainRecord? reverse = Hosted(ref reader, settings, reversePath.Address);
+        DomainRecord? author = from.IsDefaultOrEmpty ? null : Hosted(ref reader, settings, from[0]);
+        Claim claim = identity.Kind switch
+        {
+            IdentityKind.Login => OfLogin(ref reader, identity),
+            IdentityKind.Uid => OfUid(ref reader, identity, reverse, author),
+            IdentityKind.Network => OfNetwork(ref reader, identity, reverse),
+            _ => default,
+        };
+        if (claim.Subscription is null || reader.Subscription(claim.Subscription) is not { } subscription)
+            return account;
+        string name = subscription.Name;
+        SenderMode mode = claim.Domain?.SenderMode ?? subscription.SenderMode ?? settings.ModeFor(identity.Kind);
+        DomainOwner reverseOwner = OwnerOf(reverse, name);
+        DomainOwner fromOwner = OwnerOf(author, name);
+        DomainRecord? counted = identity.Kind == IdentityKind.Login
+            ? claim.Domain
+            : CountedDomain(ref reader, subscription, reversePath, reverse, author, mode, isFromKnown: !from.IsDefault);
+        for (int i = 1; fromOwner != DomainOwner.Other && !from.IsDefault && i < from.Length; i++)
+            fromOwner = OwnerOf(Hosted(ref reader, settings, from[i]), name) == DomainOwner.Other ? DomainOwner.Other : fromOwner;
+        return account with
+        {
+            Subscription = name,
+            Plan = subscription.Plan,
+            Levels = LimitsInForce.Of(ref reader, settings, subscription, counted?.Name, claim.Mailbox?.Address),
+            Suspended = Suspended(ref reader, subscription, counted, fromOwner == DomainOwner.Own ? author : null, claim.Mailbox),
+            SenderMode = mode,
+            Mailbox = claim.Mailbox is { } mailbox ? MailboxAddress.Parse(mailbox.Address) : null,
+            DefaultSender = DefaultSender(identity, subscription, claim.Mailbox, settings.Hostname),
+            ReversePathOwner = reverseOwner,
+            HeaderFromOwner = fromOwner,
+            IsClaimed = claim.IsClaimed,
+            TrustsAnySender = claim.Network?.TrustsAll ?? false,
+            IsExemptFromLimits = account.IsExemptFromLimits || (claim.Network?.IsExempt ?? false),
+            Egress = EgressChooser.Choose(ref reader, settings, subscription, counted ?? (fromOwner == DomainOwner.Own ? author : null)),
+            SigningKeys = fromOwner == DomainOwner.Own && reader.Keys(author!.Name) is { } keys ? keys.Keys : [],
+        };
+    }
+
+    /// <summary>Which subscription an identity speaks for.</summary>
+    private readonly record struct Claim(string? Subscription, DomainRecord? Domain = null, MailboxRecord? Mailbox = null, NetworkRecord? Network = null, bool IsClaimed = false);
+
+    private static Claim OfLogin(ref AccountReader reader, SenderIdentity identity) =>
+        reader.Mailbox(identity.Name) is { } mailbox && reader.Domain(mailbox.Domain) is { } domain ? new Claim(domain.Subscription, domain, mailbox) : default;
+
+    /// <summary>A uid that many sites share says nothing by itself, so the sender's domain chooses; without one it is its owner's.</summary>
+    private static Claim OfUid(ref AccountReader reader, SenderIdentity identity, DomainRecord? reverse, DomainRecord? author)
+    {
+        if (identity.Uid is not { } uid || reader.SystemUser(uid) is not { } user || (user.Name != identity.Name && user.Name[0] != '#'))
+            return default;
+        return user.IsShared && (reverse ?? author) is { } chosen ? new Claim(chosen.Subscription, IsClaimed: true) : new Claim(user.Subscription);
+    }
+
+    private static Claim OfNetwork(ref AccountReader reader, SenderIdentity identity, DomainRecord? reverse) =>
+        reader.Networks()?.ByName(identity.Name) is { } network ? new Claim(reverse?.Subscription ?? network.Subscription, Network: network) : default;
+
+    private static DomainRecord? Hosted(ref AccountReader reader, EffectiveSettings settings, MailboxAddress? address) =>
+        address?.Domain is { } domain ? reader.HostedAtOrAbove(domain, settings.Hostname) : null;
+
+    private static DomainOwner OwnerOf(DomainRecord? domain, string subscription) =>
+        domain is null ? DomainOwner.NotHosted : domain.Subscription == subscription ? DomainOwner.Own : DomainOwner.Other;
+
+    /// <summary>
+    /// The domain a uid's or network's message counts at: that of its reverse-path, else of its header From where the subscription owns it, else
+    /// that of the default sender where the policy will put it in.
+    /// </summary>
+    private static DomainRecord? CountedDomain(
+        ref AccountReader reader, SubscriptionRecord subscription, ReversePath reversePath, DomainRecord? reverse, DomainRecord? author, SenderMode mode, bool isFromKnown)
+    {
+        if (OwnerOf(reverse, subscription.Name) == DomainOwner.Own)
+            return reverse;
+        if (OwnerOf(author, subscription.Name) == DomainOwner.Own)
+            return author;
+        bool isReplaced = reversePath.Address is { } address && (address.IsUnqualified || mode == SenderMode.Correct);
+        return isReplaced && isFromKnown && subscription.FirstDomain is { } first ? reader.Domain(first) : null;
+    }
+
+    private static AccountKey? Suspended(ref AccountReader reader, SubscriptionRecord subscription, DomainRecord? counted, DomainRecord? author, MailboxRecord? mailbox)
+    {
+        if (subscription.Plan is { } name && reader.Plan(name) is { IsSuspended: true })
+            return new AccountKey(Level.Plan, name);
+        if (subscription.IsSuspended)
+            return new AccountKey(Level.Subscription, subscription.Name);
+        if (counted is { IsSuspended: true })
+            return new AccountKey(Level.Domain, counted.Name);
+        if (author is { IsSuspended: true })
+            return new AccountKey(Level.Domain, author.Name);
+        return mailbox is { IsSuspended: true } ? new AccountKey(Level.Mailbox, mailbox.Address) : null;
+    }
+
+    private static MailboxAddress? DefaultSender(SenderIdentity identity, SubscriptionRecord subscription, MailboxRecord? mailbox, string hostname)
+    {
+        if (mailbox is not null)
+            return MailboxAddress.Parse(mailbox.Address);
+        string localPart = identity.Kind == IdentityKind.Uid ? identity.Name.Replace("#", "uid-", StringComparison.Ordinal) : "postmaster";
+        return MailboxAddress.TryParse($"{localPart}@{subscription.FirstDomain ?? hostname}", out MailboxAddress? address) ? address : null;
+    }
+}

@@ -1,0 +1,25 @@
+using System.Collections.Immutable;
+using RelayGate.Core.Mail;
+using RelayGate.Core.Policy;
+
+namespace RelayGate.Accounts;
+
+/// <summary>For whom an account is composed: all that the answer depends on, as the key of the cache.</summary>
+/// <param name="ReverseDomain">Domain of the reverse-path; <see cref="Null"/>, <see cref="Unqualified"/> or <see cref="Literal"/> where it has none.</param>
+/// <param name="FromDomain">Domain of the header From; <see cref="Unknown"/> before the end of data, <see cref="Literal"/> where it has none.</param>
+internal readonly record struct SenderQuestion(IdentityKind Kind, string Name, int Uid, string ReverseDomain, string FromDomain)
+{
+    public const string Null = "<>";
+    public const string Unqualified = "";
+    public const string Literal = "[]";
+    public const string Unknown = "?";
+
+    public static SenderQuestion Of(SenderIdentity identity, ReversePath reversePath, ImmutableArray<MailboxAddress> from) => new(
+        identity.Kind,
+        identity.Name,
+        identity.Kind == IdentityKind.Uid ? identity.Uid ?? -1 : -1,
+        reversePath.Address is not { } address ? Null : DomainOf(address),
+        from.IsDefault ? Unknown : from.IsEmpty ? Unqualified : DomainOf(from[0]));
+
+    private static string DomainOf(MailboxAddress address) => address.IsUnqualified ? Unqualified : address.Domain?.Value ?? Literal;
+}
