@@ -78,11 +78,6 @@ public sealed class AccountDirectory : IDisposable
     }
 
     /// <summary>Looks up all that the policy must know, with the last known usage for the early decision.</summary>
-    /// <param name="headerFrom">First address of the header From, or null while it is not known.</param>
-    public ValueTask<AccountLookup> LookUpAsync(SenderIdentity identity, ReversePath reversePath, MailboxAddress? headerFrom, CancellationToken cancellationToken) =>
-        LookUpAsync(identity, reversePath, headerFrom is null ? default : [headerFrom], cancellationToken);
-
-    /// <summary>Looks up all that the policy must know, with the last known usage for the early decision.</summary>
     /// <param name="from">All addresses of the header From: default while it is not known, empty when there is none.</param>
     public ValueTask<AccountLookup> LookUpAsync(
         SenderIdentity identity, ReversePath reversePath, ImmutableArray<MailboxAddress> from, CancellationToken cancellationToken)
@@ -103,7 +98,7 @@ public sealed class AccountDirectory : IDisposable
     /// <summary>Where mail to an unqualified recipient of this local identity goes: the contact of its subscription, else Postmaster, else null.</summary>
     public async ValueTask<MailboxAddress?> LocalContactAsync(SenderIdentity identity, CancellationToken cancellationToken)
     {
-        SenderAccount account = (await LookUpAsync(identity, ReversePath.Null, default(ImmutableArray<MailboxAddress>), cancellationToken)).Account;
+        SenderAccount account = (await LookUpAsync(identity, ReversePath.Null, default, cancellationToken)).Account;
         string? contact = account.Subscription is { } name
             ? await _store.ReadAsync(db => new AccountReader(_cache, db).Subscription(name)?.Contact, cancellationToken)
             : null;

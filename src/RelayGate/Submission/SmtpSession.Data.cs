@@ -145,7 +145,7 @@ internal sealed partial class SmtpSession
             for (int i = 0; i < MostPreparations; i++)
             {
                 AccountLookup lookup = await _service.Directory.LookUpAsync(
-                    transaction.Identity, envelope.ReversePath, facts.From.IsDefaultOrEmpty ? null : facts.From[0], CancellationToken.None);
+                    transaction.Identity, envelope.ReversePath, facts.From, CancellationToken.None);
                 transaction.Lookup = lookup;
                 Decision early = RelayPolicy.Decide(lookup.Account, lookup.Usage, envelope, facts);
                 if (!early.IsAccepted)

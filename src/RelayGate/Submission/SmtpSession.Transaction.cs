@@ -30,7 +30,7 @@ internal sealed partial class SmtpSession
             await EndAsync(Replies.TooManyOfIdentity);
             return;
         }
-        AccountLookup lookup = await _service.Directory.LookUpAsync(identity, mail.ReversePath, headerFrom: null, CancellationToken.None);
+        AccountLookup lookup = await _service.Directory.LookUpAsync(identity, mail.ReversePath, from: default, CancellationToken.None);
         var transaction = new MailTransaction(_service.NewId(now), now, identity, lookup, mail);
         Envelope envelope = transaction.ToEnvelope();
         Decision decision = RelayPolicy.Decide(lookup.Account, lookup.Usage, envelope, null);
