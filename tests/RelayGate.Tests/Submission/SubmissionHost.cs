@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Net;
 using System.Net.Sockets;
 using Microsoft.AspNetCore.Builder;
@@ -31,7 +32,7 @@ internal sealed class SubmissionHost : IAsyncDisposable
         Options = new RelayGateOptions { Hostname = "relay.test", MaxMessageOctets = 1_000_000, Certificate = { Path = path, KeyPath = keyPath } };
         configure?.Invoke(Options);
         _certificate = new ServerCertificate(Options.Certificate, Time, NullLogger<ServerCertificate>.Instance);
-        _service = new SubmissionService(Options, null!, null!, _certificate, Metrics, Time, NullLogger<SubmissionService>.Instance);
+        _service = new SubmissionService(Options, null!, null!, _certificate, Metrics, Time, new ErrorLog(Errors));
         WebApplicationBuilder builder = WebApplication.CreateSlimBuilder();
         builder.Logging.ClearProviders();
         builder.WebHost.ConfigureKestrel(kestrel =>
@@ -47,6 +48,9 @@ internal sealed class SubmissionHost : IAsyncDisposable
     public ManualTimeProvider Time { get; } = new();
 
     public RelayGateOptions Options { get; }
+
+    /// <summary>Internal errors of sessions.</summary>
+    public ConcurrentBag<string> Errors { get; } = [];
 
     public RelayGateMetrics Metrics { get; } = new();
 
@@ -76,6 +80,31 @@ internal sealed class SubmissionHost : IAsyncDisposable
         _ => throw new ArgumentException(name),
     };
 
+    /// <summary>Moves the clock on, minute by minute, until something has happened; at most a day.</summary>
+    public async Task<T> AdvanceUntilAsync<T>(Task<T> task)
+    {
+        await AdvanceUntilAsync((Task)task);
+        return await task;
+    }
+
+    public async Task AdvanceUntilAsync(Task task)
+    {
+        for (int i = 0; i < 24 * 60 && !task.IsCompleted; i++)
+        {
+            Time.Advance(TimeSpan.FromMinutes(1));
+            await Task.WhenAny(task, Task.Delay(5)); // Lets the session notice; how long it takes does not matter.
+        }
+        await task.WaitAsync(TimeSpan.FromSeconds(10));
+    }
+
+    /// <summary>Waits, with a bound, for what other threads are about to do.</summary>
+    public static async Task UntilAsync(Func<bool> condition)
+    {
+        for (int i = 0; i < 2000 && !condition(); i++)
+            await Task.Delay(5);
+        Assert.True(condition());
+    }
+
     public Task StopAsync() => _app.StopAsync();
 
     public async ValueTask DisposeAsync()
@@ -90,4 +119,18 @@ internal sealed class SubmissionHost : IAsyncDisposable
     private void Listen(KestrelServerOptions kestrel, ListenerOptions listener) => kestrel.Listen(IPAddress.Loopback, 0, o => o.Run(Handler(listener)));
 
     private Func<ConnectionContext, Task> Handler(ListenerOptions listener) => new SubmissionConnectionHandler(listener, _service).OnConnectedAsync;
+
+    private sealed class ErrorLog(ConcurrentBag<string> errors) : ILogger<SubmissionService>
+    {
+        public IDisposable? BeginScope<TState>(TState state)
+            where TState : notnull => null;
+
+        public bool IsEnabled(LogLevel logLevel) => true;
+
+        public void Log<TState>(LogLevel logLevel, EventId eventId, TState state, Exception? exception, Func<TState, Exception?, string> formatter)
+        {
+            if (logLevel >= LogLevel.Error)
+                errors.Add($"{formatter(state, exception)} {exception}");
+        }
+    }
 }
