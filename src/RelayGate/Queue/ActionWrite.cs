@@ -34,4 +34,6 @@ internal sealed class ActionWrite<T>(Func<WriteContext, T> write, Action<T>? com
     }
 
     public override void Failed(StoreError error, Exception cause) => _done.TrySetException(cause);
+
+    protected override void Expired() => _done.TrySetCanceled();
 }

@@ -9,12 +9,25 @@ public sealed partial class QueueWriter
 {
     private const int MaxBatchWrites = 256;
     private const long MaxBatchOctets = 16 * 1024 * 1024;
+    private const string ParkMessage = "update message set held = ? where seq = ?";
+    private const string ParkRecipients = "update recipient set next_attempt = null where message = ?";
+
+    private static readonly TimeSpan FirstPause = TimeSpan.FromSeconds(1);
+    private static readonly TimeSpan LongestPause = TimeSpan.FromMinutes(1);
 
     /// <summary>Writes answered with an error after a commit whose end is not known: taken back when the store is open again.</summary>
     private readonly List<PendingWrite> _doubtful = [];
 
+    /// <summary>Outcomes that could not be committed yet.</summary>
+    private readonly List<PendingWrite> _retained = [];
+
     private readonly List<PendingWrite> _single = new(1);
+    private int _retainedCount;
+    private TimeSpan _pause = FirstPause;
+    private volatile bool _retryDue;
     private bool _closed;
+    private long _reopenFailedAt;
+    private Exception? _reopenFailure;
 
     private void Run()
     {
@@ -24,16 +37,24 @@ public sealed partial class QueueWriter
             if (batch.Count > 0)
                 Write(batch);
             batch.Clear();
+            if (_retryDue && _retained.Count > 0)
+                WriteRetained();
+            if (!_closed)
+                _checkpointer.AfterCommit(_context.Connection);
         }
+        if (_retained.Count > 0)
+            WriteRetained();
+        foreach (PendingWrite write in _retained)
+            write.Failed(StoreError.Broken, new StoreUnusableException("The gateway stopped before the outcome could be recorded"));
         CloseConnection();
     }
 
     /// <summary>Commits a batch and ends each of its writes; never throws.</summary>
     private void Write(List<PendingWrite> batch)
     {
-        if (_closed && !TryReopen(out Exception? cause))
+        if (_closed && !TryReopen())
         {
-            Fail(batch, StoreError.Broken, cause!);
+            Fail(batch, _space.IsEnough ? StoreError.Broken : StoreError.Full, _reopenFailure!);
             return;
         }
         try
@@ -48,14 +69,21 @@ public sealed partial class QueueWriter
         foreach (PendingWrite write in batch)
         {
             if (write.Failure is { } failure)
-                write.Failed(StoreErrors.Classify(failure), failure);
-            else
-                write.Committed(_context);
+            {
+                End(write, StoreError.Statement, failure);
+                continue;
+            }
+            write.IsDone = true;
+            write.Committed(_context);
         }
+        if (_retained.Count > 0)
+            _retryDue = true; // There is room again, or the disk works again.
     }
 
     private void Commit(List<PendingWrite> batch)
     {
+        long started = _time.GetTimestamp();
+        _usageBatch.Begin();
         _context.Prepared(Sql.BeginImmediate).Execute();
         foreach (PendingWrite write in batch)
         {
@@ -65,11 +93,15 @@ public sealed partial class QueueWriter
             else
                 write.Execute(_context);
         }
+        _usageBatch.Write(_context);
         _context.Prepared(Sql.Commit).Execute();
+        _usageBatch.Committed();
+        _metrics.BatchCommitted(batch.Count, _time.GetElapsedTime(started));
     }
 
     private void ExecuteInSavepoint(PendingWrite write)
     {
+        (int Undo, int Counts) mark = _usageBatch.Mark();
         _context.Prepared(Sql.Savepoint).Execute();
         try
         {
@@ -78,6 +110,7 @@ public sealed partial class QueueWriter
         catch (Exception e) when (StoreErrors.Classify(e) == StoreError.Statement)
         {
             _context.Prepared(Sql.RollbackToSavepoint).Execute();
+            _usageBatch.RollBack(mark);
             write.Failure = e;
         }
         _context.Prepared(Sql.ReleaseSavepoint).Execute();
@@ -87,42 +120,130 @@ public sealed partial class QueueWriter
     private void Recover(List<PendingWrite> batch, Exception failure)
     {
         StoreError error = StoreErrors.Classify(failure);
+        _usageBatch.RollBack();
         if (!TryRollback())
             error = StoreError.Broken;
         switch (error)
         {
             case StoreError.Broken:
+                _metrics.StoreErrors.Increment("io");
                 Log.StoreBroken(_logger, failure);
                 CloseConnection();
                 _doubtful.AddRange(batch);
-                Fail(batch, error, failure);
+                Fail(batch, _space.IsEnough ? error : StoreError.Full, failure); // A full disk shows itself in more than one way.
                 break;
             case StoreError.Full:
-                Fail(batch, error, failure);
+                _metrics.StoreErrors.Increment("full");
+                if (batch.Count == 1)
+                {
+                    Log.StoreFull(_logger);
+                    Fail(batch, error, failure);
+                    break;
+                }
+                // What brings new content fails at once; outcomes and orders of the administrator may free room.
+                WriteOneByOne(batch, write => write is OfferWrite or ChunkWrite or RefusalWrite, error, failure);
                 break;
             default:
+                _metrics.StoreErrors.Increment("statement");
+                Log.StatementFailed(_logger, failure);
                 if (batch.Count == 1)
                     Fail(batch, error, failure);
                 else
-                    WriteOneByOne(batch);
+                    WriteOneByOne(batch, _ => false, error, failure);
                 break;
         }
     }
 
-    private void WriteOneByOne(List<PendingWrite> batch)
+    private void WriteOneByOne(List<PendingWrite> batch, Predicate<PendingWrite> fails, StoreError error, Exception failure)
     {
         foreach (PendingWrite write in batch)
         {
+            if (fails(write))
+            {
+                End(write, error, failure);
+                continue;
+            }
             _single.Clear();
             _single.Add(write);
             Write(_single);
         }
     }
 
-    private static void Fail(List<PendingWrite> batch, StoreError error, Exception cause)
+    private void Fail(List<PendingWrite> batch, StoreError error, Exception cause)
     {
         foreach (PendingWrite write in batch)
+            End(write, error, cause);
+    }
+
+    /// <summary>Ends a write that failed, or keeps it when it is an outcome: what the next hop has taken cannot be taken back.</summary>
+    private void End(PendingWrite write, StoreError error, Exception cause)
+    {
+        if (!write.IsOutcome || error == StoreError.Statement)
+        {
+            if (write is CompletionWrite outcome)
+                Park(outcome.Job);
+            write.IsDone = true;
             write.Failed(error, cause);
+        }
+        else if (!_retained.Contains(write))
+        {
+            _retained.Add(write);
+            Volatile.Write(ref _retainedCount, _retained.Count);
+            if (_retained.Count == 1)
+                PauseBeforeRetry();
+        }
+    }
+
+    /// <summary>An outcome that the store refuses for its own sake would be delivered again and again: its message is held for a human to look at.</summary>
+    private void Park(DeliveryJob job)
+    {
+        Log.OutcomeRefused(_logger, job.Message.Id);
+        try
+        {
+            if (_closed)
+                return;
+            _context.Prepared(Sql.BeginImmediate).Execute();
+            _context.Prepared(ParkMessage).Bind(1, (long)HoldReason.Fault).Bind(2, job.Message.RowId).Execute();
+            _context.Prepared(ParkRecipients).Bind(1, job.Message.RowId).Execute();
+            _context.Prepared(Sql.Commit).Execute();
+        }
+        catch (SqliteException e)
+        {
+            Log.StoreBroken(_logger, e);
+            CloseConnection();
+        }
+    }
+
+    private void WriteRetained()
+    {
+        _retryDue = false;
+        while (_retained.Count > 0)
+        {
+            List<PendingWrite> again = _retained[..Math.Min(_retained.Count, MaxBatchWrites)];
+            Write(again);
+            if (_retained.RemoveAll(write => write.IsDone) == 0)
+            {
+                PauseBeforeRetry();
+                return;
+            }
+        }
+        _pause = FirstPause;
+        Volatile.Write(ref _retainedCount, 0);
+        Log.OutcomesWritten(_logger);
+        OutcomesWritten?.Invoke();
+    }
+
+    private void PauseBeforeRetry()
+    {
+        Log.OutcomesWait(_logger, _retained.Count, _pause.TotalSeconds);
+        _retryTimer.Change(_pause, Timeout.InfiniteTimeSpan);
+        _pause = _pause * 2 < LongestPause ? _pause * 2 : LongestPause;
+    }
+
+    private void RetryOutcomes()
+    {
+        _retryDue = true;
+        _mailbox.Wake();
     }
 
     private bool TryRollback()
@@ -139,22 +260,34 @@ public sealed partial class QueueWriter
         }
     }
 
-    private bool TryReopen(out Exception? cause)
+    /// <summary>Opens the store after broken I/O, at most once a second.</summary>
+    private bool TryReopen()
     {
+        if (_reopenFailure is not null && _time.GetElapsedTime(_reopenFailedAt) < FirstPause)
+            return false;
+        StoreConnection? connection = null;
         try
         {
-            _context.Connection = _store.Reopen();
+            connection = _store.Reopen();
+            connection.Prepared(Sql.BeginImmediate).Execute();
             foreach (PendingWrite write in _doubtful)
-                write.Undo(_context.Connection);
+                write.Undo(connection); // They were answered with 451: they must not be delivered as well.
+            connection.Prepared(Sql.Commit).Execute();
+            _context.Attach(connection);
         }
         catch (Exception e)
         {
-            cause = e;
+            connection?.Dispose();
+            _reopenFailedAt = _time.GetTimestamp();
+            if (_reopenFailure is null)
+                Log.ReopenFailed(_logger, e);
+            _reopenFailure = e;
             return false;
         }
         _doubtful.Clear();
+        _reopenFailure = null;
         _closed = false;
-        cause = null;
+        _usage.Clear();
         Log.StoreReopened(_logger);
         Reopened?.Invoke();
         return true;

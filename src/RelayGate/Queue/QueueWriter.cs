@@ -4,6 +4,7 @@ using RelayGate.Configuration;
 using RelayGate.Core.Mail;
 using RelayGate.Core.Policy;
 using RelayGate.Storage;
+using RelayGate.Telemetry;
 
 namespace RelayGate.Queue;
 
@@ -16,26 +17,47 @@ public sealed partial class QueueWriter : IDisposable
 {
     private readonly SqliteRelayStore _store;
     private readonly UsageTable _usage;
-    private readonly Func<string?, AccountVersion> _versionOf;
     private readonly RelayGateOptions _options;
+    private readonly RelayGateMetrics _metrics;
     private readonly TimeProvider _time;
     private readonly ILogger<QueueWriter> _logger;
+    private readonly FreeSpace _space;
     private readonly WriteMailbox _mailbox = new();
-    private readonly WriteContext _context = new();
+    private readonly RecordBufferPool _buffers = new();
+    private readonly RefusalRecorder _refusals;
+    private readonly UsageBatch _usageBatch;
+    private readonly WriteContext _context;
+    private readonly WalCheckpointer _checkpointer;
+    private readonly ITimer _retryTimer;
     private readonly Thread _thread;
 
     /// <summary>Opens the writer's connection and starts its thread.</summary>
     /// <param name="versionOf">The current version of a subscription's accounts (AccountDirectory.VersionOf).</param>
     public QueueWriter(
-        SqliteRelayStore store, UsageTable usage, Func<string?, AccountVersion> versionOf, RelayGateOptions options, TimeProvider time, ILogger<QueueWriter> logger)
+        SqliteRelayStore store, UsageTable usage, Func<string?, AccountVersion> versionOf, RelayGateOptions options, RelayGateMetrics metrics,
+        TimeProvider time, ILogger<QueueWriter> logger)
+        : this(store, usage, versionOf, options, metrics, time, logger,
+            FreeSpace.OfFolder(Path.GetDirectoryName(store.Path)!, options.Storage.MinimumFree, time))
+    {
+    }
+
+    internal QueueWriter(
+        SqliteRelayStore store, UsageTable usage, Func<string?, AccountVersion> versionOf, RelayGateOptions options, RelayGateMetrics metrics,
+        TimeProvider time, ILogger<QueueWriter> logger, FreeSpace space)
     {
         _store = store;
         _usage = usage;
-        _versionOf = versionOf;
         _options = options;
+        _metrics = metrics;
         _time = time;
         _logger = logger;
-        _context.Connection = store.OpenWriteConnection();
+        _space = space;
+        _refusals = new RefusalRecorder(_mailbox.TryAdd, _buffers, time);
+        _usageBatch = new UsageBatch(usage);
+        _context = new WriteContext(_usageBatch, versionOf);
+        _context.Attach(store.OpenWriteConnection());
+        _checkpointer = new WalCheckpointer(store);
+        _retryTimer = time.CreateTimer(_ => RetryOutcomes(), null, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
         _thread = new Thread(Run) { IsBackground = true, Name = "store write" };
         _thread.Start();
     }
@@ -43,42 +65,114 @@ public sealed partial class QueueWriter : IDisposable
     /// <summary>The store was closed and opened again after broken I/O: whatever was cached of it is to be read again. Runs on the writer's thread.</summary>
     public event Action? Reopened;
 
+    /// <summary>Outcomes of deliveries wait to become durable: no new delivery may start, and submission answers 452.</summary>
+    public bool OutcomesWait => Volatile.Read(ref _retainedCount) > 0;
+
+    /// <summary>Refusals that have no record because the writer was behind.</summary>
+    public long DroppedRefusals => _refusals.Dropped;
+
+    /// <summary>Outcomes that waited are durable. Runs on the writer's thread.</summary>
+    internal event Action? OutcomesWritten;
+
     /// <summary>Makes the binding decision and commits the message with usage and record. 250 only after <see cref="OfferOutcome.Committed"/>.</summary>
     /// <param name="cancellationToken">Holds only until the writer has taken the write.</param>
-    public Task<OfferResult> OfferAsync(OfferedMessage message, CancellationToken cancellationToken) => throw new NotImplementedException();
+    public async Task<OfferResult> OfferAsync(OfferedMessage message, CancellationToken cancellationToken)
+    {
+        if (!HasRoom)
+            return new OfferResult(OfferOutcome.StoreFull, null);
+        var write = new OfferWrite(message, _buffers, FirstAttempt);
+        await AddAsync(write, cancellationToken);
+        using CancellationTokenRegistration deadline = ExpireAt(write, cancellationToken);
+        return await write.Done;
+    }
 
     /// <summary>Records a refusal without waiting for the commit. Returns the ref to name in the reply: floods are merged into one record.</summary>
-    public QueueId RecordRefusal(RefusedOffer refusal) => throw new NotImplementedException();
+    public QueueId RecordRefusal(RefusedOffer refusal) => _refusals.Record(refusal);
 
     /// <summary>Writes one chunk of a body over <see cref="MessageBody.ChunkOctets"/> ahead of its message; orphans are collected.</summary>
-    public Task<bool> WriteChunkAsync(QueueId id, int sequence, ReadOnlyMemory<byte> octets, CancellationToken cancellationToken) => throw new NotImplementedException();
+    /// <param name="octets">Not to be changed until the task has ended.</param>
+    /// <param name="cancellationToken">Holds only until the writer has taken the write.</param>
+    /// <returns>False when there is no room, the store failed or the deadline passed.</returns>
+    public async Task<bool> WriteChunkAsync(QueueId id, int sequence, ReadOnlyMemory<byte> octets, CancellationToken cancellationToken)
+    {
+        if (!HasRoom)
+            return false;
+        var write = new ChunkWrite(id, sequence, octets);
+        await AddAsync(write, cancellationToken);
+        using CancellationTokenRegistration deadline = ExpireAt(write, cancellationToken);
+        return await write.Done;
+    }
 
     /// <summary>Any other change (accounts, limits, holding and deleting), as one write of a batch; an exception rolls back this write alone and is rethrown.</summary>
-    /// <param name="write">Runs on the writer's thread inside its transaction.</param>
+    /// <param name="write">Runs on the writer's thread inside its transaction; again if the batch has to be rerun.</param>
     /// <param name="committed">Runs on the writer's thread after the commit and before the next batch: invalidates caches.</param>
     /// <param name="cancellationToken">Holds only until the writer has taken the write.</param>
     public Task<T> WriteAsync<T>(Func<DbConnection, T> write, Action<T>? committed = null, CancellationToken cancellationToken = default) =>
         WriteAsync(new ActionWrite<T>(write, committed), cancellationToken);
 
+    /// <summary>Empties the usage of an object by order of the administrator.</summary>
+    public Task ResetUsageAsync(AccountKey key, CancellationToken cancellationToken = default) =>
+        RunAsync(context =>
+        {
+            context.Usage.Reset(key, context.Connection);
+            return true;
+        }, cancellationToken);
+
     /// <summary>Records an attempt, ends or reschedules its recipients and enqueues the DSN, all in one commit. Retried until it is durable.</summary>
     /// <param name="dsn">The DSN that this attempt causes, or null.</param>
-    public Task CompleteAsync(DeliveryJob job, DeliveryAttempt attempt, PreparedDsn? dsn) => throw new NotImplementedException();
+    public async Task CompleteAsync(DeliveryJob job, DeliveryAttempt attempt, PreparedDsn? dsn)
+    {
+        var write = new CompletionWrite(
+            job, attempt, dsn, _buffers, _time.GetUtcNow(), _options.Retention.FailedContent, FirstAttempt);
+        await _mailbox.AddAsync(write, CancellationToken.None);
+        await write.Done;
+    }
 
-    /// <summary>Writes what still waits, then closes the writer's connection.</summary>
+    /// <summary>Writes what still waits, then closes the writer's connection. Outcomes that cannot be written are tried once more.</summary>
     public void Dispose()
     {
         _mailbox.Close();
         _thread.Join();
+        _retryTimer.Dispose();
+        _checkpointer.Dispose();
     }
 
-    internal async Task<T> WriteAsync<T>(ActionWrite<T> write, CancellationToken cancellationToken)
+    /// <summary>Takes over committed messages and due times.</summary>
+    internal void Attach(Action<QueuedMessage> enqueued, Action<DateTimeOffset> rescheduled)
+    {
+        _context.Enqueued = enqueued;
+        _context.Rescheduled = rescheduled;
+    }
+
+    /// <summary>As WriteAsync, for changes of the queue itself.</summary>
+    internal Task<T> RunAsync<T>(Func<WriteContext, T> write, CancellationToken cancellationToken) => WriteAsync(new ActionWrite<T>(write, null), cancellationToken);
+
+    private DateTimeOffset FirstAttempt => _time.GetUtcNow() + _options.Delivery.Retry.First;
+
+    private bool HasRoom => !OutcomesWait && _space.IsEnough;
+
+    private static CancellationTokenRegistration ExpireAt(PendingWrite write, CancellationToken cancellationToken) =>
+        cancellationToken.UnsafeRegister(static write => ((PendingWrite)write!).Expire(), write);
+
+    private async Task<T> WriteAsync<T>(ActionWrite<T> write, CancellationToken cancellationToken)
     {
         await AddAsync(write, cancellationToken);
+        using CancellationTokenRegistration deadline = ExpireAt(write, cancellationToken);
         return await write.Done;
     }
 
-    /// <summary>Puts a write into the mailbox. Returns when it is there; throws when the deadline passed before the writer took it.</summary>
-    private async ValueTask AddAsync(PendingWrite write, CancellationToken cancellationToken) => await _mailbox.AddAsync(write, cancellationToken);
+    /// <summary>Puts a write into the mailbox, or ends it when the deadline passed before there was room or the writer has stopped.</summary>
+    private async ValueTask AddAsync(PendingWrite write, CancellationToken cancellationToken)
+    {
+        try
+        {
+            await _mailbox.AddAsync(write, cancellationToken);
+        }
+        catch (Exception e) when (e is OperationCanceledException or ObjectDisposedException)
+        {
+            write.Expire();
+        }
+    }
 }
 
 /// <summary>A DSN of our own making, ready for the queue: from the null reverse-path, to the original's reverse-path, by the original's egress.</summary>

@@ -48,6 +48,9 @@ public sealed record QueuedMessage
     /// <summary>Recipients not yet delivered or failed.</summary>
     public required ImmutableArray<QueuedRecipient> Recipients { get; init; }
 
+    /// <summary>Number of recipients of its envelope, ended ones included.</summary>
+    public int RecipientCount { get; init; }
+
     public DsnReturn Return { get; init; }
 
     public string? EnvelopeId { get; init; }

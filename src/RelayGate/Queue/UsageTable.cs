@@ -4,14 +4,193 @@ using RelayGate.Storage;
 namespace RelayGate.Queue;
 
 /// <summary>The usage rings of objects in use: changed by the writer alone, copied by sessions for their early decisions; bounded, over the store.</summary>
+/// <remarks>
+/// Time for usage never runs backwards: it begins at the wall clock or where it last was, whichever is later, and goes on by the monotonic clock.
+/// </remarks>
 public sealed class UsageTable
 {
-    public UsageTable(SqliteRelayStore store, TimeProvider time)
+    /// <summary>Rings in memory, about 1 KiB each.</summary>
+    public const int DefaultCapacity = 16_384;
+
+    private const string SelectClock = "select value from setting_state where name = 'usage_clock'";
+    private const string SelectRing = "select ring from usage where level = ? and name = ?";
+
+    private readonly Lock _gate = new();
+    private readonly Dictionary<AccountKey, Entry> _entries = [];
+    private readonly LinkedList<Entry> _byUse = []; // Most recently used first.
+    private readonly SqliteRelayStore _store;
+    private readonly TimeProvider _time;
+    private readonly int _capacity;
+    private readonly DateTimeOffset _start;
+    private readonly long _startTimestamp;
+    private long _dropped; // Counts entries that left memory: a read that began before may be older than what was dropped.
+
+    public UsageTable(SqliteRelayStore store, TimeProvider time, int capacity = DefaultCapacity)
     {
-        _ = store;
-        _ = time;
+        _store = store;
+        _time = time;
+        _capacity = capacity;
+        using StoreConnection connection = store.OpenReadConnection();
+        SqliteStatement select = connection.Prepared(SelectClock);
+        DateTimeOffset last = select.Step() ? DateTimeOffset.FromUnixTimeMilliseconds(select.Int64(0)) : DateTimeOffset.MinValue;
+        select.Reset();
+        DateTimeOffset wall = time.GetUtcNow();
+        _start = wall > last ? wall : last;
+        _startTimestamp = time.GetTimestamp();
     }
 
+    /// <summary>Time of the usage clock.</summary>
+    public DateTimeOffset Now => _start + _time.GetElapsedTime(_startTimestamp);
+
     /// <summary>Copies of the rings of these objects and the time of the usage clock. Reads the store only for what is not in memory.</summary>
-    public ValueTask<UsageView> SnapshotAsync(IReadOnlyList<AccountKey> keys, CancellationToken cancellationToken) => throw new NotImplementedException();
+    public ValueTask<UsageView> SnapshotAsync(IReadOnlyList<AccountKey> keys, CancellationToken cancellationToken)
+    {
+        var copies = new UsageRing[keys.Count];
+        long dropped;
+        bool complete = true;
+        lock (_gate)
+        {
+            dropped = _dropped;
+            for (int i = 0; i < copies.Length; i++)
+            {
+                if (_entries.TryGetValue(keys[i], out Entry? entry))
+                    copies[i] = entry.Ring.Copy();
+                else
+                    complete = false;
+            }
+        }
+        return complete ? new ValueTask<UsageView>(new UsageView(copies, Now)) : new ValueTask<UsageView>(ReadMissingAsync(keys, copies, dropped, cancellationToken));
+    }
+
+    /// <summary>Forgets all rings: the store was opened again, and what it holds is what counts.</summary>
+    internal void Clear()
+    {
+        lock (_gate)
+        {
+            _entries.Clear();
+            _byUse.Clear();
+            _dropped++;
+        }
+    }
+
+    /// <summary>The live entry of an object, read by the writer's connection when it is not in memory. For the writer's thread.</summary>
+    internal Entry Get(AccountKey key, StoreConnection connection)
+    {
+        lock (_gate)
+        {
+            if (_entries.TryGetValue(key, out Entry? known))
+            {
+                Touch(known);
+                return known;
+            }
+        }
+        UsageRing ring = Read(connection, key);
+        lock (_gate)
+        {
+            // A session may have put it in meanwhile; both read what was committed last.
+            return _entries.TryGetValue(key, out Entry? known) ? known : Insert(key, ring);
+        }
+    }
+
+    /// <summary>Counts one message. For the writer's thread.</summary>
+    internal void Add(Entry entry, int recipients, DateTimeOffset now)
+    {
+        lock (_gate)
+            entry.Ring.Add(recipients, now);
+    }
+
+    /// <summary>Puts another ring into an entry: a rollback, or a reset by the administrator. For the writer's thread.</summary>
+    internal void Replace(Entry entry, UsageRing ring)
+    {
+        lock (_gate)
+            entry.Ring = ring;
+    }
+
+    private async Task<UsageView> ReadMissingAsync(IReadOnlyList<AccountKey> keys, UsageRing[] copies, long dropped, CancellationToken cancellationToken)
+    {
+        UsageRing?[] read = await _store.ReadRawAsync(
+            connection =>
+            {
+                var rings = new UsageRing?[copies.Length];
+                for (int i = 0; i < rings.Length; i++)
+                {
+                    if (copies[i] is null)
+                        rings[i] = Read(connection, keys[i]);
+                }
+                return rings;
+            },
+            cancellationToken);
+        lock (_gate)
+        {
+            for (int i = 0; i < copies.Length; i++)
+            {
+                if (read[i] is not { } ring)
+                    continue;
+                if (_entries.TryGetValue(keys[i], out Entry? entry))
+                    ring = entry.Ring;
+                else if (dropped == _dropped)
+                    ring = Insert(keys[i], ring).Ring;
+                copies[i] = ring.Copy();
+            }
+        }
+        return new UsageView(copies, Now);
+    }
+
+    private static UsageRing Read(StoreConnection connection, AccountKey key)
+    {
+        SqliteStatement select = connection.Prepared(SelectRing).Bind(1, (long)key.Level).Bind(2, key.Name);
+        UsageRing ring = select.Step() ? UsageRing.FromBytes(select.Blob(0)) : new UsageRing();
+        select.Reset();
+        return ring;
+    }
+
+    private Entry Insert(AccountKey key, UsageRing ring)
+    {
+        var entry = new Entry(key, ring);
+        _entries.Add(key, entry);
+        _byUse.AddFirst(entry.Node);
+        for (LinkedListNode<Entry>? node = _byUse.Last; _entries.Count > _capacity && node is not null && node != entry.Node;)
+        {
+            LinkedListNode<Entry>? before = node.Previous;
+            if (!node.Value.InBatch) // What a batch has changed is not in the store yet.
+            {
+                _entries.Remove(node.Value.Key);
+                _byUse.Remove(node);
+                _dropped++;
+            }
+            node = before;
+        }
+        return entry;
+    }
+
+    private void Touch(Entry entry)
+    {
+        if (_byUse.First == entry.Node)
+            return;
+        _byUse.Remove(entry.Node);
+        _byUse.AddFirst(entry.Node);
+    }
+
+    /// <summary>One object's ring in memory.</summary>
+    internal sealed class Entry
+    {
+        public Entry(AccountKey key, UsageRing ring)
+        {
+            Key = key;
+            Ring = ring;
+            Node = new LinkedListNode<Entry>(this);
+        }
+
+        public AccountKey Key { get; }
+
+        public UsageRing Ring { get; set; }
+
+        public LinkedListNode<Entry> Node { get; }
+
+        /// <summary>Changed by the batch that runs.</summary>
+        public bool InBatch { get; set; }
+
+        /// <summary>The mark since which an undo copy exists.</summary>
+        public int Mark { get; set; }
+    }
 }

@@ -1,4 +1,5 @@
 using Microsoft.Extensions.Logging;
+using RelayGate.Core.Mail;
 
 namespace RelayGate.Telemetry;
 
@@ -10,4 +11,22 @@ internal static partial class Log
 
     [LoggerMessage(Level = LogLevel.Warning, EventId = 401, Message = "The store is open again")]
     public static partial void StoreReopened(ILogger logger);
+
+    [LoggerMessage(Level = LogLevel.Error, EventId = 402, Message = "The store cannot be opened; it is tried again once a second")]
+    public static partial void ReopenFailed(ILogger logger, Exception cause);
+
+    [LoggerMessage(Level = LogLevel.Error, EventId = 403, Message = "The store is full: submission answers 452 until there is room")]
+    public static partial void StoreFull(ILogger logger);
+
+    [LoggerMessage(Level = LogLevel.Error, EventId = 404, Message = "A write failed; its batch is written one by one")]
+    public static partial void StatementFailed(ILogger logger, Exception cause);
+
+    [LoggerMessage(Level = LogLevel.Critical, EventId = 405, Message = "The outcome of an attempt could not be recorded; message {Ref} is held")]
+    public static partial void OutcomeRefused(ILogger logger, QueueId @ref);
+
+    [LoggerMessage(Level = LogLevel.Error, EventId = 406, Message = "{Count} outcomes of deliveries wait for the store; next try in {Seconds} s, no delivery starts until then")]
+    public static partial void OutcomesWait(ILogger logger, int count, double seconds);
+
+    [LoggerMessage(Level = LogLevel.Warning, EventId = 407, Message = "The outcomes that waited are recorded; deliveries go on")]
+    public static partial void OutcomesWritten(ILogger logger);
 }

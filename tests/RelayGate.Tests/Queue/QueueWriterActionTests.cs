@@ -3,6 +3,7 @@ using Microsoft.Extensions.Logging.Abstractions;
 using RelayGate.Configuration;
 using RelayGate.Queue;
 using RelayGate.Storage;
+using RelayGate.Telemetry;
 using RelayGate.Tests.Fakes;
 using RelayGate.Tests.Storage;
 
@@ -18,7 +19,7 @@ public sealed class QueueWriterActionTests : IDisposable
     {
         _store = SqliteRelayStore.Open(_folder.Path);
         _writer = new QueueWriter(
-            _store, new UsageTable(_store, TimeProvider.System), _ => default, new RelayGateOptions(), TimeProvider.System, NullLogger<QueueWriter>.Instance);
+            _store, new UsageTable(_store, TimeProvider.System), _ => default, new RelayGateOptions(), new RelayGateMetrics(), TimeProvider.System, NullLogger<QueueWriter>.Instance);
     }
 
     [Fact]

@@ -1,0 +1,23 @@
+using RelayGate.Core.Mail;
+using RelayGate.Storage;
+
+namespace RelayGate.Queue;
+
+/// <summary>One chunk of a large body, written ahead of its message.</summary>
+internal sealed class ChunkWrite(QueueId id, int number, ReadOnlyMemory<byte> octets) : PendingWrite
+{
+    private const string Insert = "insert into chunk (id, number, octets) values (?, ?, ?)";
+
+    private readonly TaskCompletionSource<bool> _done = new(TaskCreationOptions.RunContinuationsAsynchronously);
+
+    /// <summary>False when there was no room or the store failed.</summary>
+    public Task<bool> Done => _done.Task;
+
+    public override long Octets => octets.Length;
+
+    public override void Execute(WriteContext context) => context.Prepared(Insert).Bind(1, id.ToBytes()).Bind(2, number).Bind(3, octets.Span).Execute();
+
+    public override void Committed(WriteContext context) => _done.TrySetResult(true);
+
+    public override void Failed(StoreError error, Exception cause) => _done.TrySetResult(false);
+}

@@ -1,0 +1,227 @@
+using System.Text.Json;
+using RelayGate.Core.Mail;
+using RelayGate.Core.Policy;
+using RelayGate.Core.Smtp;
+using RelayGate.Storage;
+
+namespace RelayGate.Queue;
+
+/// <summary>The outcome of one delivery attempt: the attempt's record, its recipients' state, the end of the message and the DSN, in one commit.</summary>
+internal sealed class CompletionWrite : PendingWrite
+{
+    // An attempt may be written again after a commit whose end was not known.
+    private const string InsertAttempt = """
+        insert into attempt (id, started_at, position, duration, stage, next_hop, remote, local, tls, results)
+        values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict do nothing
+        """;
+
+    private const string UpdateRecipient =
+        "update recipient set state = ?, attempts = ?, next_attempt = ?, last_reply = ? where message = ? and position = ?";
+
+    private const string SelectMessage = "select held, flags from message where seq = ?";
+    private const string CountStates = "select count(*) filter (where state = 0), count(*) filter (where state = 1), count(*) filter (where state = 2) from recipient where message = ?";
+    private const string KeepMessage = "update message set expires_at = ?, held = 0 where seq = ?";
+    private const string SetFlags = "update message set flags = ? where seq = ?";
+    private const string SelectDecision = "select 1 from decision where id = ?";
+
+    private static readonly Decision DsnDecision = new()
+    {
+        Verdict = Verdict.Accept,
+        Reason = Reasons.Accepted,
+        Reply = SmtpReply.Parse("250 2.0.0 Queued"),
+        ReversePath = ReversePath.Null,
+    };
+
+    private readonly TaskCompletionSource _done = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private readonly DeliveryJob _job;
+    private readonly DeliveryAttempt _attempt;
+    private readonly PreparedDsn? _dsn;
+    private readonly RecordBufferPool _buffers;
+    private readonly RecordBuffer _results;
+    private readonly DateTimeOffset _now;
+    private readonly TimeSpan _keepFailed;
+    private readonly byte[] _id;
+    private readonly bool _allDelivered;
+    private readonly QueuedMessage? _notification;
+    private long _dsnSeq;
+
+    /// <param name="now">Time of the attempt's end.</param>
+    /// <param name="keepFailed">How long the content of a message that failed for a recipient is kept.</param>
+    /// <param name="nextAttempt">When the DSN is due if this process does not attempt it at once.</param>
+    public CompletionWrite(
+        DeliveryJob job, DeliveryAttempt attempt, PreparedDsn? dsn, RecordBufferPool buffers, DateTimeOffset now, TimeSpan keepFailed, DateTimeOffset nextAttempt)
+    {
+        _job = job;
+        _attempt = attempt;
+        _dsn = dsn;
+        _buffers = buffers;
+        _now = now;
+        _keepFailed = keepFailed;
+        _id = job.Message.Id.ToBytes();
+        _results = buffers.Rent();
+        WriteResults(_results, attempt);
+        // The job held all recipients the message had, and each was delivered: nothing needs to be looked up.
+        _allDelivered = job.Message.RecipientCount == attempt.Results.Length && attempt.Results.All(r => r.Result == DeliveryResult.Delivered);
+        _notification = dsn is null ? null : new QueuedMessage
+        {
+            Id = dsn.Id,
+            RowId = 0,
+            Subscription = job.Message.Subscription,
+            ReceivedAt = dsn.Id.Timestamp,
+            ReversePath = ReversePath.Null,
+            Recipients = [new QueuedRecipient(0, dsn.Recipient, DsnNotify.Never, null, RecipientState.Pending, 0, nextAttempt, null)],
+            RecipientCount = 1,
+            Egress = job.Message.Egress,
+            HeaderNeedsUtf8 = dsn.HeaderNeedsUtf8,
+            BodyIs8Bit = dsn.BodyIs8Bit,
+            IsDsn = true,
+            HeaderSection = dsn.HeaderSection,
+            Body = MessageBody.FromBytes(dsn.Body),
+        };
+    }
+
+    /// <summary>Completes when the outcome is durable.</summary>
+    public Task Done => _done.Task;
+
+    public DeliveryJob Job => _job;
+
+    public override bool IsOutcome => true;
+
+    public override long Octets => _notification?.Octets ?? 0;
+
+    public override void Execute(WriteContext context)
+    {
+        _dsnSeq = 0;
+        context.Prepared(InsertAttempt)
+            .Bind(1, _id).Bind(2, _attempt.StartedAt.ToUnixTimeMilliseconds()).Bind(3, _job.Recipients[0].Index).Bind(4, (long)_attempt.Duration.TotalMilliseconds)
+            .Bind(5, _attempt.Stage).Bind(6, _attempt.NextHop).Bind(7, _attempt.Remote).Bind(8, _attempt.Local).Bind(9, _attempt.Tls).BindUtf8(10, _results.Written)
+            .Execute();
+        bool existed = _allDelivered ? EndDelivered(context) : Update(context);
+        if (existed && _notification is not null)
+            InsertDsn(context);
+    }
+
+    public override void Committed(WriteContext context)
+    {
+        if (_notification is not null)
+        {
+            if (_dsnSeq != 0)
+                context.Enqueued(_notification with { RowId = _dsnSeq });
+            else
+                _notification.Release();
+        }
+        DateTimeOffset? next = null;
+        foreach (RecipientResult result in _attempt.Results)
+        {
+            if (result.Result == DeliveryResult.Deferred && result.NextAttempt is { } at && (next is null || at < next))
+                next = at;
+        }
+        if (next is { } due)
+            context.Rescheduled(due);
+        _buffers.Return(_results);
+        _done.TrySetResult();
+    }
+
+    /// <summary>Only for an error of its own; anything else is tried again until it is durable.</summary>
+    public override void Failed(StoreError error, Exception cause)
+    {
+        _notification?.Release();
+        _buffers.Return(_results);
+        _done.TrySetException(cause);
+    }
+
+    private bool EndDelivered(WriteContext context)
+    {
+        if (!MessageRows.Delete(context, _job.Message.RowId, _id, _job.Message.Body.IsChunked))
+            return false;
+        RecordRows.SetOutcome(context, _id, RecordOutcome.Delivered, _now);
+        return true;
+    }
+
+    private bool Update(WriteContext context)
+    {
+        long seq = _job.Message.RowId;
+        SqliteStatement select = context.Prepared(SelectMessage).Bind(1, seq);
+        if (!select.Step())
+            return false; // The administrator deleted it while the attempt ran.
+        var held = (HoldReason)select.Int64(0);
+        var flags = (MessageFlags)select.Int64(1);
+        select.Reset();
+        foreach (RecipientResult result in _attempt.Results)
+        {
+            RecipientState state = result.Result switch
+            {
+                DeliveryResult.Delivered => RecipientState.Delivered,
+                DeliveryResult.Failed => RecipientState.Failed,
+                _ => RecipientState.Pending,
+            };
+            long? next = state == RecipientState.Pending && held == HoldReason.None ? (result.NextAttempt ?? _now).ToUnixTimeMilliseconds() : null;
+            context.Prepared(UpdateRecipient)
+                .Bind(1, (long)state).Bind(2, result.Recipient.Attempts + 1).Bind(3, next).Bind(4, result.Reply).Bind(5, seq).Bind(6, result.Recipient.Index)
+                .Execute();
+        }
+        SqliteStatement count = context.Prepared(CountStates).Bind(1, seq);
+        count.Step();
+        (long pending, long delivered, long failed) = (count.Int64(0), count.Int64(1), count.Int64(2));
+        count.Reset();
+        if (pending > 0)
+        {
+            if (_dsn is { IsDelayNotice: true })
+                context.Prepared(SetFlags).Bind(1, (long)(flags | MessageFlags.DelayNoticed)).Bind(2, seq).Execute();
+            RecordRows.SetOutcome(context, _id, held == HoldReason.None ? RecordOutcome.Deferred : RecordOutcome.Held, _now);
+            return true;
+        }
+        if (failed > 0 && _keepFailed > TimeSpan.Zero)
+            context.Prepared(KeepMessage).Bind(1, (_now + _keepFailed).ToUnixTimeMilliseconds()).Bind(2, seq).Execute();
+        else
+            MessageRows.Delete(context, seq, _id, _job.Message.Body.IsChunked);
+        RecordOutcome outcome = failed == 0 ? RecordOutcome.Delivered : delivered == 0 ? RecordOutcome.Failed : RecordOutcome.PartlyFailed;
+        RecordRows.SetOutcome(context, _id, outcome, _now);
+        return true;
+    }
+
+    private void InsertDsn(WriteContext context)
+    {
+        byte[] id = _notification!.Id.ToBytes();
+        SqliteStatement known = context.Prepared(SelectDecision).Bind(1, id);
+        bool isThere = known.Step(); // Written by a commit whose end was not known.
+        known.Reset();
+        if (isThere)
+            return;
+        _dsnSeq = context.NextSeq();
+        string recipient = _notification.Recipients[0].ForwardPath.Text;
+        MessageRows.Insert(context, _dsnSeq, id, _notification, MessageRows.Flags(_notification), EgressText.Format(_notification.Egress), HoldReason.None);
+        RecordBuffer detail = _buffers.Rent();
+        RecordRows.WriteDsnDetail(detail, _job.Message.Id, _notification.Egress);
+        RecordRows.Insert(
+            context, id, RecordKind.Dsn, DsnDecision, RecordOutcome.Queued, _notification.Subscription.Length == 0 ? null : _notification.Subscription, "dsn", "",
+            recipient, _notification.Octets, _now.ToUnixTimeMilliseconds(), detail.Written);
+        _buffers.Return(detail);
+    }
+
+    private static void WriteResults(RecordBuffer buffer, DeliveryAttempt attempt)
+    {
+        Utf8JsonWriter json = buffer.Begin();
+        json.WriteStartArray();
+        foreach (RecipientResult result in attempt.Results)
+        {
+            json.WriteStartObject();
+            json.WriteNumber("position"u8, result.Recipient.Index);
+            json.WriteString("recipient"u8, result.Recipient.ForwardPath.Text);
+            json.WriteString("result"u8, result.Result switch
+            {
+                DeliveryResult.Delivered => "delivered",
+                DeliveryResult.Failed => "failed",
+                _ => "deferred",
+            });
+            json.WriteString("reply"u8, result.Reply);
+            if (result.EnhancedStatus is { } status)
+                json.WriteString("status"u8, status);
+            if (result.NextAttempt is { } next)
+                json.WriteNumber("next"u8, next.ToUnixTimeMilliseconds());
+            json.WriteEndObject();
+        }
+        json.WriteEndArray();
+        json.Flush();
+    }
+}

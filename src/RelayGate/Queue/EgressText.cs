@@ -1,0 +1,25 @@
+using System.Net;
+using RelayGate.Core.Policy;
+
+namespace RelayGate.Queue;
+
+/// <summary>The stored form of an <see cref="EgressChoice"/>: its parts between tabs, which neither addresses nor names hold.</summary>
+internal static class EgressText
+{
+    private const string System = "system";
+
+    public static string Format(EgressChoice egress) => string.Join(
+        '\t', egress.Why, egress.IsSystemDefault ? System : "", egress.Helo,
+        egress.IPv4?.Address.ToString(), egress.IPv4?.Helo, egress.IPv6?.Address.ToString(), egress.IPv6?.Helo);
+
+    /// <exception cref="FormatException">Not written by <see cref="Format"/>.</exception>
+    public static EgressChoice Parse(string text)
+    {
+        string[] parts = text.Split('\t');
+        if (parts.Length != 7)
+            throw new FormatException("A stored egress choice has 7 parts");
+        return new EgressChoice(Address(parts[3], parts[4]), Address(parts[5], parts[6]), parts[2], parts[0], parts[1] == System);
+    }
+
+    private static EgressAddress? Address(string address, string helo) => address.Length == 0 ? null : new EgressAddress(IPAddress.Parse(address), helo);
+}

@@ -1,0 +1,75 @@
+using System.Collections.Immutable;
+using RelayGate.Core.Mail;
+using RelayGate.Core.Policy;
+using RelayGate.Storage;
+
+namespace RelayGate.Queue;
+
+/// <summary>The rows of a queued message and its recipients.</summary>
+internal static class MessageRows
+{
+    private const string InsertMessage = """
+        insert into message (seq, id, subscription, reverse_path, flags, dsn_return, envelope_id, egress, octets, held, expires_at, header, body)
+        values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, null, ?, ?)
+        """;
+
+    private const string InsertRecipient = """
+        insert into recipient (message, position, subscription, address, notify, original_recipient, state, attempts, next_attempt, last_reply)
+        values (?, ?, ?, ?, ?, ?, ?, 0, ?, null)
+        """;
+
+    private const string DeleteRecipients = "delete from recipient where message = ?";
+    private const string DeleteMessage = "delete from message where seq = ?";
+    private const string DeleteChunks = "delete from chunk where id = ?";
+
+    public static MessageFlags Flags(QueuedMessage message) =>
+        (message.HeaderNeedsUtf8 ? MessageFlags.HeaderNeedsUtf8 : MessageFlags.None)
+        | (message.BodyIs8Bit ? MessageFlags.BodyIs8Bit : MessageFlags.None)
+        | (message.IsDsn ? MessageFlags.IsDsn : MessageFlags.None)
+        | (message.Body.IsChunked ? MessageFlags.IsChunked : MessageFlags.None);
+
+    /// <summary>Inserts a message; its row id is its sequence number, given by the writer and never used twice while it runs.</summary>
+    /// <param name="idOctets">The 16 octets of the queue id.</param>
+    public static void Insert(WriteContext context, long seq, ReadOnlySpan<byte> idOctets, QueuedMessage message, MessageFlags flags, string egress, HoldReason held)
+    {
+        SqliteStatement insert = context.Prepared(InsertMessage)
+            .Bind(1, seq).Bind(2, idOctets).Bind(3, message.Subscription).Bind(4, message.ReversePath.Text).Bind(5, (long)flags)
+            .Bind(6, (long)message.Return).Bind(7, message.EnvelopeId).Bind(8, egress).Bind(9, message.Octets).Bind(10, (long)held)
+            .Bind(11, message.HeaderSection.Span);
+        if (message.Body.IsChunked)
+            insert.BindNull(12);
+        else
+            insert.Bind(12, message.Body.Memory.Span);
+        insert.Execute();
+        foreach (QueuedRecipient recipient in message.Recipients)
+        {
+            context.Prepared(InsertRecipient)
+                .Bind(1, seq).Bind(2, recipient.Index).Bind(3, message.Subscription).Bind(4, recipient.ForwardPath.Text).Bind(5, (long)recipient.Notify)
+                .Bind(6, recipient.OriginalRecipient).Bind(7, (long)recipient.State)
+                .Bind(8, held == HoldReason.None ? recipient.NextAttempt.ToUnixTimeMilliseconds() : null).Execute();
+        }
+    }
+
+    /// <summary>Deletes a message with its recipients and chunks.</summary>
+    /// <returns>False when it had gone already.</returns>
+    public static bool Delete(WriteContext context, long seq, ReadOnlySpan<byte> idOctets, bool isChunked)
+    {
+        context.Prepared(DeleteRecipients).Bind(1, seq).Execute();
+        bool existed = context.Prepared(DeleteMessage).Bind(1, seq).Execute() > 0;
+        if (isChunked)
+            context.Prepared(DeleteChunks).Bind(1, idOctets).Execute();
+        return existed;
+    }
+
+    /// <summary>The recipients of a new message, born with their next attempt set: a crash right after the first attempt cannot hammer a peer.</summary>
+    public static ImmutableArray<QueuedRecipient> NewRecipients(Envelope envelope, DateTimeOffset nextAttempt)
+    {
+        ImmutableArray<QueuedRecipient>.Builder recipients = ImmutableArray.CreateBuilder<QueuedRecipient>(envelope.Recipients.Length);
+        foreach (EnvelopeRecipient recipient in envelope.Recipients)
+        {
+            recipients.Add(new QueuedRecipient(
+                recipients.Count, recipient.ForwardPath, recipient.Notify, recipient.OriginalRecipient, RecipientState.Pending, 0, nextAttempt, null));
+        }
+        return recipients.MoveToImmutable();
+    }
+}

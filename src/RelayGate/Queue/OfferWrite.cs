@@ -1,0 +1,126 @@
+using RelayGate.Core.Mail;
+using RelayGate.Core.Policy;
+using RelayGate.Storage;
+
+namespace RelayGate.Queue;
+
+/// <summary>One message on its way into the queue: the binding decision and, if it accepts or holds, all of its rows.</summary>
+internal sealed class OfferWrite : PendingWrite
+{
+    private const string DeleteDecision = "delete from decision where id = ?";
+    private const string SelectSeq = "select seq from message where id = ?";
+
+    private readonly TaskCompletionSource<OfferResult> _done = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private readonly OfferedMessage _message;
+    private readonly RecordBufferPool _buffers;
+    private readonly RecordBuffer _detail;
+    private readonly QueuedMessage _queued;
+    private readonly byte[] _id;
+    private readonly string _egress;
+    private OfferOutcome _outcome;
+    private Decision? _decision;
+    private long _seq;
+
+    /// <summary>Runs on the session's thread, to leave the writer only what needs the transaction.</summary>
+    /// <param name="nextAttempt">When the message is due if this process does not attempt it at once.</param>
+    public OfferWrite(OfferedMessage message, RecordBufferPool buffers, DateTimeOffset nextAttempt)
+    {
+        _message = message;
+        _buffers = buffers;
+        _id = message.Id.ToBytes();
+        _egress = EgressText.Format(message.Early.Egress);
+        _detail = buffers.Rent();
+        RecordRows.WriteDetail(_detail, message);
+        _queued = new QueuedMessage
+        {
+            Id = message.Id,
+            RowId = 0,
+            Subscription = message.Account.Subscription ?? "",
+            ReceivedAt = message.ReceivedAt,
+            ReversePath = message.Early.ReversePath,
+            Recipients = MessageRows.NewRecipients(message.Envelope, nextAttempt),
+            RecipientCount = message.Envelope.Recipients.Length,
+            Return = message.Envelope.Return,
+            EnvelopeId = message.Envelope.EnvelopeId,
+            Egress = message.Early.Egress,
+            HeaderNeedsUtf8 = message.Facts.HeaderNeedsUtf8,
+            BodyIs8Bit = message.Facts.BodyIs8Bit,
+            HeaderSection = message.HeaderSection,
+            Body = message.Body.AddReference(),
+        };
+    }
+
+    public Task<OfferResult> Done => _done.Task;
+
+    public override long Octets => _message.HeaderSection.Length + (_message.Body.IsChunked ? 0 : _message.Body.Octets);
+
+    public override void Execute(WriteContext context)
+    {
+        SenderAccount account = _message.Account;
+        if (context.VersionOf(account.Subscription) != account.Version)
+        {
+            _outcome = OfferOutcome.AccountChanged;
+            return;
+        }
+        Decision decision = RelayPolicy.Decide(account, context.Usage.View(account.Levels, context.Connection), _message.Envelope, _message.Facts);
+        _decision = decision;
+        _outcome = decision.IsAccepted ? OfferOutcome.Committed : OfferOutcome.Refused;
+        RecordOutcome outcome = decision.Verdict switch
+        {
+            Verdict.Accept => RecordOutcome.Queued,
+            Verdict.Hold => RecordOutcome.Held,
+            _ => RecordOutcome.Refused,
+        };
+        if (decision.IsAccepted)
+        {
+            bool held = decision.Verdict == Verdict.Hold;
+            _seq = context.NextSeq();
+            MessageFlags flags = MessageRows.Flags(_queued) | (held ? MessageFlags.Uncounted : MessageFlags.None);
+            MessageRows.Insert(context, _seq, _id, _queued, flags, _egress, held ? HoldReason.Policy : HoldReason.None);
+        }
+        foreach (LevelLimit level in account.Levels)
+        {
+            if (decision.Verdict == Verdict.Accept)
+                context.Usage.Count(level.Key, _message.Envelope.Recipients.Length, context.Connection);
+            else if (!decision.IsAccepted)
+                context.Usage.CountRefused(level.Key);
+        }
+        RecordRows.Insert(
+            context, _id, RecordKind.Offered, decision, outcome, account.Subscription, account.Identity.Key, _message.Envelope.ReversePath.Text,
+            RecordRows.Recipients(_message.Envelope.Recipients), _message.Facts.Octets, _message.ReceivedAt.ToUnixTimeMilliseconds(), _detail.Written);
+    }
+
+    public override void Committed(WriteContext context)
+    {
+        if (_outcome == OfferOutcome.Committed && _decision!.Verdict == Verdict.Accept)
+            context.Enqueued(_queued with { RowId = _seq }); // Takes over the reference to the body.
+        else
+            _queued.Release();
+        End(new OfferResult(_outcome, _decision));
+    }
+
+    public override void Failed(StoreError error, Exception cause)
+    {
+        _queued.Release();
+        End(new OfferResult(error == StoreError.Full ? OfferOutcome.StoreFull : OfferOutcome.StoreFailed, null));
+    }
+
+    public override void Undo(StoreConnection connection)
+    {
+        SqliteStatement select = connection.Prepared(SelectSeq).Bind(1, _id);
+        long? seq = select.Step() ? select.Int64(0) : null;
+        select.Reset();
+        if (seq is { } found)
+        {
+            connection.Prepared("delete from recipient where message = ?").Bind(1, found).Execute();
+            connection.Prepared("delete from message where seq = ?").Bind(1, found).Execute();
+        }
+        connection.Prepared(DeleteDecision).Bind(1, _id).Execute();
+    }
+
+    private void End(OfferResult result)
+    {
+        _buffers.Return(_detail);
+        _done.TrySetResult(result);
+    }
+}

@@ -1,0 +1,66 @@
+using RelayGate.Core.Policy;
+using RelayGate.Storage;
+
+namespace RelayGate.Queue;
+
+/// <summary>The record of one refusal; nobody waits for it.</summary>
+internal sealed class RefusalWrite : PendingWrite
+{
+    private readonly RefusedOffer _refusal;
+    private readonly RecordBufferPool _buffers;
+    private readonly RecordBuffer _detail;
+    private readonly Action _ended;
+
+    public RefusalWrite(RefusedOffer refusal, RecordBufferPool buffers, Action ended)
+    {
+        _refusal = refusal;
+        _buffers = buffers;
+        _ended = ended;
+        _detail = buffers.Rent();
+        RecordRows.WriteDetail(_detail, refusal);
+    }
+
+    public override bool HasSavepoint => true; // Two refusals of one transaction have one id: the second one's constraint is its own.
+
+    public override void Execute(WriteContext context)
+    {
+        if (_refusal.Account is { } account)
+        {
+            foreach (LevelLimit level in account.Levels)
+                context.Usage.CountRefused(level.Key);
+        }
+        RecordRows.Insert(
+            context, _refusal.Id.ToBytes(), RecordKind.Offered, _refusal.Decision, RecordOutcome.Refused, _refusal.Account?.Subscription, _refusal.Identity.Key,
+            _refusal.Envelope.ReversePath.Text, RecordRows.Recipients(_refusal.Envelope.Recipients), _refusal.Facts?.Octets ?? 0,
+            _refusal.ReceivedAt.ToUnixTimeMilliseconds(), _detail.Written);
+    }
+
+    public override void Committed(WriteContext context) => End();
+
+    public override void Failed(StoreError error, Exception cause) => End();
+
+    /// <summary>It never reached the writer.</summary>
+    public void End()
+    {
+        _buffers.Return(_detail);
+        _ended();
+    }
+}
+
+/// <summary>Brings the stored count and time of a merged record up to what is in memory.</summary>
+internal sealed class MergedRefusalWrite(RefusalFlood flood, Action ended) : PendingWrite
+{
+    private const string Update = "update decision set repeats = ?, last_at = ? where id = ?";
+
+    public override void Execute(WriteContext context)
+    {
+        (long count, DateTimeOffset last, int uncounted) = flood.TakeUpdate();
+        context.Prepared(Update).Bind(1, count).Bind(2, last.ToUnixTimeMilliseconds()).Bind(3, flood.Id.ToBytes()).Execute();
+        foreach (AccountKey key in flood.Keys)
+            context.Usage.CountRefused(key, uncounted);
+    }
+
+    public override void Committed(WriteContext context) => ended();
+
+    public override void Failed(StoreError error, Exception cause) => ended();
+}

@@ -1,0 +1,137 @@
+using System.Collections.Immutable;
+using System.Runtime.InteropServices;
+using RelayGate.Core.Policy;
+using RelayGate.Storage;
+
+namespace RelayGate.Queue;
+
+/// <summary>The changes of usage of one batch: made in memory at once, written once for each object, taken back when the batch rolls back.</summary>
+/// <remarks>For the writer's thread.</remarks>
+internal sealed class UsageBatch(UsageTable table)
+{
+    private const string UpsertRing = "insert into usage (level, name, ring) values (?, ?, ?) on conflict (level, name) do update set ring = excluded.ring";
+
+    private const string UpsertHour = """
+        insert into usage_hour (hour, level, name, messages, recipients, refused) values (?, ?, ?, ?, ?, ?)
+        on conflict (hour, level, name) do update set
+          messages = messages + excluded.messages, recipients = recipients + excluded.recipients, refused = refused + excluded.refused
+        """;
+
+    private const string UpsertClock =
+        "insert into setting_state (name, value) values ('usage_clock', ?) on conflict (name) do update set value = excluded.value";
+
+    private readonly List<(UsageTable.Entry Entry, UsageRing Before, int BeforeMark)> _undo = [];
+    private readonly List<(AccountKey Key, int Messages, int Recipients, int Refused)> _counts = [];
+    private readonly Dictionary<AccountKey, (int Messages, int Recipients, int Refused)> _totals = [];
+    private int _mark = 1;
+
+    /// <summary>Time of the usage clock, one for the whole batch.</summary>
+    public DateTimeOffset Now { get; private set; }
+
+    public void Begin() => Now = table.Now;
+
+    /// <summary>The rings of these levels as they are now, for a decision on this thread.</summary>
+    public UsageView View(ImmutableArray<LevelLimit> levels, StoreConnection connection)
+    {
+        var rings = new UsageRing[levels.Length];
+        for (int i = 0; i < rings.Length; i++)
+            rings[i] = table.Get(levels[i].Key, connection).Ring;
+        return new UsageView(rings, Now);
+    }
+
+    /// <summary>Counts one message that enters the queue.</summary>
+    public void Count(AccountKey key, int recipients, StoreConnection connection)
+    {
+        UsageTable.Entry entry = table.Get(key, connection);
+        Remember(entry);
+        table.Add(entry, recipients, Now);
+        _counts.Add((key, 1, recipients, 0));
+    }
+
+    /// <summary>Counts a refused attempt, for the report alone.</summary>
+    public void CountRefused(AccountKey key, int attempts = 1) => _counts.Add((key, 0, 0, attempts));
+
+    /// <summary>Empties an object's ring by order of the administrator.</summary>
+    public void Reset(AccountKey key, StoreConnection connection)
+    {
+        UsageTable.Entry entry = table.Get(key, connection);
+        Remember(entry);
+        table.Replace(entry, new UsageRing());
+    }
+
+    /// <summary>A point to roll back to, for a write with a savepoint.</summary>
+    public (int Undo, int Counts) Mark()
+    {
+        _mark++;
+        return (_undo.Count, _counts.Count);
+    }
+
+    public void RollBack((int Undo, int Counts) to)
+    {
+        for (int i = _undo.Count - 1; i >= to.Undo; i--)
+        {
+            (UsageTable.Entry entry, UsageRing before, int beforeMark) = _undo[i];
+            table.Replace(entry, before);
+            entry.Mark = beforeMark;
+            entry.InBatch = beforeMark != 0;
+        }
+        CollectionsMarshal.SetCount(_undo, to.Undo);
+        CollectionsMarshal.SetCount(_counts, to.Counts);
+        _mark++;
+    }
+
+    /// <summary>Takes back the whole batch.</summary>
+    public void RollBack()
+    {
+        RollBack((0, 0));
+        End();
+    }
+
+    /// <summary>Writes what the batch changed: the last statements before the commit.</summary>
+    public void Write(WriteContext context)
+    {
+        if (_counts.Count == 0 && _undo.Count == 0)
+            return;
+        foreach ((UsageTable.Entry entry, _, int beforeMark) in _undo)
+        {
+            if (beforeMark == 0) // The first copy of this entry in the batch: each is written once.
+                context.Prepared(UpsertRing).Bind(1, (long)entry.Key.Level).Bind(2, entry.Key.Name).Bind(3, entry.Ring.ToBytes()).Execute();
+        }
+        foreach ((AccountKey key, int messages, int recipients, int refused) in _counts)
+        {
+            ref (int Messages, int Recipients, int Refused) total = ref CollectionsMarshal.GetValueRefOrAddDefault(_totals, key, out _);
+            total = (total.Messages + messages, total.Recipients + recipients, total.Refused + refused);
+        }
+        long hour = Now.ToUnixTimeSeconds() / 3600;
+        foreach ((AccountKey key, (int messages, int recipients, int refused)) in _totals)
+        {
+            context.Prepared(UpsertHour).Bind(1, hour).Bind(2, (long)key.Level).Bind(3, key.Name)
+                .Bind(4, messages).Bind(5, recipients).Bind(6, refused).Execute();
+        }
+        context.Prepared(UpsertClock).Bind(1, Now.ToUnixTimeMilliseconds()).Execute();
+    }
+
+    /// <summary>The batch is durable.</summary>
+    public void Committed() => End();
+
+    private void Remember(UsageTable.Entry entry)
+    {
+        if (entry.Mark == _mark)
+            return;
+        _undo.Add((entry, entry.Ring.Copy(), entry.Mark));
+        entry.Mark = _mark;
+        entry.InBatch = true;
+    }
+
+    private void End()
+    {
+        foreach ((UsageTable.Entry entry, _, _) in _undo)
+        {
+            entry.InBatch = false;
+            entry.Mark = 0;
+        }
+        _undo.Clear();
+        _counts.Clear();
+        _totals.Clear();
+    }
+}
