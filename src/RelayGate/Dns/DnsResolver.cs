@@ -9,10 +9,10 @@ namespace RelayGate.Dns;
 /// Bounds: 10,000 answers; a question costs at most two rounds over three servers, 3 s and 5 s each. It never throws for what a server does:
 /// that nobody could say is an answer too (<see cref="DnsOutcome.Failed"/>), kept for 10 s, so that a dead resolver is not asked for each message.
 /// </remarks>
-public sealed class DnsResolver(DnsServers servers, TimeProvider time)
+/// <param name="maxAnswers">Answers kept at most.</param>
+public sealed class DnsResolver(DnsServers servers, TimeProvider time, int maxAnswers = DnsResolver.MaxAnswers)
 {
-    /// <summary>Answers kept.</summary>
-    public const int MaxAnswers = 10_000;
+    private const int MaxAnswers = 10_000;
 
     private static readonly TimeSpan[] Rounds = [TimeSpan.FromSeconds(3), TimeSpan.FromSeconds(5)];
 
@@ -21,6 +21,17 @@ public sealed class DnsResolver(DnsServers servers, TimeProvider time)
     private readonly Dictionary<DnsQuestion, Task<DnsAnswer>> _asking = [];
     private readonly DnsExchange _exchange = new(time);
 
+    /// <summary>Answers kept now.</summary>
+    public int Kept
+    {
+        get
+        {
+            lock (_lock)
+                return _answers.Count;
+        }
+    }
+
+    /// <summary>Answers from memory or asks. Never throws for what a server does.</summary>
     /// <param name="cancellationToken">Ends this wait; the question goes on for those who wait with us.</param>
     public ValueTask<DnsAnswer> ResolveAsync(DnsQuestion question, CancellationToken cancellationToken)
     {
@@ -54,7 +65,7 @@ public sealed class DnsResolver(DnsServers servers, TimeProvider time)
             lock (_lock)
             {
                 _asking.Remove(question);
-                if (_answers.Count >= MaxAnswers)
+                if (_answers.Count >= maxAnswers)
                     MakeRoom();
                 _answers[question] = (answer, time.GetTimestamp());
             }
@@ -102,9 +113,9 @@ public sealed class DnsResolver(DnsServers servers, TimeProvider time)
             if (time.GetElapsedTime(keptAt) >= answer.Lifetime)
                 _answers.Remove(question); // Allowed while enumerating, since .NET Core 3.0.
         }
-        if (_answers.Count < MaxAnswers)
+        if (_answers.Count < maxAnswers)
             return;
-        foreach (DnsQuestion question in _answers.Keys.Take(MaxAnswers / 10).ToArray())
+        foreach (DnsQuestion question in _answers.Keys.Take(Math.Max(1, maxAnswers / 10)).ToArray())
             _answers.Remove(question);
     }
 }

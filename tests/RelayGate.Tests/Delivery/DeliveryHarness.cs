@@ -27,7 +27,8 @@ internal sealed class DeliveryHarness : IDisposable
         change?.Invoke(Options);
         Metrics = new RelayGateMetrics();
         Pool = new ConnectionPool(Options.Delivery, Time, (_, sequence, _) => Task.FromResult<ReadOnlyMemory<byte>>(Chunks[sequence]));
-        _deliverer = new Deliverer(new NextHopResolver(Options, new DnsResolver(new DnsServers(Options.Delivery.Resolver ?? "127.0.0.1:1", Time), Time)), new EgressSelector(Options), Pool, Metrics);
+        Resolver = new NextHopResolver(Options, new DnsResolver(new DnsServers(Options.Delivery.Resolver ?? "127.0.0.1:1", Time), Time));
+        _deliverer = new Deliverer(Resolver, new EgressSelector(Options), Pool, Metrics);
     }
 
     public TimeProvider Time { get; }
@@ -37,6 +38,8 @@ internal sealed class DeliveryHarness : IDisposable
     public RelayGateMetrics Metrics { get; }
 
     public ConnectionPool Pool { get; }
+
+    public NextHopResolver Resolver { get; }
 
     public List<byte[]> Chunks { get; } = [];
 

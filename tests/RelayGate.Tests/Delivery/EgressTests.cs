@@ -1,0 +1,142 @@
+using System.Net;
+using System.Net.Sockets;
+using RelayGate.Configuration;
+using RelayGate.Core.Policy;
+using RelayGate.Delivery;
+using RelayGate.Queue;
+using RelayGate.Tests.Fakes;
+
+namespace RelayGate.Tests.Delivery;
+
+/// <summary>Exclusive: mail leaves from the address that was decided, or not at all.</summary>
+public sealed class EgressTests
+{
+    [Theory]
+    [InlineData("127.0.0.2")]
+    [InlineData("127.0.0.3")]
+    public async Task A_message_leaves_from_its_address_and_greets_with_its_name(string address)
+    {
+        await using var hop = new FakeNextHop();
+        using var harness = new DeliveryHarness(hop.Url);
+
+        AttemptResult result = await AttemptAsync(harness, DeliveryHarness.EgressFrom(address, helo: $"h-{address}.test"));
+
+        ReceivedMessage message = await hop.NextAsync();
+        Assert.Equal((address, $"h-{address}.test"), (message.Client.ToString(), message.Hello));
+        Assert.Equal(address, result.Local);
+    }
+
+    [Fact]
+    public async Task Sessions_are_never_shared_between_addresses_or_names()
+    {
+        await using var hop = new FakeNextHop();
+        using var harness = new DeliveryHarness(hop.Url);
+
+        foreach (string address in new[] { "127.0.0.2", "127.0.0.3", "127.0.0.2", "127.0.0.3" })
+            await AttemptAsync(harness, DeliveryHarness.EgressFrom(address));
+        await AttemptAsync(harness, DeliveryHarness.EgressFrom("127.0.0.2", helo: "other.test"));
+
+        Assert.Equal(["127.0.0.2", "127.0.0.3", "127.0.0.2", "127.0.0.3", "127.0.0.2"], hop.Messages.Select(m => m.Client.ToString()));
+        Assert.Equal(3, hop.Connections);
+        Assert.Equal("other.test", hop.Messages.Last().Hello);
+    }
+
+    [Fact]
+    public async Task An_address_that_is_not_here_stops_the_attempt_before_anything_is_sent()
+    {
+        await using var hop = new FakeNextHop();
+        using var harness = new DeliveryHarness(hop.Url);
+
+        AttemptResult result = await AttemptAsync(harness, DeliveryHarness.EgressFrom("192.0.2.200"));
+
+        Assert.Equal((OutcomeKind.Deferred, "4.3.5"), (result.Outcomes[0]!.Kind, result.Outcomes[0]!.Status));
+        Assert.Equal("The egress address 192.0.2.200 is not on this host", result.Outcomes[0]!.Text);
+        Assert.Equal(0, hop.Connections);
+        Assert.Equal(1, harness.Metrics.EgressBindFailures.Total);
+        Assert.Equal(0, harness.Metrics.EgressMismatches.Total);
+    }
+
+    [Fact]
+    public async Task A_connection_that_left_from_elsewhere_is_a_mismatch()
+    {
+        await using var hop = new FakeNextHop();
+        using var socket = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
+        socket.Bind(new IPEndPoint(IPAddress.Parse("127.0.0.5"), 0));
+        await socket.ConnectAsync(hop.EndPoint);
+
+        SessionFailure? failure = EgressSocket.CheckLocalAddress(socket, new EgressBinding(IPAddress.Parse("127.0.0.6"), "x"), out IPAddress local);
+
+        Assert.Equal("127.0.0.5", local.ToString());
+        Assert.True(failure!.IsEgress);
+        Assert.Equal(("4.3.5", OutcomeKind.Deferred), (failure.Outcome.Status, failure.Outcome.Kind));
+        Assert.Null(EgressSocket.CheckLocalAddress(socket, new EgressBinding(IPAddress.Parse("127.0.0.5"), "x"), out _));
+    }
+
+    [Fact]
+    public async Task Without_any_address_the_mail_waits()
+    {
+        await using var hop = new FakeNextHop();
+        using var harness = new DeliveryHarness(hop.Url);
+
+        AttemptResult result = await AttemptAsync(harness, DeliveryHarness.EgressFrom(null));
+
+        Assert.Equal((OutcomeKind.Deferred, "4.3.5"), (result.Outcomes[0]!.Kind, result.Outcomes[0]!.Status));
+        Assert.Equal(0, hop.Connections);
+    }
+
+    [Theory]
+    [InlineData(MissingFamilyMode.Defer, null)]
+    [InlineData(MissingFamilyMode.Server, "127.0.0.9")]
+    public async Task A_missing_family_waits_or_uses_the_servers_address(MissingFamilyMode mode, string? expected)
+    {
+        await using var hop = new FakeNextHop();
+        using var harness = new DeliveryHarness(hop.Url, change: o =>
+        {
+            o.Egress.MissingFamily = mode;
+            o.Egress.IPv4 = "127.0.0.9";
+        });
+
+        AttemptResult result = await AttemptAsync(harness, DeliveryHarness.EgressFrom(null, "::1"));
+
+        if (expected is null)
+        {
+            Assert.Equal((OutcomeKind.Deferred, "4.3.5"), (result.Outcomes[0]!.Kind, result.Outcomes[0]!.Status));
+            Assert.Equal(0, hop.Connections);
+            return;
+        }
+        ReceivedMessage message = await hop.NextAsync();
+        Assert.Equal((expected, "relay.test"), (message.Client.ToString(), message.Hello));
+    }
+
+    [Fact]
+    public async Task IPv6_is_bound_too()
+    {
+        await using var hop = new FakeNextHop(IPAddress.IPv6Loopback);
+        using var harness = new DeliveryHarness(hop.Url);
+
+        AttemptResult result = await AttemptAsync(harness, DeliveryHarness.EgressFrom("127.0.0.2", "::1"));
+        AttemptResult missing = await AttemptAsync(harness, DeliveryHarness.EgressFrom("127.0.0.2", "2001:db8::200"));
+
+        Assert.Equal((OutcomeKind.Delivered, "::1"), (result.Outcomes[0]!.Kind, result.Local));
+        Assert.Equal("The egress address 2001:db8::200 is not on this host", missing.Outcomes[0]!.Text);
+    }
+
+    [Fact]
+    public async Task The_system_chooses_only_where_no_address_is_configured()
+    {
+        await using var hop = new FakeNextHop();
+        using var harness = new DeliveryHarness(hop.Url);
+
+        AttemptResult result = await AttemptAsync(harness, EgressChoice.SystemDefault);
+
+        ReceivedMessage message = await hop.NextAsync();
+        Assert.Equal(("127.0.0.1", "relay.test"), (message.Client.ToString(), message.Hello));
+        Assert.Equal("127.0.0.1", result.Local);
+    }
+
+    private static Task<AttemptResult> AttemptAsync(DeliveryHarness harness, EgressChoice egress)
+    {
+        QueuedMessage message = DeliveryHarness.Message(MessageBody.FromBytes("x\r\n"u8.ToArray())) with { Egress = egress };
+        return harness.AttemptAsync(DeliveryHarness.Job(message));
+    }
+}
