@@ -52,17 +52,19 @@ public static class RelayGateServices
     {
         services.AddSingleton(_ => DataDirectory.Open(options.DataDirectory));
         services.AddSingleton(provider => OpenStore(provider.GetRequiredService<DataDirectory>()));
-        services.AddSingleton<UsageTable>();
+        services.AddSingleton(provider => new UsageTable(provider.GetRequiredService<SqliteRelayStore>(), provider.GetRequiredService<TimeProvider>()));
         services.AddSingleton(provider => new QueueWriter(
             provider.GetRequiredService<SqliteRelayStore>(), provider.GetRequiredService<UsageTable>(),
             subscription => provider.GetRequiredService<AccountDirectory>().VersionOf(subscription), // The directory itself needs the writer.
-            options, provider.GetRequiredService<TimeProvider>(), provider.GetRequiredService<ILogger<QueueWriter>>()));
+            options, provider.GetRequiredService<RelayGateMetrics>(), provider.GetRequiredService<TimeProvider>(), provider.GetRequiredService<ILogger<QueueWriter>>()));
         services.AddSingleton<AccountDirectory>();
-        services.AddSingleton<QueueScheduler>();
+        services.AddSingleton(provider => new QueueScheduler(
+            provider.GetRequiredService<SqliteRelayStore>(), provider.GetRequiredService<QueueWriter>(), DestinationLanes.Of(options.Delivery),
+            _ => false, options.Delivery.Retry.First, provider.GetRequiredService<TimeProvider>(), provider.GetRequiredService<ILogger<QueueScheduler>>()));
         services.AddSingleton(provider => new DnsServers(options.Delivery.Resolver, provider.GetRequiredService<TimeProvider>()));
         services.AddSingleton<DnsResolver>();
         services.AddSingleton<NextHopResolver>();
-        services.AddSingleton<ChunkReader>(_ => (id, sequence, cancellationToken) => throw new NotImplementedException());
+        services.AddSingleton<ChunkReader>(provider => provider.GetRequiredService<SqliteRelayStore>().ReadChunkAsync);
         services.AddSingleton<DeliveryService>();
         services.AddSingleton(provider => LoadCertificate(options, provider));
         services.AddSingleton<SubmissionService>();

@@ -1,11 +1,404 @@
+using Microsoft.Extensions.Logging;
+using RelayGate.Storage;
+
 namespace RelayGate.Queue;
 
 /// <summary>Hands committed messages to delivery: straight from memory when new, from the store when due; fair between subscriptions.</summary>
-public sealed class QueueScheduler
+/// <remarks>
+/// Subscriptions take turns, and within each its destinations do. New messages stay in memory while there is room; of the others only row ids
+/// are known, and they are read when their turn comes. What is not even known is found by the next look at the index of due recipients.
+/// A lane or subscription may use as much of either bound as is still free, so that some is always left for those that have little.
+/// </remarks>
+public sealed partial class QueueScheduler : IDisposable
 {
+    /// <summary>Octets of messages in memory, in flight or waiting.</summary>
+    public const long DefaultWindowOctets = 64L * 1024 * 1024;
+
+    private const int MessageOverhead = 2048; // Objects of a message beside its octets.
+    private const int MaxKnownRows = 131_072; // Row ids beside the window; 8 octets and an entry in a dictionary each.
+    private const int LowReady = 4; // Jobs left in a flow when the next rows are read.
+
+    private readonly Lock _gate = new();
+    private readonly SqliteRelayStore _store;
+    private readonly QueueWriter _writer;
+    private readonly DestinationLanes _lanes;
+    private readonly Func<string, bool> _isSuspended;
+    private readonly TimeSpan _lease;
+    private readonly TimeProvider _time;
+    private readonly ILogger<QueueScheduler> _logger;
+    private readonly long _windowOctets;
+    private readonly Dictionary<string, DestinationLane> _laneByKey = [];
+    private readonly Dictionary<string, SubscriptionQueue> _subscriptions = [];
+    private readonly Dictionary<long, KnownMessage> _known = [];
+    private readonly Queue<SubscriptionQueue> _ring = [];
+    private readonly Stack<TaskCompletionSource<DeliveryJob?>> _waiters = [];
+    private readonly ITimer _timer;
+    private readonly Dictionary<DeliveryJob, SubscriptionFlow> _running = new(ReferenceEqualityComparer.Instance);
+    private long _octets;
+    private int _knownRows;
+    private bool _stopping;
+
+    /// <param name="isSuspended">Whether a subscription's mail is passed over now; asked often, must not block.</param>
+    /// <param name="lease">A row that is picked gets this as its next attempt first, so that a crash during the attempt cannot hammer a peer (Retry:First).</param>
+    public QueueScheduler(
+        SqliteRelayStore store, QueueWriter writer, DestinationLanes lanes, Func<string, bool> isSuspended, TimeSpan lease, TimeProvider time,
+        ILogger<QueueScheduler> logger, long windowOctets = DefaultWindowOctets)
+    {
+        _store = store;
+        _writer = writer;
+        _lanes = lanes;
+        _isSuspended = isSuspended;
+        _lease = lease;
+        _time = time;
+        _logger = logger;
+        _windowOctets = windowOctets;
+        _timer = time.CreateTimer(_ => BeginSweep(), null, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
+        writer.Attach(Enqueue, NoteDue);
+        writer.OutcomesWritten += Dispatch;
+        NoteDue(DateTimeOffset.MinValue); // What an earlier run left behind.
+    }
+
+    /// <summary>Jobs in flight now.</summary>
+    public int InFlight
+    {
+        get
+        {
+            lock (_gate)
+                return _running.Count;
+        }
+    }
+
+    private long FreeOctets => _windowOctets - _octets;
+
     /// <summary>Waits for the next job that may start now. Called by each delivery worker; null when stopping.</summary>
-    public ValueTask<DeliveryJob?> TakeAsync(CancellationToken cancellationToken) => throw new NotImplementedException();
+    public ValueTask<DeliveryJob?> TakeAsync(CancellationToken cancellationToken)
+    {
+        cancellationToken.ThrowIfCancellationRequested();
+        TaskCompletionSource<DeliveryJob?> waiter;
+        lock (_gate)
+        {
+            if (_stopping)
+                return new ValueTask<DeliveryJob?>((DeliveryJob?)null);
+            if (Next() is { } job)
+                return new ValueTask<DeliveryJob?>(job);
+            waiter = new TaskCompletionSource<DeliveryJob?>(TaskCreationOptions.RunContinuationsAsynchronously);
+            _waiters.Push(waiter);
+        }
+        return new ValueTask<DeliveryJob?>(WaitAsync(waiter, cancellationToken));
+    }
 
     /// <summary>Ends a job, whether its attempt was committed or it could not be tried: its message may be picked again.</summary>
-    public void Complete(DeliveryJob job) => throw new NotImplementedException();
+    public void Complete(DeliveryJob job)
+    {
+        lock (_gate)
+        {
+            if (!_running.Remove(job, out SubscriptionFlow? flow))
+                return;
+            DestinationLane lane = flow.Lane;
+            lane.InFlight--;
+            flow.InFlight--;
+            Leave(job, lane);
+            Grant(lane);
+            RemoveIfUnused(flow);
+            DispatchLocked();
+        }
+    }
+
+    /// <summary>Drops what waits of a message that was held or deleted; an attempt in flight goes on.</summary>
+    public void Withdraw(long rowId)
+    {
+        lock (_gate)
+        {
+            if (_known.TryGetValue(rowId, out KnownMessage? known))
+                known.IsWithdrawn = true;
+        }
+    }
+
+    /// <summary>Looks at once for messages that were released, resumed or ordered to be retried.</summary>
+    public void Wake(IReadOnlyCollection<long>? rowIds = null)
+    {
+        lock (_gate)
+        {
+            foreach (long rowId in rowIds ?? [])
+            {
+                if (_known.TryGetValue(rowId, out KnownMessage? known))
+                    known.IsWithdrawn = false;
+            }
+        }
+        NoteDue(DateTimeOffset.MinValue);
+    }
+
+    /// <summary>Ends all waits for a job with null.</summary>
+    public void Dispose()
+    {
+        lock (_gate)
+        {
+            _stopping = true;
+            while (_waiters.TryPop(out TaskCompletionSource<DeliveryJob?>? waiter))
+                waiter.TrySetResult(null);
+        }
+        _timer.Dispose();
+    }
+
+    private static long Cost(QueuedMessage message) => MessageOverhead + message.HeaderSection.Length + (message.Body.IsChunked ? 0 : message.Body.Octets);
+
+    private static async Task<DeliveryJob?> WaitAsync(TaskCompletionSource<DeliveryJob?> waiter, CancellationToken cancellationToken)
+    {
+        await using CancellationTokenRegistration stop = cancellationToken.UnsafeRegister(
+            static (state, token) => ((TaskCompletionSource<DeliveryJob?>)state!).TrySetCanceled(token), waiter);
+        return await waiter.Task;
+    }
+
+    /// <summary>Takes a message that has just been committed, with the reference to its body. Runs on the writer's thread.</summary>
+    private void Enqueue(QueuedMessage message)
+    {
+        lock (_gate)
+        {
+            foreach (DeliveryJob job in DestinationGroups.Of(message, message.Recipients, _lanes.KeyOf))
+            {
+                SubscriptionFlow flow = Flow(message.Subscription, _lanes.KeyOf(job.Recipients[0]));
+                if (!TryKnow(message.RowId, flow.Lane))
+                    continue;
+                message.Body.AddReference();
+                long cost = Cost(message);
+                // Behind what waits in the store, and only into the share that is free.
+                if (flow.Known.Count == 0 && flow.Lane.WaitingOctets + cost <= FreeOctets && flow.Owner.WaitingOctets + cost <= FreeOctets)
+                    AddReady(flow, job);
+                else
+                    AddKnown(flow, job);
+            }
+            DispatchLocked();
+        }
+        message.Release();
+        NoteDue(message.Recipients[0].NextAttempt); // If it is not attempted, or cannot be kept here, the store tells of it then.
+    }
+
+    private void AddKnown(SubscriptionFlow flow, DeliveryJob job)
+    {
+        job.Message.Release();
+        if (TryAddRow(flow, job.Message.RowId))
+            RequestLoad(flow);
+        else
+            Forget(job.Message.RowId, flow.Lane);
+        RemoveIfUnused(flow);
+    }
+
+    /// <summary>Notes a row of the store, if the flow's share of the row ids has room.</summary>
+    private bool TryAddRow(SubscriptionFlow flow, long rowId)
+    {
+        if (flow.Known.Count >= MaxKnownRows - _knownRows)
+            return false;
+        flow.Known.Enqueue(rowId);
+        _knownRows++;
+        return true;
+    }
+
+    private void AddReady(SubscriptionFlow flow, DeliveryJob job)
+    {
+        long cost = Cost(job.Message);
+        flow.Ready.Enqueue(job);
+        flow.Lane.WaitingOctets += cost;
+        flow.Owner.WaitingOctets += cost;
+        _octets += cost;
+        PutInRing(flow);
+    }
+
+    private void PutInRing(SubscriptionFlow flow)
+    {
+        if (flow.InRing || flow.IsParked)
+            return;
+        flow.InRing = true;
+        flow.Owner.Ring.Enqueue(flow);
+        PutInRing(flow.Owner);
+    }
+
+    private void PutInRing(SubscriptionQueue subscription)
+    {
+        if (subscription.InRing || subscription.Ring.Count == 0)
+            return;
+        subscription.InRing = true;
+        _ring.Enqueue(subscription);
+    }
+
+    /// <summary>The next job by turn, or null. Each turn either gives a job or takes a flow out of the ring, so that this ends.</summary>
+    private DeliveryJob? Next()
+    {
+        if (_writer.OutcomesWait)
+            return null;
+        while (_ring.TryDequeue(out SubscriptionQueue? subscription))
+        {
+            subscription.InRing = false;
+            SubscriptionFlow flow = subscription.Ring.Dequeue();
+            flow.InRing = false;
+            DeliveryJob? job = _isSuspended(subscription.Name) ? DropReady(flow) : Next(flow);
+            PutInRing(subscription);
+            if (job is not null)
+                return job;
+            RemoveIfUnused(flow);
+        }
+        return null;
+    }
+
+    private DeliveryJob? Next(SubscriptionFlow flow)
+    {
+        DestinationLane lane = flow.Lane;
+        if (flow.HasGrant)
+        {
+            flow.HasGrant = false;
+            lane.Granted--;
+        }
+        else if (lane.IsFull)
+        {
+            flow.IsParked = true;
+            lane.Parked.Enqueue(flow);
+            return null;
+        }
+        while (flow.Ready.TryDequeue(out DeliveryJob? job))
+        {
+            LeaveWaiting(flow, job);
+            if (_known[job.Message.RowId].IsWithdrawn)
+            {
+                Leave(job, lane);
+                continue;
+            }
+            lane.InFlight++;
+            flow.InFlight++;
+            _running.Add(job, flow);
+            if (flow.Ready.Count > 0)
+                PutInRing(flow);
+            RequestLoad(flow);
+            return job;
+        }
+        RequestLoad(flow);
+        Grant(lane);
+        return null;
+    }
+
+    /// <summary>Forgets what a suspended subscription has in memory: the store has it, and it goes on at resume.</summary>
+    private DeliveryJob? DropReady(SubscriptionFlow flow)
+    {
+        while (flow.Ready.TryDequeue(out DeliveryJob? job))
+        {
+            LeaveWaiting(flow, job);
+            Leave(job, flow.Lane);
+        }
+        while (flow.Known.TryDequeue(out long rowId))
+        {
+            _knownRows--;
+            Forget(rowId, flow.Lane);
+        }
+        if (flow.HasGrant)
+        {
+            flow.HasGrant = false;
+            flow.Lane.Granted--;
+            Grant(flow.Lane);
+        }
+        return null;
+    }
+
+    private void LeaveWaiting(SubscriptionFlow flow, DeliveryJob job)
+    {
+        long cost = Cost(job.Message);
+        flow.Lane.WaitingOctets -= cost;
+        flow.Owner.WaitingOctets -= cost;
+        if (flow.Lane.WaitingLoads.Count > 0 && MayLoad(flow.Lane))
+            StartLoad(flow.Lane.WaitingLoads.Dequeue());
+    }
+
+    /// <summary>A job leaves memory.</summary>
+    private void Leave(DeliveryJob job, DestinationLane lane)
+    {
+        _octets -= Cost(job.Message);
+        Forget(job.Message.RowId, lane);
+        job.Message.Release();
+    }
+
+    /// <summary>Keeps a free slot of a lane for the flow that has waited longest.</summary>
+    private void Grant(DestinationLane lane)
+    {
+        if (lane.IsFull || !lane.Parked.TryDequeue(out SubscriptionFlow? flow))
+            return;
+        flow.IsParked = false;
+        flow.HasGrant = true;
+        lane.Granted++;
+        PutInRing(flow);
+    }
+
+    private void Dispatch()
+    {
+        lock (_gate)
+            DispatchLocked();
+    }
+
+    private void DispatchLocked()
+    {
+        while (_waiters.TryPeek(out TaskCompletionSource<DeliveryJob?>? waiter))
+        {
+            if (waiter.Task.IsCompleted) // Cancelled.
+            {
+                _waiters.Pop();
+                continue;
+            }
+            if (Next() is not { } job)
+                return;
+            while (!waiter.TrySetResult(job)) // Cancelled just now: another waiter gets the job.
+            {
+                _waiters.Pop();
+                if (!_waiters.TryPeek(out waiter))
+                {
+                    PutBack(job);
+                    return;
+                }
+            }
+            _waiters.Pop();
+        }
+    }
+
+    private void PutBack(DeliveryJob job)
+    {
+        _running.Remove(job, out SubscriptionFlow? flow);
+        flow!.Lane.InFlight--;
+        flow.InFlight--;
+        _octets -= Cost(job.Message);
+        AddReady(flow, job);
+    }
+
+    private bool TryKnow(long rowId, DestinationLane lane)
+    {
+        if (!_known.TryGetValue(rowId, out KnownMessage? known))
+            _known.Add(rowId, known = new KnownMessage());
+        return known.TryAdd(lane);
+    }
+
+    private void Forget(long rowId, DestinationLane lane)
+    {
+        KnownMessage known = _known[rowId];
+        known.Remove(lane);
+        if (known.IsUnused)
+            _known.Remove(rowId);
+    }
+
+    private SubscriptionFlow Flow(string subscription, string laneKey)
+    {
+        if (!_laneByKey.TryGetValue(laneKey, out DestinationLane? lane))
+            _laneByKey.Add(laneKey, lane = new DestinationLane(laneKey, Math.Max(1, _lanes.BoundOf(laneKey))));
+        if (!_subscriptions.TryGetValue(subscription, out SubscriptionQueue? queue))
+            _subscriptions.Add(subscription, queue = new SubscriptionQueue(subscription));
+        if (!queue.Flows.TryGetValue(lane, out SubscriptionFlow? flow))
+        {
+            queue.Flows.Add(lane, flow = new SubscriptionFlow(queue, lane));
+            lane.Flows++;
+        }
+        return flow;
+    }
+
+    private void RemoveIfUnused(SubscriptionFlow flow)
+    {
+        if (!flow.IsUnused || !flow.Owner.Flows.Remove(flow.Lane))
+            return;
+        if (--flow.Lane.Flows == 0)
+            _laneByKey.Remove(flow.Lane.Key);
+        if (flow.Owner.Flows.Count == 0)
+            _subscriptions.Remove(flow.Owner.Name);
+    }
 }

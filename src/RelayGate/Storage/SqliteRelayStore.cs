@@ -1,5 +1,7 @@
 using System.Data.Common;
 using Microsoft.Data.Sqlite;
+using RelayGate.Core.Mail;
+using RelayGate.Queue;
 using SQLitePCL;
 
 namespace RelayGate.Storage;
@@ -51,6 +53,10 @@ public sealed class SqliteRelayStore : IDisposable
     /// <summary>Runs a read on one of the read threads, in a read transaction of its own. One page of results, at most 100 ms.</summary>
     public Task<T> ReadAsync<T>(Func<DbConnection, T> read, CancellationToken cancellationToken) =>
         _readers.ReadAsync(connection => read(connection.Connection), cancellationToken);
+
+    /// <summary>One chunk of a body that is in the store; empty when it has gone.</summary>
+    public async Task<ReadOnlyMemory<byte>> ReadChunkAsync(QueueId id, int sequence, CancellationToken cancellationToken) =>
+        await _readers.ReadAsync(connection => QueueReader.Chunk(connection, id, sequence), cancellationToken);
 
     /// <summary>Closes the read threads. The writer, which holds a connection of its own, is stopped before.</summary>
     public void Dispose() => _readers.Dispose();

@@ -29,4 +29,10 @@ internal static partial class Log
 
     [LoggerMessage(Level = LogLevel.Warning, EventId = 407, Message = "The outcomes that waited are recorded; deliveries go on")]
     public static partial void OutcomesWritten(ILogger logger);
+
+    [LoggerMessage(Level = LogLevel.Error, EventId = 410, Message = "The queue could not be looked at; it is tried again in a second")]
+    public static partial void SweepFailed(ILogger logger, Exception cause);
+
+    [LoggerMessage(Level = LogLevel.Error, EventId = 411, Message = "Queued messages could not be read; they are tried again later")]
+    public static partial void LoadFailed(ILogger logger, Exception cause);
 }

@@ -1,0 +1,370 @@
+using System.Collections.Immutable;
+using System.Diagnostics;
+using RelayGate.Storage;
+using RelayGate.Telemetry;
+
+namespace RelayGate.Queue;
+
+/// <summary>The part that looks into the store: it finds what is due, and reads messages when their turn comes.</summary>
+public sealed partial class QueueScheduler
+{
+    private const int MaxLoads = 2; // At once, so that reads for people always find a free thread.
+    private const int LoadMessages = 32;
+    private const long LoadOctets = 2 * 1024 * 1024;
+    private const int PageRows = 256;
+    private const int PageSubscriptions = 256;
+    private const string Lease = "update recipient set next_attempt = ? where message = ? and position = ? and next_attempt is not null";
+
+    private static readonly TimeSpan Grid = TimeSpan.FromSeconds(1); // Looks into the store happen at most once a second.
+    private static readonly TimeSpan LookAgain = TimeSpan.FromMinutes(1); // While something was passed over because its subscription is suspended.
+
+    private readonly Queue<SubscriptionFlow> _loads = [];
+    private int _activeLoads;
+    private DateTimeOffset _sweepAt = DateTimeOffset.MaxValue;
+    private bool _sweeping;
+
+    /// <summary>Something becomes due at this time: the store is looked at then. In the past: at once.</summary>
+    private void NoteDue(DateTimeOffset at)
+    {
+        lock (_gate)
+        {
+            DateTimeOffset now = _time.GetUtcNow();
+            DateTimeOffset due = at <= now ? now : new DateTimeOffset((at.UtcTicks / Grid.Ticks + 1) * Grid.Ticks, TimeSpan.Zero);
+            if (_stopping || due >= _sweepAt)
+                return;
+            _sweepAt = due;
+            if (!_sweeping)
+                _timer.Change(due <= now ? TimeSpan.Zero : due - now, Timeout.InfiniteTimeSpan);
+        }
+    }
+
+    private void BeginSweep()
+    {
+        lock (_gate)
+        {
+            if (_sweeping || _stopping)
+                return;
+            _sweeping = true;
+            _sweepAt = DateTimeOffset.MaxValue; // Whatever becomes due from here on asks anew.
+        }
+        _ = Task.Run(SweepAsync);
+    }
+
+    private async Task SweepAsync()
+    {
+        DateTimeOffset next;
+        long started = Stopwatch.GetTimestamp();
+        try
+        {
+            next = await SweepStoreAsync();
+            TimeSpan used = Stopwatch.GetElapsedTime(started);
+            DateTimeOffset earliest = _time.GetUtcNow() + used * 9; // A tenth of one processor at most.
+            next = next > earliest ? next : earliest;
+        }
+        catch (ObjectDisposedException)
+        {
+            return; // The store was closed: the gateway stops.
+        }
+        catch (Exception e)
+        {
+            Log.SweepFailed(_logger, e);
+            next = _time.GetUtcNow() + Grid;
+        }
+        lock (_gate)
+        {
+            _sweeping = false;
+            DateTimeOffset due = next < _sweepAt ? next : _sweepAt;
+            _sweepAt = DateTimeOffset.MaxValue;
+            if (due != DateTimeOffset.MaxValue)
+                NoteDue(due);
+        }
+    }
+
+    /// <summary>One look at all that is due: each subscription in turn, a page at a time, so that nobody waits behind another's million.</summary>
+    /// <returns>When to look again.</returns>
+    private async Task<DateTimeOffset> SweepStoreAsync()
+    {
+        DateTimeOffset next = DateTimeOffset.MaxValue;
+        var more = new List<DueRecipient>();
+        string? after = null;
+        bool end = false;
+        while (!end && !_stopping)
+        {
+            DuePage page = await _store.ReadRawAsync(connection => ReadPage(connection, after), CancellationToken.None);
+            (after, end) = (page.LastSubscription, page.IsEnd);
+            more.AddRange(page.More);
+            next = Earlier(next, Admit(page.Due));
+            next = Earlier(next, page.NextDue);
+        }
+        while (more.Count > 0 && !_stopping)
+        {
+            List<DueRecipient> cursors = more;
+            more = [];
+            foreach (DueRecipient[] some in cursors.Chunk(4)) // Four pages of rows in one read.
+            {
+                DuePage page = await _store.ReadRawAsync(connection => ReadMore(connection, some), CancellationToken.None);
+                more.AddRange(page.More);
+                next = Earlier(next, Admit(page.Due));
+            }
+        }
+        return next;
+    }
+
+    private DuePage ReadPage(StoreConnection connection, string? after)
+    {
+        var page = new DuePage { LastSubscription = after };
+        long now = _time.GetUtcNow().ToUnixTimeMilliseconds();
+        for (int i = 0; i < PageSubscriptions && page.Due.Count < 4 * PageRows; i++)
+        {
+            if (QueueReader.NextSubscription(connection, page.LastSubscription) is not { } found)
+            {
+                page.IsEnd = true;
+                return page;
+            }
+            page.LastSubscription = found.Subscription;
+            if (found.NextAttempt > now)
+                page.NextDue = Earlier(page.NextDue, DateTimeOffset.FromUnixTimeMilliseconds(found.NextAttempt));
+            else if (_isSuspended(found.Subscription))
+                page.NextDue = Earlier(page.NextDue, DateTimeOffset.FromUnixTimeMilliseconds(now) + LookAgain);
+            else
+                ReadDue(connection, page, found.Subscription, now, null);
+        }
+        return page;
+    }
+
+    private DuePage ReadMore(StoreConnection connection, DueRecipient[] cursors)
+    {
+        var page = new DuePage();
+        foreach (DueRecipient cursor in cursors)
+            ReadDue(connection, page, cursor.Subscription, _time.GetUtcNow().ToUnixTimeMilliseconds(), cursor);
+        return page;
+    }
+
+    private static void ReadDue(StoreConnection connection, DuePage page, string subscription, long now, DueRecipient? after)
+    {
+        if (QueueReader.Due(connection, subscription, now, after, PageRows, page.Due) == PageRows)
+            page.More.Add(page.Due[^1]);
+    }
+
+    /// <summary>Notes what is due and not known yet.</summary>
+    /// <returns>When to look again because of what was passed over, or the end of time.</returns>
+    private DateTimeOffset Admit(List<DueRecipient> due)
+    {
+        bool passedOver = false;
+        lock (_gate)
+        {
+            foreach (DueRecipient recipient in due)
+            {
+                // Only the address matters for the lane.
+                var probe = new QueuedRecipient(
+                    recipient.Position, new Core.Mail.ForwardPath(QueueReader.Address(recipient.Address)), Core.Mail.DsnNotify.Default, null,
+                    RecipientState.Pending, 0, default, null);
+                SubscriptionFlow flow = Flow(recipient.Subscription, _lanes.KeyOf(probe));
+                if (!TryKnow(recipient.Seq, flow.Lane))
+                {
+                    passedOver = true; // In flight or waiting; perhaps it is rescheduled before it ends.
+                }
+                else if (!TryAddRow(flow, recipient.Seq))
+                {
+                    Forget(recipient.Seq, flow.Lane);
+                    passedOver = true;
+                }
+                RequestLoad(flow);
+                RemoveIfUnused(flow);
+            }
+            DispatchLocked();
+        }
+        return passedOver || due.Count > 0 ? _time.GetUtcNow() + Grid : DateTimeOffset.MaxValue;
+    }
+
+    private bool MayLoad(DestinationLane lane) => lane.WaitingOctets == 0 || lane.WaitingOctets <= FreeOctets;
+
+    /// <summary>Sees to it that a flow which is nearly empty gets its next rows.</summary>
+    private void RequestLoad(SubscriptionFlow flow)
+    {
+        if (flow.IsLoading || flow.Known.Count == 0 || flow.Ready.Count > LowReady)
+            return;
+        flow.IsLoading = true;
+        if (MayLoad(flow.Lane))
+            StartLoad(flow);
+        else
+            flow.Lane.WaitingLoads.Enqueue(flow);
+    }
+
+    private void StartLoad(SubscriptionFlow flow)
+    {
+        if (_activeLoads >= MaxLoads)
+        {
+            _loads.Enqueue(flow);
+            return;
+        }
+        _activeLoads++;
+        _ = Task.Run(() => LoadAsync(flow));
+    }
+
+    /// <summary>Reads the next messages of a flow, and of the flows that wait behind it.</summary>
+    private async Task LoadAsync(SubscriptionFlow? flow)
+    {
+        while (flow is not null)
+        {
+            List<long> rowIds = TakeRows(flow);
+            var jobs = new List<DeliveryJob>();
+            try
+            {
+                (List<QueuedMessage> messages, int read) = await _store.ReadRawAsync(connection => ReadMessages(connection, rowIds), CancellationToken.None);
+                PutBack(flow, rowIds, read);
+                jobs = await LeaseAsync(messages, flow.Lane);
+            }
+            catch (ObjectDisposedException)
+            {
+                return; // The store was closed: the gateway stops.
+            }
+            catch (Exception e)
+            {
+                Log.LoadFailed(_logger, e); // The rows are found again when they are due.
+            }
+            flow = EndLoad(flow, rowIds, jobs);
+        }
+    }
+
+    private List<long> TakeRows(SubscriptionFlow flow)
+    {
+        var rowIds = new List<long>(LoadMessages);
+        lock (_gate)
+        {
+            while (rowIds.Count < LoadMessages && flow.Known.TryDequeue(out long rowId))
+            {
+                _knownRows--;
+                if (_known[rowId].IsWithdrawn)
+                    Forget(rowId, flow.Lane);
+                else
+                    rowIds.Add(rowId);
+            }
+        }
+        return rowIds;
+    }
+
+    /// <summary>What was too much for one read waits on.</summary>
+    private void PutBack(SubscriptionFlow flow, List<long> rowIds, int read)
+    {
+        lock (_gate)
+        {
+            for (int i = read; i < rowIds.Count; i++)
+                flow.Known.Enqueue(rowIds[i]);
+            _knownRows += rowIds.Count - read;
+        }
+        rowIds.RemoveRange(read, rowIds.Count - read);
+    }
+
+    /// <returns>The messages, and how many rows were looked at.</returns>
+    private static (List<QueuedMessage> Messages, int Read) ReadMessages(StoreConnection connection, List<long> rowIds)
+    {
+        var messages = new List<QueuedMessage>(rowIds.Count);
+        long octets = 0;
+        int read = 0;
+        foreach (long rowId in rowIds)
+        {
+            if (octets >= LoadOctets)
+                break;
+            read++;
+            if (QueueReader.Message(connection, rowId) is not { } message)
+                continue;
+            octets += Cost(message);
+            messages.Add(message);
+        }
+        return (messages, read);
+    }
+
+    /// <summary>Moves the next attempt of what is to be tried now into the future before anything is dialled; what was held meanwhile drops out.</summary>
+    private async Task<List<DeliveryJob>> LeaseAsync(List<QueuedMessage> messages, DestinationLane lane)
+    {
+        DateTimeOffset now = _time.GetUtcNow();
+        DateTimeOffset until = now + _lease;
+        var jobs = new List<DeliveryJob>(messages.Count);
+        foreach (QueuedMessage message in messages)
+        {
+            ImmutableArray<QueuedRecipient> due =
+            [
+                .. message.Recipients.Where(r => r.NextAttempt != DateTimeOffset.MaxValue && (r.NextAttempt <= now || r.Attempts == 0) && _lanes.KeyOf(r) == lane.Key),
+            ];
+            if (due.IsEmpty)
+                message.Release();
+            else
+                jobs.Add(new DeliveryJob(message, due));
+        }
+        if (jobs.Count == 0)
+            return jobs;
+        try
+        {
+            List<DeliveryJob> leased = await _writer.RunAsync(
+                context =>
+                {
+                    var kept = new List<DeliveryJob>(jobs.Count);
+                    foreach (DeliveryJob job in jobs)
+                    {
+                        int changed = 0;
+                        foreach (QueuedRecipient recipient in job.Recipients)
+                        {
+                            changed += context.Prepared(Lease).Bind(1, until.ToUnixTimeMilliseconds()).Bind(2, job.Message.RowId).Bind(3, recipient.Index)
+                                .Execute();
+                        }
+                        if (changed == job.Recipients.Length)
+                            kept.Add(job);
+                    }
+                    return kept;
+                },
+                CancellationToken.None);
+            foreach (DeliveryJob job in jobs.Except(leased))
+                job.Message.Release();
+            return leased;
+        }
+        catch
+        {
+            foreach (DeliveryJob job in jobs)
+                job.Message.Release();
+            throw;
+        }
+    }
+
+    /// <summary>Puts what was read into its flow.</summary>
+    /// <returns>The flow to read for next, or null.</returns>
+    private SubscriptionFlow? EndLoad(SubscriptionFlow flow, List<long> rowIds, List<DeliveryJob> jobs)
+    {
+        lock (_gate)
+        {
+            foreach (DeliveryJob job in jobs)
+            {
+                AddReady(flow, job);
+                rowIds.Remove(job.Message.RowId);
+            }
+            foreach (long rowId in rowIds) // Gone, held or not due.
+                Forget(rowId, flow.Lane);
+            flow.IsLoading = false;
+            RequestLoad(flow);
+            RemoveIfUnused(flow);
+            DispatchLocked();
+            if (!_stopping && _loads.TryDequeue(out SubscriptionFlow? next))
+                return next;
+            _activeLoads--;
+            return null;
+        }
+    }
+
+    private static DateTimeOffset Earlier(DateTimeOffset a, DateTimeOffset b) => a < b ? a : b;
+
+    /// <summary>One page of what is due.</summary>
+    private sealed class DuePage
+    {
+        public List<DueRecipient> Due { get; } = [];
+
+        /// <summary>Where subscriptions that have more are to be continued.</summary>
+        public List<DueRecipient> More { get; } = [];
+
+        public string? LastSubscription { get; set; }
+
+        public bool IsEnd { get; set; }
+
+        /// <summary>When the first of what is not due yet will be.</summary>
+        public DateTimeOffset NextDue { get; set; } = DateTimeOffset.MaxValue;
+    }
+}
