@@ -33,8 +33,12 @@ public sealed partial class QueueScheduler
             if (_stopping || due >= _sweepAt)
                 return;
             _sweepAt = due;
-            if (!_sweeping)
-                _timer.Change(due <= now ? TimeSpan.Zero : due - now, Timeout.InfiniteTimeSpan);
+            if (_sweeping)
+                return; // Its end sees to it.
+            if (due <= now)
+                BeginSweep();
+            else
+                _timer.Change(due - now, Timeout.InfiniteTimeSpan);
         }
     }
 

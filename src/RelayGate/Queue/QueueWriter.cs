@@ -30,6 +30,7 @@ public sealed partial class QueueWriter : IDisposable
     private readonly WalCheckpointer _checkpointer;
     private readonly ITimer _retryTimer;
     private readonly Thread _thread;
+    private int _disposed;
 
     /// <summary>Opens the writer's connection and starts its thread.</summary>
     /// <param name="versionOf">The current version of a subscription's accounts (AccountDirectory.VersionOf).</param>
@@ -131,6 +132,8 @@ public sealed partial class QueueWriter : IDisposable
     /// <summary>Writes what still waits, then closes the writer's connection. Outcomes that cannot be written are tried once more.</summary>
     public void Dispose()
     {
+        if (Interlocked.Exchange(ref _disposed, 1) != 0)
+            return;
         _mailbox.Close();
         _thread.Join();
         _retryTimer.Dispose();

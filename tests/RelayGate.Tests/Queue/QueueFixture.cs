@@ -1,0 +1,200 @@
+using System.Collections.Immutable;
+using System.Net;
+using System.Text;
+using Microsoft.Extensions.Logging.Abstractions;
+using RelayGate.Configuration;
+using RelayGate.Core.Mail;
+using RelayGate.Core.Messages;
+using RelayGate.Core.Policy;
+using RelayGate.Core.Smtp;
+using RelayGate.Queue;
+using RelayGate.Storage;
+using RelayGate.Telemetry;
+using RelayGate.Tests.Fakes;
+
+namespace RelayGate.Tests.Queue;
+
+/// <summary>A real store in a folder of its own, with writer and, when asked for, scheduler. <see cref="Reopen"/> is a restart.</summary>
+internal sealed class QueueFixture : IDisposable
+{
+    private readonly TempFolder _folder = new();
+    private readonly ulong _run = (ulong)Random.Shared.NextInt64();
+    private QueueScheduler? _scheduler;
+    private int _ids;
+
+    public QueueFixture()
+    {
+        Options = new RelayGateOptions();
+        Options.Storage.MinimumFree = 0;
+        Open();
+    }
+
+    public RelayGateOptions Options { get; }
+
+    public ManualTimeProvider Time { get; } = new();
+
+    public string Folder => _folder.Path;
+
+    public string File => Path.Combine(_folder.Path, SqliteRelayStore.FileName);
+
+    public SqliteRelayStore Store { get; private set; } = null!;
+
+    public UsageTable Usage { get; private set; } = null!;
+
+    public QueueWriter Writer { get; private set; } = null!;
+
+    /// <summary>What the directory would say of every subscription.</summary>
+    public AccountVersion Version { get; set; }
+
+    public HashSet<string> Suspended { get; } = [];
+
+    /// <summary>What the disk would say.</summary>
+    public long FreeOctets { get; set; } = long.MaxValue;
+
+    /// <summary>Made at first use: until then committed messages stay in the store alone.</summary>
+    public QueueScheduler Scheduler => _scheduler ??= NewScheduler();
+
+    public int LaneBound { get; set; } = 100;
+
+    public long WindowOctets { get; set; } = QueueScheduler.DefaultWindowOctets;
+
+    public void Reopen()
+    {
+        Close();
+        Open();
+    }
+
+    public QueueId NewId() => QueueId.Create(Time.GetUtcNow(), (ushort)Interlocked.Increment(ref _ids), _run);
+
+    /// <summary>An account of a mailbox with one limit at its subscription.</summary>
+    public SenderAccount Account(string subscription = "acme", string limit = "unlimited")
+    {
+        Assert.True(LimitSet.TryParse(limit, out LimitSet? limits));
+        return new SenderAccount
+        {
+            Identity = new SenderIdentity(IdentityKind.Login, $"info@{subscription}.test", IPAddress.Loopback),
+            Version = Version,
+            Subscription = subscription,
+            Plan = "basic",
+            Levels =
+            [
+                new LevelLimit(AccountKey.Server, LimitSet.Unlimited, "Limits:Defaults:Server"),
+                new LevelLimit(new AccountKey(Level.Plan, "basic"), LimitSet.Unlimited, "Limits:Defaults:Plan"),
+                new LevelLimit(new AccountKey(Level.Subscription, subscription), limits, "own"),
+                new LevelLimit(new AccountKey(Level.Domain, $"{subscription}.test"), LimitSet.Unlimited, "Limits:Defaults:Domain"),
+                new LevelLimit(new AccountKey(Level.Mailbox, $"info@{subscription}.test"), LimitSet.Unlimited, "Limits:Defaults:Mailbox"),
+            ],
+            Mailbox = MailboxAddress.Parse($"info@{subscription}.test"),
+            DefaultSender = MailboxAddress.Parse($"info@{subscription}.test"),
+            ReversePathOwner = DomainOwner.Own,
+            HeaderFromOwner = DomainOwner.Own,
+            MaxMessageOctets = 50_000_000,
+            MaxRecipients = 1000,
+        };
+    }
+
+    public OfferedMessage Message(SenderAccount account, params string[] recipients) => Message(account, "A body.\r\n", recipients);
+
+    public OfferedMessage Message(SenderAccount account, string body, params string[] recipients)
+    {
+        if (recipients.Length == 0)
+            recipients = ["bob@example.org"];
+        var envelope = new Envelope(
+            new ReversePath(account.Mailbox), [.. recipients.Select(r => new EnvelopeRecipient(new ForwardPath(MailboxAddress.Parse(r))))], EnvelopeId: "env+1");
+        byte[] octets = Encoding.UTF8.GetBytes(body);
+        byte[] header = Encoding.ASCII.GetBytes($"From: {account.Mailbox}\r\nSubject: hello\r\n\r\n");
+        var facts = new MessageFacts
+        {
+            Octets = header.Length + octets.Length, FromFields = 1, From = [account.Mailbox!], HasDate = true, HasMessageId = true, MessageId = "<1@test>", Subject = "hello",
+        };
+        var early = new Decision
+        {
+            Verdict = Verdict.Accept,
+            Reason = Reasons.Accepted,
+            Reply = SmtpReply.Parse("250 2.0.0 Accepted"),
+            ReversePath = envelope.ReversePath,
+            Egress = new EgressChoice(new EgressAddress(IPAddress.Parse("192.0.2.11"), "mail.acme.test"), null, "relay.example.net", "subscription-address"),
+        };
+        return new OfferedMessage
+        {
+            Id = NewId(),
+            ReceivedAt = Time.GetUtcNow(),
+            Source = new SubmissionSource("local", "client.test", "ESMTPA"),
+            Account = account,
+            Envelope = envelope,
+            Facts = facts,
+            Early = early,
+            HeaderSection = header,
+            HeaderChanges = ["+Received"],
+            Body = MessageBody.FromBytes(octets),
+        };
+    }
+
+    public async Task<OfferResult> OfferAsync(OfferedMessage message)
+    {
+        OfferResult result = await Writer.OfferAsync(message, CancellationToken.None).WaitAsync(TimeSpan.FromSeconds(20));
+        message.Body.Release();
+        return result;
+    }
+
+    public async Task<OfferedMessage> AcceptAsync(SenderAccount account, params string[] recipients)
+    {
+        OfferedMessage message = Message(account, recipients);
+        Assert.Equal(OfferOutcome.Committed, (await OfferAsync(message)).Outcome);
+        return message;
+    }
+
+    public async Task<DeliveryJob> TakeAsync()
+    {
+        using var deadline = new CancellationTokenSource(TimeSpan.FromSeconds(20));
+        return (await Scheduler.TakeAsync(deadline.Token))!;
+    }
+
+    public DeliveryAttempt Attempt(DeliveryJob job, DeliveryResult result, TimeSpan? next = null) => new(
+        Time.GetUtcNow(), TimeSpan.FromMilliseconds(12), "end-of-data", "mx.example.org", "203.0.113.5:25", "192.0.2.11", null,
+        [.. job.Recipients.Select(r => new RecipientResult(
+            r, result, result == DeliveryResult.Delivered ? "250 2.0.0 Ok" : result == DeliveryResult.Failed ? "550 5.1.1 No such user" : "451 4.7.1 Greylisted",
+            null, result == DeliveryResult.Deferred ? Time.GetUtcNow() + (next ?? TimeSpan.FromMinutes(5)) : null))]);
+
+    public async Task EndAsync(DeliveryJob job, DeliveryResult result, TimeSpan? next = null, PreparedDsn? dsn = null)
+    {
+        await Writer.CompleteAsync(job, Attempt(job, result, next), dsn).WaitAsync(TimeSpan.FromSeconds(20));
+        Scheduler.Complete(job);
+    }
+
+    public Task<long> Count(string table, string where = "1") => Store.ReadRawAsync(connection => connection.Scalar($"select count(*) from {table} where {where}"), default);
+
+    public Task<string> Text(string sql) => Store.ReadRawAsync(
+        connection =>
+        {
+            using var statement = new SqliteStatement(connection.Connection.Handle!, sql);
+            return statement.Step() ? statement.Text(0) : "(none)";
+        },
+        default);
+
+    public void Dispose()
+    {
+        Close();
+        _folder.Dispose();
+    }
+
+    private void Open()
+    {
+        Store = SqliteRelayStore.Open(_folder.Path);
+        Usage = new UsageTable(Store, Time);
+        Writer = new QueueWriter(
+            Store, Usage, _ => Version, Options, new RelayGateMetrics(), Time, NullLogger<QueueWriter>.Instance, new FreeSpace(() => FreeOctets, 1, Time));
+    }
+
+    private QueueScheduler NewScheduler() => new(
+        Store, Writer, new DestinationLanes(r => r.ForwardPath.Address.DomainText, _ => LaneBound), Suspended.Contains, Options.Delivery.Retry.First, Time,
+        NullLogger<QueueScheduler>.Instance, WindowOctets);
+
+    private void Close()
+    {
+        _scheduler?.Dispose();
+        _scheduler = null;
+        Writer.Dispose();
+        Store.Dispose();
+    }
+}

@@ -1,0 +1,205 @@
+using System.Text;
+using RelayGate.Core.Mail;
+using RelayGate.Queue;
+
+namespace RelayGate.Tests.Queue;
+
+public sealed class QueueSchedulerTests : IDisposable
+{
+    private readonly QueueFixture _queue = new();
+
+    [Fact]
+    public async Task A_new_message_is_handed_out_from_memory_and_leaves_no_rows_when_delivered()
+    {
+        _ = _queue.Scheduler;
+        OfferedMessage message = await _queue.AcceptAsync(_queue.Account());
+
+        DeliveryJob job = await _queue.TakeAsync();
+        Assert.Equal(message.Id, job.Message.Id);
+        Assert.Equal("A body.\r\n", Encoding.ASCII.GetString(job.Message.Body.Memory.Span));
+        await _queue.EndAsync(job, DeliveryResult.Delivered);
+
+        Assert.Equal(0, await _queue.Count("message"));
+        Assert.Equal(0, await _queue.Count("recipient"));
+        Assert.Equal(1, await _queue.Count("attempt"));
+        Assert.Equal(1, await _queue.Count("decision", "outcome = 5"));
+    }
+
+    [Fact]
+    public async Task A_deferred_message_comes_back_from_the_store_when_it_is_due()
+    {
+        _ = _queue.Scheduler;
+        OfferedMessage message = await _queue.AcceptAsync(_queue.Account());
+        await _queue.EndAsync(await _queue.TakeAsync(), DeliveryResult.Deferred, TimeSpan.FromMinutes(5));
+
+        Task<DeliveryJob> next = _queue.TakeAsync();
+        _queue.Time.Advance(TimeSpan.FromMinutes(4));
+        Assert.False(next.IsCompleted);
+        DeliveryJob job = await AdvanceUntil(next);
+
+        Assert.Equal(message.Id, job.Message.Id);
+        Assert.Equal(1, job.Recipients[0].Attempts);
+        Assert.Equal("451 4.7.1 Greylisted", job.Recipients[0].LastReply);
+        Assert.Equal("A body.\r\n", Encoding.ASCII.GetString(job.Message.Body.Memory.Span));
+        Assert.Equal("env+1", job.Message.EnvelopeId);
+        Assert.Equal("192.0.2.11", job.Message.Egress.IPv4!.Address.ToString());
+        Assert.Equal("mail.acme.test", job.Message.Egress.IPv4.Helo);
+        Assert.Equal(message.Envelope.ReversePath, job.Message.ReversePath);
+        await _queue.EndAsync(job, DeliveryResult.Delivered);
+        Assert.Equal(0, await _queue.Count("message"));
+    }
+
+    [Fact]
+    public async Task After_a_restart_the_queue_goes_on()
+    {
+        OfferedMessage[] messages = [await _queue.AcceptAsync(_queue.Account()), await _queue.AcceptAsync(_queue.Account("beta"))];
+        _queue.Reopen();
+        _queue.Time.Advance(TimeSpan.FromMinutes(2));
+
+        DeliveryJob[] jobs = [await AdvanceUntil(_queue.TakeAsync()), await AdvanceUntil(_queue.TakeAsync())];
+
+        Assert.Equal(messages.Select(m => m.Id).Order(), jobs.Select(j => j.Message.Id).Order());
+    }
+
+    [Fact]
+    public async Task What_is_in_flight_is_not_picked_again_even_when_its_row_is_due()
+    {
+        _ = _queue.Scheduler;
+        await _queue.AcceptAsync(_queue.Account());
+        DeliveryJob job = await _queue.TakeAsync();
+
+        Task<DeliveryJob> second = _queue.TakeAsync();
+        for (int i = 0; i < 10; i++)
+        {
+            _queue.Time.Advance(TimeSpan.FromMinutes(1));
+            await _queue.Count("recipient");
+        }
+        Assert.False(second.IsCompleted);
+
+        _queue.Scheduler.Complete(job); // Not recorded: as after a fault, the row is due.
+        Assert.Equal(job.Message.Id, (await AdvanceUntil(second)).Message.Id);
+    }
+
+    [Fact]
+    public async Task Recipients_are_grouped_by_destination_and_each_group_ends_on_its_own()
+    {
+        _ = _queue.Scheduler;
+        await _queue.AcceptAsync(_queue.Account(), "a@one.test", "b@two.test", "c@one.test");
+
+        DeliveryJob one = await _queue.TakeAsync();
+        DeliveryJob two = await _queue.TakeAsync();
+        Assert.Equal(["a@one.test", "c@one.test"], one.Recipients.Select(r => r.ForwardPath.Text));
+        Assert.Equal(["b@two.test"], two.Recipients.Select(r => r.ForwardPath.Text));
+
+        await _queue.EndAsync(two, DeliveryResult.Failed);
+        Assert.Equal(1, await _queue.Count("message"));
+        Assert.Equal(1, await _queue.Count("decision", "outcome = 3"));
+        await _queue.EndAsync(one, DeliveryResult.Delivered);
+        Assert.Equal(1, await _queue.Count("message", "expires_at is not null")); // The content of what failed is kept.
+        Assert.Equal(1, await _queue.Count("decision", "outcome = 7"));
+    }
+
+    [Fact]
+    public async Task A_destination_that_is_stuck_holds_up_no_other()
+    {
+        _queue.LaneBound = 2;
+        _ = _queue.Scheduler;
+        for (int i = 0; i < 10; i++)
+            await _queue.AcceptAsync(_queue.Account(), "x@stuck.test");
+        await _queue.TakeAsync();
+        DeliveryJob stuck = await _queue.TakeAsync();
+
+        Task<DeliveryJob> next = _queue.TakeAsync();
+        await _queue.AcceptAsync(_queue.Account(), "y@free.test");
+        Assert.Equal("y@free.test", (await next).Recipients[0].ForwardPath.Text);
+
+        next = _queue.TakeAsync();
+        await _queue.EndAsync(stuck, DeliveryResult.Delivered); // A slot is free: the next of the lane goes.
+        Assert.Equal("x@stuck.test", (await next).Recipients[0].ForwardPath.Text);
+    }
+
+    [Fact]
+    public async Task A_single_message_does_not_wait_behind_the_many_of_another_subscription()
+    {
+        _ = _queue.Scheduler;
+        for (int i = 0; i < 50; i++)
+            await _queue.AcceptAsync(_queue.Account("bulk"));
+        await _queue.AcceptAsync(_queue.Account("small"));
+
+        string[] order = [(await _queue.TakeAsync()).Message.Subscription, (await _queue.TakeAsync()).Message.Subscription, (await _queue.TakeAsync()).Message.Subscription];
+
+        Assert.Contains("small", order);
+    }
+
+    [Fact]
+    public async Task What_does_not_fit_into_memory_is_read_from_the_store_in_order()
+    {
+        _queue.WindowOctets = 20_000;
+        _ = _queue.Scheduler;
+        var ids = new List<QueueId>();
+        for (int i = 0; i < 60; i++)
+            ids.Add((await _queue.AcceptAsync(_queue.Account())).Id);
+
+        var taken = new List<QueueId>();
+        for (int i = 0; i < 60; i++)
+        {
+            DeliveryJob job = await _queue.TakeAsync();
+            taken.Add(job.Message.Id);
+            await _queue.EndAsync(job, DeliveryResult.Delivered);
+        }
+
+        Assert.Equal(ids, taken);
+        Assert.Equal(0, await _queue.Count("message"));
+    }
+
+    [Fact]
+    public async Task Mail_of_a_suspended_subscription_is_passed_over_and_goes_on_at_resume()
+    {
+        _ = _queue.Scheduler;
+        _queue.Suspended.Add("acme");
+        await _queue.AcceptAsync(_queue.Account());
+        await _queue.AcceptAsync(_queue.Account("beta"));
+        Assert.Equal("beta", (await _queue.TakeAsync()).Message.Subscription);
+
+        Task<DeliveryJob> next = _queue.TakeAsync();
+        _queue.Time.Advance(TimeSpan.FromMinutes(3));
+        await _queue.Count("message");
+        Assert.False(next.IsCompleted);
+        _queue.Suspended.Remove("acme");
+        _queue.Scheduler.Wake();
+
+        Assert.Equal("acme", (await next).Message.Subscription);
+    }
+
+    [Fact]
+    public async Task A_dsn_is_queued_in_the_commit_that_caused_it()
+    {
+        _ = _queue.Scheduler;
+        OfferedMessage message = await _queue.AcceptAsync(_queue.Account());
+        DeliveryJob job = await _queue.TakeAsync();
+        var dsn = new PreparedDsn(_queue.NewId(), new ForwardPath(message.Envelope.ReversePath.Address!), "Subject: failed\r\n\r\n"u8.ToArray(), "It failed.\r\n"u8.ToArray(), false, false);
+
+        await _queue.EndAsync(job, DeliveryResult.Failed, dsn: dsn);
+
+        DeliveryJob notification = await _queue.TakeAsync();
+        Assert.Equal(dsn.Id, notification.Message.Id);
+        Assert.True(notification.Message.IsDsn);
+        Assert.True(notification.Message.ReversePath.IsNull);
+        Assert.Equal("192.0.2.11", notification.Message.Egress.IPv4!.Address.ToString());
+        Assert.Equal(1, await _queue.Count("decision", "kind = 3"));
+        Assert.Equal(1, await _queue.Count("usage_hour", "level = 2 and messages = 1")); // Not counted.
+    }
+
+    public void Dispose() => _queue.Dispose();
+
+    /// <summary>Advances the clock a second at a time until the scheduler has found what is due.</summary>
+    private async Task<DeliveryJob> AdvanceUntil(Task<DeliveryJob> taking)
+    {
+        for (int i = 0; i < 500 && !taking.IsCompleted; i++)
+        {
+            _queue.Time.Advance(TimeSpan.FromSeconds(1));
+            await _queue.Count("message"); // Gives the looks into the store their turn.
+        }
+        return await taking;
+    }
+}
