@@ -35,6 +35,7 @@ public sealed class SmtpDialog : IDisposable
         return new SmtpDialog(socket);
     }
 
+    /// <summary>Writes octets, one for each character.</summary>
     public async Task WriteAsync(string octets) => await Stream.WriteAsync(Encoding.Latin1.GetBytes(octets));
 
     /// <summary>Last line of the next reply; null when the peer closed.</summary>
