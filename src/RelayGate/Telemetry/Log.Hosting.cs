@@ -10,4 +10,13 @@ internal static partial class Log
 
     [LoggerMessage(2, LogLevel.Warning, "The mail log cannot be written: {Reason}")]
     public static partial void MailLogFailed(ILogger logger, string reason);
+
+    [LoggerMessage(3, LogLevel.Information, "Administration by uid {Uid}: {Method} {Path}{Query}")]
+    public static partial void AdministrationDone(ILogger logger, int uid, string method, string path, string query);
+
+    [LoggerMessage(4, LogLevel.Error, "Administration failed: {Method} {Path}")]
+    public static partial void AdministrationFailed(ILogger logger, Exception error, string method, string path);
+
+    [LoggerMessage(5, LogLevel.Warning, "RelayGate:Postmaster is empty: mail to unqualified recipients of system users without a contact has nowhere to go")]
+    public static partial void NoPostmaster(ILogger logger);
 }

@@ -1,0 +1,30 @@
+using RelayGate.Accounts;
+using RelayGate.Core.Mail;
+using RelayGate.Core.Policy;
+
+namespace RelayGate.Admin;
+
+/// <summary>Who asks over the control socket, and what may be asked.</summary>
+/// <param name="Subscription">What a caller who does not administrate may see; null for administrators.</param>
+internal sealed record AdminCaller(ControlPeer Peer, bool IsAdministrator, string? Subscription)
+{
+    /// <summary>For the log.</summary>
+    public override string ToString() => $"uid {Peer.Uid}";
+}
+
+/// <summary>Decides by the peer credentials of the control socket: root, our own uid and members of Admin:Group administrate; a subscription's uid sees its own.</summary>
+/// <param name="group">Id of Admin:Group, or null.</param>
+internal sealed class AdminAuthority(AccountDirectory directory, uint ownUid, uint? group)
+{
+    /// <exception cref="ProblemException">403: a stranger.</exception>
+    public async ValueTask<AdminCaller> RecogniseAsync(ControlPeer peer, CancellationToken cancellationToken)
+    {
+        if (peer.Uid == 0 || (uint)peer.Uid == ownUid || (group is { } administrators && peer.Groups.Contains(administrators)))
+            return new AdminCaller(peer, true, null);
+        SenderIdentity identity = await directory.IdentifyAsync(null, peer.Uid, peer.Pid, (int)peer.Groups[0], cancellationToken);
+        SenderAccount account = (await directory.LookUpAsync(identity, ReversePath.Null, default, cancellationToken)).Account;
+        if (account.Subscription is { } subscription && !account.IsClaimed)
+            return new AdminCaller(peer, false, subscription);
+        throw new ProblemException(Problem.Forbidden($"uid {peer.Uid} may not use the control socket: become root or a member of the gateway's admin group"));
+    }
+}

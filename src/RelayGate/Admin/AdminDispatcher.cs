@@ -1,0 +1,73 @@
+using System.Text.Json;
+using System.Text.Json.Nodes;
+using Microsoft.AspNetCore.Builder;
+using Microsoft.AspNetCore.Http;
+using Microsoft.AspNetCore.Routing;
+using Microsoft.Extensions.Logging;
+using RelayGate.Telemetry;
+
+namespace RelayGate.Admin;
+
+/// <summary>Runs the handlers of the API: recognises the caller, turns problems into answers and writes JSON.</summary>
+internal sealed class AdminDispatcher(IEndpointRouteBuilder routes, AdminAuthority authority, ILogger logger)
+{
+    public const string Prefix = "/api/v1/";
+
+    /// <summary>For everybody whom the control socket knows; the handler keeps to the caller's own.</summary>
+    public void Read(string path, Func<AdminRequest, Task<JsonNode?>> handler) => Map(HttpMethods.Get, path, forAdministrators: false, handler);
+
+    /// <summary>For administrators.</summary>
+    public void ReadAll(string path, Func<AdminRequest, Task<JsonNode?>> handler) => Map(HttpMethods.Get, path, forAdministrators: true, handler);
+
+    /// <summary>For administrators; what was done is logged with who did it.</summary>
+    public void Change(string method, string path, Func<AdminRequest, Task<JsonNode?>> handler) => Map(method, path, forAdministrators: true, handler);
+
+    /// <summary>Answers for everything under /api that is not there.</summary>
+    public void Fallback() => routes.Map("/api/{**rest}", (RequestDelegate)(context =>
+        RunAsync(context, false, _ => throw new ProblemException(Problem.NotFound($"there is nothing at {context.Request.Method} {context.Request.Path}")))));
+
+    private void Map(string method, string path, bool forAdministrators, Func<AdminRequest, Task<JsonNode?>> handler) =>
+        routes.MapMethods(Prefix + path, [method], (RequestDelegate)(context => RunAsync(context, forAdministrators, handler)));
+
+    private async Task RunAsync(HttpContext context, bool forAdministrators, Func<AdminRequest, Task<JsonNode?>> handler)
+    {
+        try
+        {
+            ControlPeer peer = ControlPeer.Of(context)
+                ?? throw new ProblemException(Problem.Unauthorized("the API answers on the control socket only: there are no API tokens yet"));
+            AdminCaller caller = await authority.RecogniseAsync(peer, context.RequestAborted);
+            if (forAdministrators && !caller.IsAdministrator)
+                throw new ProblemException(Problem.Forbidden($"uid {peer.Uid} may only read what belongs to subscription {caller.Subscription}"));
+            JsonNode? answer = await handler(new AdminRequest(context, caller));
+            if (forAdministrators && !HttpMethods.IsGet(context.Request.Method))
+                Log.AdministrationDone(logger, peer.Uid, context.Request.Method, context.Request.Path.Value ?? "", context.Request.QueryString.Value ?? "");
+            await WriteAsync(context, answer);
+        }
+        catch (ProblemException error)
+        {
+            await error.Problem.WriteAsync(context);
+        }
+        catch (OperationCanceledException) when (context.RequestAborted.IsCancellationRequested)
+        {
+            // Nobody waits for an answer any more.
+        }
+        catch (Exception error) when (!context.Response.HasStarted)
+        {
+            Log.AdministrationFailed(logger, error, context.Request.Method, context.Request.Path.Value ?? "");
+            await new Problem(StatusCodes.Status500InternalServerError, "internal", "an error inside the gateway; its log has the details").WriteAsync(context);
+        }
+    }
+
+    private static async Task WriteAsync(HttpContext context, JsonNode? answer)
+    {
+        if (answer is null)
+        {
+            context.Response.StatusCode = StatusCodes.Status204NoContent;
+            return;
+        }
+        context.Response.ContentType = "application/json";
+        context.Response.Headers.CacheControl = "no-store";
+        await using var json = new Utf8JsonWriter(context.Response.BodyWriter);
+        answer.WriteTo(json);
+    }
+}
