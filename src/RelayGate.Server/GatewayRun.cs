@@ -1,7 +1,4 @@
 using System.Diagnostics;
-using System.Net;
-using System.Net.Sockets;
-using RelayGate.Configuration;
 using RelayGate.Hosting;
 using RelayGate.Server.Cli;
 
@@ -37,31 +34,6 @@ internal static class GatewayRun
         await app.WaitForShutdownAsync(cancellationToken);
         return ExitCode.Ok;
     }
-
-    /// <summary>One line for each SMTP listener, then HTTP and the control socket.</summary>
-    public static IEnumerable<string> DescribeListeners(WebApplication app)
-    {
-        ListenerPlan plan = app.Services.GetRequiredService<ListenerPlan>();
-        ListenSockets sockets = app.Services.GetRequiredService<ListenSockets>();
-        foreach ((ListenerOptions listener, EndPoint announced) in plan.Submission)
-        {
-            bool isLoopback = announced is IPEndPoint ip && IPAddress.IsLoopback(ip.Address);
-            string rules = (announced, listener.Tls) switch
-            {
-                (UnixDomainSocketEndPoint, _) => "identity: uid of the process",
-                (_, ListenerTls.StartTls) => "STARTTLS, then AUTH",
-                (_, ListenerTls.Implicit) => "TLS, AUTH",
-                _ when isLoopback => "no TLS, AUTH PLAIN LOGIN",
-                _ => "no TLS, no AUTH: listed networks only",
-            };
-            yield return $"SMTP {Text(sockets.BoundTo(announced) ?? announced)} ({listener.Name}: {rules})";
-        }
-        if (plan.Http is { } http)
-            yield return $"HTTP {Text(sockets.BoundTo(http) ?? http)} (/healthz/live, /healthz/ready, /metrics)";
-        yield return $"Control {Text(plan.Control)}";
-    }
-
-    private static string Text(EndPoint endPoint) => endPoint is UnixDomainSocketEndPoint ? $"unix:{endPoint}" : endPoint.ToString()!;
 
     private static string? FindStartFault(Exception error)
     {

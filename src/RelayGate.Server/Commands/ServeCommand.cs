@@ -39,7 +39,7 @@ internal static class ServeCommand
         await using WebApplication app = GatewayApp.Build(options, LogLevel.Information);
         return await GatewayRun.RunAsync(app, () =>
         {
-            foreach (string line in GatewayRun.DescribeListeners(app))
+            foreach (string line in app.Services.GetRequiredService<GatewayState>().Listeners)
                 Console.WriteLine(line);
             Console.WriteLine($"RelayGate {RelayGateMetrics.Version} ready in {GatewayRun.SinceStart.TotalSeconds:0.0} s");
         }, cancellationToken);

@@ -3,6 +3,7 @@ using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Routing;
 using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Logging;
 using RelayGate.Telemetry;
 
 namespace RelayGate.Admin;
@@ -15,6 +16,10 @@ public static class AdminApi
     {
         MetricsExposition metrics = routes.ServiceProvider.GetRequiredService<MetricsExposition>();
         routes.MapGet("/metrics", (RequestDelegate)(context => WriteTextAsync(context, MetricsExposition.ContentType, metrics.Write())));
+        IServiceProvider services = routes.ServiceProvider;
+        var api = new AdminDispatcher(routes, services.GetRequiredService<AdminAuthority>(), services.GetRequiredService<ILogger<AdminDispatcher>>());
+        ActivatorUtilities.CreateInstance<StatusApi>(services).Map(api);
+        api.Fallback();
     }
 
     internal static Task WriteTextAsync(HttpContext context, string contentType, string text)

@@ -40,7 +40,7 @@ internal sealed class AdminDispatcher(IEndpointRouteBuilder routes, AdminAuthori
                 throw new ProblemException(Problem.Forbidden($"uid {peer.Uid} may only read what belongs to subscription {caller.Subscription}"));
             JsonNode? answer = await handler(new AdminRequest(context, caller));
             if (forAdministrators && !HttpMethods.IsGet(context.Request.Method))
-                Log.AdministrationDone(logger, peer.Uid, context.Request.Method, context.Request.Path.Value ?? "", context.Request.QueryString.Value ?? "");
+                Log.AdministrationDone(logger, peer.Uid, context.Request.Method, context.Request.Path.ToUriComponent(), context.Request.QueryString.Value ?? "");
             await WriteAsync(context, answer);
         }
         catch (ProblemException error)
@@ -53,7 +53,7 @@ internal sealed class AdminDispatcher(IEndpointRouteBuilder routes, AdminAuthori
         }
         catch (Exception error) when (!context.Response.HasStarted)
         {
-            Log.AdministrationFailed(logger, error, context.Request.Method, context.Request.Path.Value ?? "");
+            Log.AdministrationFailed(logger, error, context.Request.Method, context.Request.Path.ToUriComponent());
             await new Problem(StatusCodes.Status500InternalServerError, "internal", "an error inside the gateway; its log has the details").WriteAsync(context);
         }
     }

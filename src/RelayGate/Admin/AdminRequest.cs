@@ -37,7 +37,7 @@ internal sealed class AdminRequest(HttpContext http, AdminCaller caller)
         JsonNode? node;
         try
         {
-            node = http.Request.ContentLength is null or 0 && !http.Request.Headers.TransferEncoding.Any()
+            node = http.Request.ContentLength is null or 0 && http.Request.Headers.TransferEncoding.Count == 0
                 ? new JsonObject()
                 : await JsonNode.ParseAsync(http.Request.Body, documentOptions: Strict, cancellationToken: Aborted);
         }

@@ -1,4 +1,6 @@
 using Microsoft.Extensions.Hosting;
+using Microsoft.Extensions.Logging;
+using RelayGate.Configuration;
 using RelayGate.Delivery;
 using RelayGate.Queue;
 using RelayGate.Telemetry;
@@ -10,7 +12,8 @@ namespace RelayGate.Hosting;
 /// The host starts this service before the server and stops it after: when <see cref="StopAsync"/> runs, the sessions have ended.
 /// Not a BackgroundService: its work would begin on the pool under the stopping token, and what must drain may not depend on that.
 /// </remarks>
-internal sealed class GatewayService(GatewayState state, QueueWriter writer, DeliveryService delivery, MailLog mailLog) : IHostedLifecycleService
+internal sealed class GatewayService(
+    GatewayState state, ListenerPlan listeners, RelayGateOptions options, ILogger<GatewayService> logger, QueueWriter writer, DeliveryService delivery, MailLog mailLog) : IHostedLifecycleService
 {
     private readonly SystemdNotifier _systemd = SystemdNotifier.FromEnvironment();
 
@@ -18,6 +21,8 @@ internal sealed class GatewayService(GatewayState state, QueueWriter writer, Del
 
     public async Task StartAsync(CancellationToken cancellationToken)
     {
+        if (options.Postmaster.Length == 0)
+            Log.NoPostmaster(logger);
         mailLog.Start();
         await delivery.StartAsync(cancellationToken);
     }
@@ -25,6 +30,7 @@ internal sealed class GatewayService(GatewayState state, QueueWriter writer, Del
     /// <summary>All services have started: the listeners are bound.</summary>
     public Task StartedAsync(CancellationToken cancellationToken)
     {
+        state.Listeners = listeners.Describe();
         state.Phase = GatewayPhase.Ready;
         _systemd.Ready("Relaying mail");
         return Task.CompletedTask;

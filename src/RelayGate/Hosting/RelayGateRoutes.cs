@@ -3,6 +3,7 @@ using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Routing;
 using Microsoft.Extensions.DependencyInjection;
 using RelayGate.Admin;
+using RelayGate.Telemetry;
 
 namespace RelayGate.Hosting;
 

@@ -7,6 +7,7 @@ using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Options;
 using RelayGate.Accounts;
+using RelayGate.Admin;
 using RelayGate.Configuration;
 using RelayGate.Delivery;
 using RelayGate.Dns;
@@ -75,6 +76,8 @@ public static class RelayGateServices
         services.AddSingleton<ListenSockets>();
         services.AddSingleton<ListenerPlan>();
         services.AddSingleton<KestrelSetup>();
+        services.AddSingleton(provider => new AdminAuthority(
+            provider.GetRequiredService<AccountDirectory>(), NativeMethods.EffectiveUid(), provider.GetRequiredService<ListenerPlan>().AdminGroup));
         services.AddSingleton<IConfigureOptions<KestrelServerOptions>>(provider => provider.GetRequiredService<KestrelSetup>());
         services.AddSingleton<IConfigureOptions<SocketTransportOptions>>(provider => provider.GetRequiredService<KestrelSetup>());
     }

@@ -134,10 +134,13 @@ public sealed class RelayGateMetrics : IDisposable
         _queueOldestSeconds = oldestSeconds;
     }
 
+    /// <summary>Messages in the queue by state, as far as somebody tells.</summary>
+    public IEnumerable<(string State, long Count)> QueueMessages() => _queueMessages?.Invoke() ?? [];
+
     public void Dispose() => Meter.Dispose();
 
     private IEnumerable<Measurement<long>> ObserveQueue() =>
-        (_queueMessages?.Invoke() ?? []).Select(m => new Measurement<long>(m.Count, new KeyValuePair<string, object?>("state", m.State)));
+        QueueMessages().Select(m => new Measurement<long>(m.Count, new KeyValuePair<string, object?>("state", m.State)));
 
     private static string PathName(IdentityKind kind) => kind switch
     {

@@ -1,4 +1,4 @@
-namespace RelayGate.Hosting;
+namespace RelayGate.Telemetry;
 
 public enum GatewayPhase
 {
@@ -21,6 +21,9 @@ public sealed class GatewayState(TimeProvider time)
         get => _phase;
         internal set => _phase = value;
     }
+
+    /// <summary>What is listened on, for people; set when everything listens.</summary>
+    public IReadOnlyList<string> Listeners { get; internal set; } = [];
 
     public DateTimeOffset StartedAt { get; } = time.GetUtcNow();
 }

@@ -1,0 +1,155 @@
+using System.Net;
+using System.Net.Sockets;
+using RelayGate.Configuration;
+using RelayGate.Hosting;
+using RelayGate.Telemetry;
+using RelayGate.Tests.Fakes;
+
+namespace RelayGate.Tests.Hosting;
+
+public sealed class GatewayStartTests : IDisposable
+{
+    private readonly TempFolder _folder = new();
+
+    public void Dispose() => _folder.Dispose();
+
+    [Fact]
+    public async Task Sockets_and_data_directory_have_the_documented_modes()
+    {
+        await using TestGateway gateway = await TestGateway.StartAsync(folder: _folder);
+
+        Assert.Equal("666", Mode(gateway.SubmitSocket));
+        Assert.Equal("660", Mode(gateway.ControlSocket));
+        Assert.Equal("700", Mode(gateway.DataDirectory));
+        Assert.Equal(GatewayPhase.Ready, gateway.Get<GatewayState>().Phase);
+    }
+
+    [Fact]
+    public async Task A_second_gateway_on_the_same_data_is_refused_and_names_the_first()
+    {
+        await using TestGateway first = await TestGateway.StartAsync(folder: _folder);
+
+        GatewayStartException error = await Assert.ThrowsAsync<GatewayStartException>(() => TestGateway.StartAsync(folder: _folder));
+
+        Assert.Contains($"in use by process {Environment.ProcessId}", error.Message, StringComparison.Ordinal);
+        Assert.True(File.Exists(first.SubmitSocket)); // The refused one has not touched what the first listens on.
+    }
+
+    [Fact]
+    public async Task A_stale_socket_file_is_replaced_and_a_live_one_is_not()
+    {
+        string path = _folder.File("submit.sock");
+        using (var left = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified))
+        {
+            left.Bind(new UnixDomainSocketEndPoint(_folder.File("other")));
+            File.Move(_folder.File("other"), path); // The socket's own end then no longer removes it: as after a kill.
+        }
+        await using (TestGateway gateway = await TestGateway.StartAsync(folder: _folder))
+        {
+            using var client = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+            await client.ConnectAsync(new UnixDomainSocketEndPoint(gateway.SubmitSocket));
+        }
+        using var alive = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+        alive.Bind(new UnixDomainSocketEndPoint(path));
+        alive.Listen();
+
+        GatewayStartException error = await Assert.ThrowsAsync<GatewayStartException>(() => TestGateway.StartAsync(folder: _folder));
+
+        Assert.Contains("another process listens on", error.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task What_is_not_a_socket_is_left_alone()
+    {
+        _folder.Write("submit.sock", "precious");
+
+        GatewayStartException error = await Assert.ThrowsAsync<GatewayStartException>(() => TestGateway.StartAsync(folder: _folder));
+
+        Assert.Contains("is not a socket", error.Message, StringComparison.Ordinal);
+        Assert.Equal("precious", File.ReadAllText(_folder.File("submit.sock")));
+    }
+
+    [Fact]
+    public async Task A_busy_port_is_one_line_with_the_remedy()
+    {
+        using var busy = new TcpListener(IPAddress.Loopback, 0);
+        busy.Start();
+
+        GatewayStartException error = await Assert.ThrowsAsync<GatewayStartException>(() =>
+            TestGateway.StartAsync(folder: _folder, configure: o => o.Listeners[0].Endpoint = busy.LocalEndpoint.ToString()!));
+
+        Assert.Contains($"cannot listen on {busy.LocalEndpoint} (listener local): another program has this port", error.Message, StringComparison.Ordinal);
+        Assert.DoesNotContain('\n', error.Message);
+    }
+
+    [Fact]
+    public async Task An_address_of_another_host_is_one_line_with_the_remedy()
+    {
+        GatewayStartException error = await Assert.ThrowsAsync<GatewayStartException>(() =>
+            TestGateway.StartAsync(folder: _folder, configure: o => o.Listeners[0].Endpoint = "192.0.2.1:2525"));
+
+        Assert.Contains("this address is not on this host", error.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void A_data_directory_that_others_can_read_is_refused()
+    {
+        string path = _folder.File("open");
+        Directory.CreateDirectory(path);
+        File.SetUnixFileMode(path, (UnixFileMode)0x1ED);
+
+        Assert.Contains($"chmod 700 {path}", Assert.Throws<GatewayStartException>(() => DataDirectory.Open(path)).Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void A_data_directory_that_is_a_file_is_refused() =>
+        Assert.Contains("cannot create the data directory", Assert.Throws<GatewayStartException>(() => DataDirectory.Open(_folder.Write("file", ""))).Message, StringComparison.Ordinal);
+
+    [Fact]
+    public async Task After_a_stop_the_store_is_free_and_the_next_start_works()
+    {
+        for (int i = 0; i < 3; i++)
+        {
+            await using TestGateway gateway = await TestGateway.StartAsync(folder: _folder);
+            await gateway.StopAsync();
+        }
+    }
+
+    [Fact]
+    public async Task An_idle_session_hears_421_and_does_not_delay_the_stop()
+    {
+        await using TestGateway gateway = await TestGateway.StartAsync(folder: _folder);
+        using var client = new TcpClient();
+        await client.ConnectAsync(gateway.Local);
+        using var reader = new StreamReader(client.GetStream());
+        Assert.StartsWith("220 relay.test", await reader.ReadLineAsync(), StringComparison.Ordinal);
+
+        await gateway.StopAsync().WaitAsync(TimeSpan.FromSeconds(9)); // Below the grace of 10 s: nobody waited for the client.
+
+        Assert.StartsWith("421 4.3.2", await reader.ReadLineAsync(), StringComparison.Ordinal);
+        Assert.Null(await reader.ReadLineAsync());
+    }
+
+    [Fact]
+    public async Task Health_and_metrics_answer_on_the_admin_endpoint_and_the_api_does_not()
+    {
+        await using TestGateway gateway = await TestGateway.StartAsync(folder: _folder, configure: o => o.Admin.Endpoint = "127.0.0.1:0");
+        ListenerPlan plan = gateway.Get<ListenerPlan>();
+        using var http = new HttpClient { BaseAddress = new Uri($"http://{gateway.Get<ListenSockets>().BoundTo(plan.Http!)}") };
+
+        Assert.Equal("live\n", await http.GetStringAsync("/healthz/live"));
+        Assert.Equal("ready\n", await http.GetStringAsync("/healthz/ready"));
+        using HttpResponseMessage metrics = await http.GetAsync("/metrics");
+        Assert.Equal("text/plain; version=0.0.4; charset=utf-8", metrics.Content.Headers.ContentType!.ToString());
+        Assert.Contains("relaygate_build_info", await metrics.Content.ReadAsStringAsync(), StringComparison.Ordinal);
+        foreach (string path in new[] { "/api/v1/status", "/api/v1/plans", "/api/nothing" })
+        {
+            using HttpResponseMessage api = await http.GetAsync(path);
+            Assert.Equal(HttpStatusCode.Unauthorized, api.StatusCode);
+            Assert.Equal("application/problem+json", api.Content.Headers.ContentType!.ToString());
+            Assert.Contains("urn:relaygate:problem:unauthorized", await api.Content.ReadAsStringAsync(), StringComparison.Ordinal);
+        }
+    }
+
+    private static string Mode(string path) => Convert.ToString((int)File.GetUnixFileMode(path), 8);
+}
