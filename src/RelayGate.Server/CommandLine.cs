@@ -41,6 +41,7 @@ internal static class CommandLine
             GlobalOptions.Json,
             GlobalOptions.Socket,
             ServeCommand.Create(),
+            DemoCommand.Create(),
             SendCommand.Create(),
             StatusCommand.Create(),
             DoctorCommand.Create(),

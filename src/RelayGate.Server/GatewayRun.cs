@@ -18,7 +18,7 @@ internal static class GatewayRun
     }
 
     /// <param name="ready">Runs once everything listens.</param>
-    public static async Task<int> RunAsync(WebApplication app, Action ready, CancellationToken cancellationToken)
+    public static async Task<int> RunAsync(WebApplication app, Func<Task> ready, CancellationToken cancellationToken)
     {
         try
         {
@@ -29,7 +29,7 @@ internal static class GatewayRun
             await Console.Error.WriteLineAsync($"relaygate: {fault}");
             return ExitCode.Failed;
         }
-        ready();
+        await ready();
         await Console.Out.FlushAsync(cancellationToken);
         await app.WaitForShutdownAsync(cancellationToken);
         return ExitCode.Ok;

@@ -5,7 +5,7 @@ namespace RelayGate.Server.Cli;
 /// <summary>Options of lists: how many and from where (keyset paging).</summary>
 internal sealed class Paging
 {
-    private readonly Option<int?> _limit = new("--limit") { Description = "At most this many (1 to 500).", HelpName = "N" };
+    private readonly Option<int?> _limit = new("--limit") { Description = "At most this many (1 to 1000).", HelpName = "N" };
     private readonly Option<string?> _cursor = new("--cursor") { Description = "Go on where a page ended.", HelpName = "CURSOR" };
 
     public Command AddTo(Command command)

@@ -42,6 +42,7 @@ internal static class ServeCommand
             foreach (string line in app.Services.GetRequiredService<GatewayState>().Listeners)
                 Console.WriteLine(line);
             Console.WriteLine($"RelayGate {RelayGateMetrics.Version} ready in {GatewayRun.SinceStart.TotalSeconds:0.0} s");
+            return Task.CompletedTask;
         }, cancellationToken);
     }
 }

@@ -8,7 +8,7 @@ namespace RelayGate.Admin;
 /// <summary>One request of the API with what its handler needs; wrong input ends it with a <see cref="ProblemException"/>.</summary>
 internal sealed class AdminRequest(HttpContext http, AdminCaller caller)
 {
-    public const int MaxPage = 500;
+    public const int MaxPage = 1000;
 
     private const int DefaultPage = 100;
 
