@@ -1,8 +1,6 @@
-using System.Diagnostics;
 using System.Net;
 using System.Net.Sockets;
 using RelayGate.Configuration;
-using RelayGate.Core.Policy;
 using RelayGate.Hosting;
 using RelayGate.Server.Cli;
 using RelayGate.Telemetry;
@@ -24,6 +22,7 @@ internal static class DemoRun
         await using (WebApplication app = GatewayApp.Build(options, LogLevel.Warning, new MailLogOutput(Stream.Null)))
         {
             metrics = app.Services.GetRequiredService<RelayGateMetrics>();
+            using CancellationTokenRegistration stopping = app.Lifetime.ApplicationStopping.Register(screen.Stopping);
             exitCode = await GatewayRun.RunAsync(app, async () =>
             {
                 var samples = new DemoSamples(options.Admin.Socket);
@@ -38,7 +37,6 @@ internal static class DemoRun
                 Console.WriteLine($"RelayGate {RelayGateMetrics.Version} demo ready in {GatewayRun.SinceStart.TotalSeconds:0.0} s; Ctrl-C stops it");
                 Console.WriteLine();
             }, cancellationToken);
-            screen.Stopping();
         }
         if (exitCode == ExitCode.Ok)
             screen.PrintSummary(metrics);

@@ -1,4 +1,6 @@
 using System.Collections;
+using System.Runtime.CompilerServices;
+using System.Text.Json;
 using RelayGate.Configuration;
 using RelayGate.Tests.Fakes;
 
@@ -172,6 +174,19 @@ public sealed class ConfigurationLoaderTests : IDisposable
     [InlineData("smtp://relay.example.net:70000", null)]
     [InlineData("smtp://relay.example.net/path", null)]
     public void Next_hops(string text, string? expected) => Assert.Equal(expected, OptionsReader.NormaliseNextHop(text));
+
+    /// <summary>The commented file of the repository is what administrators start from: it is valid and says what the defaults are.</summary>
+    [Fact]
+    public void The_repositorys_own_file_shows_the_defaults()
+    {
+        RelayGateOptions options = ConfigurationLoader.Load(Path.Combine(Root(), "appsettings.json"), environment: new Hashtable()).Options;
+        RelayGateOptions defaults = Load($$"""{ "RelayGate": { {{Listener}} } }""");
+
+        (options.Hostname, options.Postmaster, options.Listeners) = (defaults.Hostname, defaults.Postmaster, defaults.Listeners);
+        Assert.Equal(JsonSerializer.Serialize(defaults), JsonSerializer.Serialize(options));
+    }
+
+    private static string Root([CallerFilePath] string thisFile = "") => Path.GetFullPath(Path.Combine(Path.GetDirectoryName(thisFile)!, "..", "..", ".."));
 
     private RelayGateOptions Load(string text) => ConfigurationLoader.Load(_folder.Write("appsettings.json", text), environment: new Hashtable()).Options;
 
