@@ -9,7 +9,7 @@ public static class AddressLiteral
 {
     private const string IPv6Tag = "IPv6:";
 
-    private static readonly SearchValues<char> DottedQuad = SearchValues.Create("0123456789.");
+    private static readonly SearchValues<char> IPv6Text = SearchValues.Create("0123456789abcdefABCDEF:."); // No zone, no brackets, no port.
 
     public static bool IsValid(string text) => TryParse(text, out _);
 
@@ -21,9 +21,12 @@ public static class AddressLiteral
             return false;
         ReadOnlySpan<char> inner = text.AsSpan(1, text.Length - 2);
         if (inner.StartsWith(IPv6Tag, StringComparison.OrdinalIgnoreCase))
-            return !inner.Contains('%') && IPAddress.TryParse(inner[IPv6Tag.Length..], out address) && address.AddressFamily == AddressFamily.InterNetworkV6;
-        if (inner.Count('.') != 3 || inner.ContainsAnyExcept(DottedQuad)) // "127.1" and hexadecimal forms are not dotted quads.
-            return false;
-        return IPAddress.TryParse(inner, out address) && address.AddressFamily == AddressFamily.InterNetwork;
+        {
+            inner = inner[IPv6Tag.Length..];
+            return !inner.ContainsAnyExcept(IPv6Text) && IPAddress.TryParse(inner, out address) && address.AddressFamily == AddressFamily.InterNetworkV6;
+        }
+        // "127.1", hexadecimal and octal forms are not the dotted quad they may look like: only the usual spelling is one.
+        return IPAddress.TryParse(inner, out address) && address.AddressFamily == AddressFamily.InterNetwork
+            && inner.SequenceEqual(address.ToString());
     }
 }
