@@ -103,12 +103,18 @@ internal sealed class CompletionWrite : PendingWrite
 
     public override void Committed(WriteContext context)
     {
+        context.Feed.Add(_job.Message.Id);
         if (_notification is not null)
         {
             if (_dsnSeq != 0)
+            {
+                context.Feed.Add(_notification.Id);
                 context.Enqueued(_notification with { RowId = _dsnSeq });
+            }
             else
+            {
                 _notification.Release();
+            }
         }
         DateTimeOffset? next = null;
         foreach (RecipientResult result in _attempt.Results)

@@ -92,6 +92,8 @@ internal sealed class OfferWrite : PendingWrite
 
     public override void Committed(WriteContext context)
     {
+        if (_outcome != OfferOutcome.AccountChanged)
+            context.Feed.Add(_message.Id);
         if (_outcome == OfferOutcome.Committed && _decision!.Verdict == Verdict.Accept)
             context.Enqueued(_queued with { RowId = _seq }); // Takes over the reference to the body.
         else

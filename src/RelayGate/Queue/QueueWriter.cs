@@ -72,6 +72,9 @@ public sealed partial class QueueWriter : IDisposable
     /// <summary>Refusals that have no record because the writer was behind.</summary>
     public long DroppedRefusals => _refusals.Dropped;
 
+    /// <summary>The records that were committed last.</summary>
+    public RecordFeed Feed => _context.Feed;
+
     /// <summary>Outcomes that waited are durable. Runs on the writer's thread.</summary>
     internal event Action? OutcomesWritten;
 

@@ -35,7 +35,11 @@ internal sealed class RefusalWrite : PendingWrite
             _refusal.ReceivedAt.ToUnixTimeMilliseconds(), _detail.Written);
     }
 
-    public override void Committed(WriteContext context) => End();
+    public override void Committed(WriteContext context)
+    {
+        context.Feed.Add(_refusal.Id);
+        End();
+    }
 
     public override void Failed(StoreError error, Exception cause) => End();
 
@@ -60,7 +64,11 @@ internal sealed class MergedRefusalWrite(RefusalFlood flood, Action ended) : Pen
             context.Usage.CountRefused(key, uncounted);
     }
 
-    public override void Committed(WriteContext context) => ended();
+    public override void Committed(WriteContext context)
+    {
+        context.Feed.Add(flood.Id);
+        ended();
+    }
 
     public override void Failed(StoreError error, Exception cause) => ended();
 }

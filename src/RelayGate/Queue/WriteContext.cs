@@ -18,6 +18,9 @@ internal sealed class WriteContext(UsageBatch usage, Func<string?, AccountVersio
     /// <summary>A buffer for what is written in one statement.</summary>
     public RecordBuffer Scratch { get; } = new();
 
+    /// <summary>Where those who follow the decision log look; told after each commit.</summary>
+    public RecordFeed Feed { get; } = new();
+
     /// <summary>Takes a message that was committed and may be attempted now, and the reference to its body.</summary>
     public Action<QueuedMessage> Enqueued { get; set; } = message => message.Release();
 

@@ -1,0 +1,153 @@
+using System.Collections.Immutable;
+using RelayGate.Core.Policy;
+
+namespace RelayGate.Queue;
+
+/// <summary>Everything that is known of one thing offered: who, what was decided and why, in order, and what became of it.</summary>
+public sealed record MessageRecord
+{
+    public required string Ref { get; init; }
+
+    public required RecordKind Kind { get; init; }
+
+    /// <summary>For a DSN: the message it reports on.</summary>
+    public string? Original { get; init; }
+
+    /// <summary>Time of MAIL.</summary>
+    public required DateTimeOffset At { get; init; }
+
+    /// <summary>When the record was last changed; for merged refusals the time of the last one.</summary>
+    public required DateTimeOffset LastAt { get; init; }
+
+    /// <summary>For instance <c>login info@shop.test</c>, <c>uid www-acme</c>, <c>network 10.0.0.0/8</c>, <c>none 192.0.2.7</c>.</summary>
+    public required string Identity { get; init; }
+
+    public int? Uid { get; init; }
+
+    public int? Pid { get; init; }
+
+    /// <summary>The client's address; null on a unix socket.</summary>
+    public string? Client { get; init; }
+
+    public string? Listener { get; init; }
+
+    public string? Protocol { get; init; }
+
+    /// <summary>As the client gave it.</summary>
+    public string? Helo { get; init; }
+
+    /// <summary>Version and cipher; null without TLS.</summary>
+    public string? Tls { get; init; }
+
+    public string? Subscription { get; init; }
+
+    public string? Plan { get; init; }
+
+    /// <summary>The sender's domain chose the subscription, because many sites share the uid.</summary>
+    public bool Claimed { get; init; }
+
+    /// <summary>A listed network that no limit holds for.</summary>
+    public bool Exempt { get; init; }
+
+    /// <summary>MAIL, RCPT, DATA or end-of-data for a refusal.</summary>
+    public string? Stage { get; init; }
+
+    /// <summary>The reverse-path as the client gave it; "" for the null reverse-path.</summary>
+    public required string Sender { get; init; }
+
+    /// <summary>The reverse-path it leaves with; null for a refusal.</summary>
+    public string? ReversePath { get; init; }
+
+    public ImmutableArray<RecordedCorrection> Corrections { get; init; } = [];
+
+    /// <summary>The first hundred.</summary>
+    public ImmutableArray<string> Recipients { get; init; } = [];
+
+    public int RecipientCount { get; init; }
+
+    /// <summary>ENVID of MAIL.</summary>
+    public string? EnvelopeId { get; init; }
+
+    /// <summary>Address of the header From.</summary>
+    public string? From { get; init; }
+
+    public string? Subject { get; init; }
+
+    public string? MessageId { get; init; }
+
+    public string? PhpScript { get; init; }
+
+    /// <summary>Size as received; 0 when it was refused before the data.</summary>
+    public long Octets { get; init; }
+
+    /// <summary>What was added, dropped or replaced: <c>+Received</c>, <c>-Bcc</c>, <c>~From</c>.</summary>
+    public ImmutableArray<string> HeaderChanges { get; init; } = [];
+
+    /// <summary>For instance <c>d=shop.test s=rg1</c>.</summary>
+    public ImmutableArray<string> Signatures { get; init; } = [];
+
+    public RecordedEgress? Egress { get; init; }
+
+    public required Verdict Verdict { get; init; }
+
+    public required string Reason { get; init; }
+
+    /// <summary>Our reply, without its ref.</summary>
+    public required string Reply { get; init; }
+
+    /// <summary>Each limit that was looked at, server first; ends with the one that refused.</summary>
+    public ImmutableArray<RecordedLevel> Levels { get; init; } = [];
+
+    /// <summary>When the next message was possible after a limit refused.</summary>
+    public DateTimeOffset? NextPossible { get; init; }
+
+    /// <summary>How many refusals this record stands for.</summary>
+    public long Repeats { get; init; } = 1;
+
+    public required RecordOutcome Outcome { get; init; }
+
+    /// <summary>Delivery attempts in the order they began: the last <see cref="MessageLog.MaxAttempts"/>.</summary>
+    public ImmutableArray<RecordedAttempt> Attempts { get; init; } = [];
+
+    /// <summary>Earlier attempts that are not shown.</summary>
+    public int AttemptsOmitted { get; init; }
+
+    /// <summary>Where each recipient stands, in the order of the envelope.</summary>
+    public ImmutableArray<RecordedRecipient> States { get; init; } = [];
+
+    /// <summary>Those of <see cref="States"/> that wait for an attempt or for their release.</summary>
+    public ImmutableArray<RecordedRecipient> Pending { get; init; } = [];
+}
+
+/// <param name="What">What was corrected: reverse-path.</param>
+public sealed record RecordedCorrection(string What, string Original, string Replacement, string Why);
+
+/// <summary>From where it leaves.</summary>
+/// <param name="Why">domain-address, subscription-address, server-address or no-address.</param>
+public sealed record RecordedEgress(string Why, string? Ipv4, string? Ipv6, string Helo);
+
+/// <summary>Usage of one limit at one level, before the message and with it.</summary>
+/// <param name="Level">server, plan, subscription, domain or mailbox.</param>
+/// <param name="Limit">For instance 200/h; null without limit.</param>
+/// <param name="Origin">Where the limit was set.</param>
+/// <param name="Stopped">This one refused.</param>
+public sealed record RecordedLevel(string Level, string Name, string? Limit, string Origin, long Used, long After, bool Stopped);
+
+/// <summary>One delivery attempt.</summary>
+/// <param name="Seconds">How long it took.</param>
+/// <param name="Stage">Where it ended: connect, greeting, ehlo, starttls, mail, rcpt, data, end-of-data, local.</param>
+/// <param name="Remote">Remote <c>ip:port</c>, or "".</param>
+/// <param name="Local">Local address after connect, or "".</param>
+/// <param name="Tls">Version and cipher, or null.</param>
+public sealed record RecordedAttempt(
+    DateTimeOffset At, double Seconds, string Stage, string NextHop, string Remote, string Local, string? Tls, ImmutableArray<RecordedResult> Results);
+
+/// <summary>What one attempt did to one recipient.</summary>
+/// <param name="Result">delivered, deferred or failed.</param>
+public sealed record RecordedResult(int Position, string Recipient, string Result, string Reply, string? Status, DateTimeOffset? NextAttempt);
+
+/// <summary>Where one recipient stands.</summary>
+/// <param name="State">Null: it was refused, or deleted before it ended.</param>
+/// <param name="Held">Why it does not go on, or null.</param>
+public sealed record RecordedRecipient(
+    int Position, string Recipient, RecipientState? State, int Attempts, DateTimeOffset? NextAttempt, string? LastReply, HoldReason? Held);

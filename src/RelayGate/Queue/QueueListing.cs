@@ -1,0 +1,126 @@
+using System.Collections.Immutable;
+using RelayGate.Core.Mail;
+
+namespace RelayGate.Queue;
+
+/// <summary>Where a message of the queue stands.</summary>
+public enum QueueState
+{
+    /// <summary>Not attempted yet, or in its first attempt.</summary>
+    Active,
+
+    /// <summary>Attempted, and to be tried again.</summary>
+    Deferred,
+
+    /// <summary>Parked until it is released.</summary>
+    Held,
+
+    /// <summary>It has left the queue: it failed, and its content is kept for a while (Retention:FailedContent). Shown, never listed.</summary>
+    Failed,
+}
+
+/// <summary>What to look for in the queue. Null: whatever it is.</summary>
+public sealed record QueueQuery
+{
+    /// <summary>Its messages come in the order of their next attempt, then the held ones; without it, in the order they entered the queue.</summary>
+    public string? Subscription { get; init; }
+
+    /// <summary>Messages with a recipient at this domain that has not ended.</summary>
+    public string? RecipientDomain { get; init; }
+
+    public QueueState? State { get; init; }
+
+    public QueueId? Id { get; init; }
+
+    /// <summary>Items of a page: 1 to <see cref="QueueAdministration.MaxPage"/>; others are brought into the range. Default 50.</summary>
+    public int Limit { get; init; } = 50;
+
+    /// <summary>Where the page before ended.</summary>
+    public string? Cursor { get; init; }
+}
+
+/// <summary>One page of the queue.</summary>
+/// <param name="NextCursor">
+/// Null at the end. A page may be short, even empty, and still have one: filters without an index look at a bounded number of messages a page.
+/// </param>
+public sealed record QueuePage(ImmutableArray<QueueItem> Items, string? NextCursor);
+
+/// <summary>One queued message as it is listed.</summary>
+/// <param name="At">Time of MAIL.</param>
+/// <param name="Sender">The reverse-path it leaves with; "" for the null reverse-path.</param>
+/// <param name="Recipients">The first few that have not ended.</param>
+/// <param name="RecipientCount">Recipients that have not ended.</param>
+/// <param name="Attempts">Most attempts of a recipient that has not ended.</param>
+/// <param name="NextAttempt">The earliest; null while held.</param>
+/// <param name="LastReply">Of the first recipient with one.</param>
+public sealed record QueueItem(
+    string Ref,
+    DateTimeOffset At,
+    QueueState State,
+    HoldReason? Held,
+    string Subscription,
+    string Sender,
+    ImmutableArray<string> Recipients,
+    int RecipientCount,
+    long Octets,
+    int Attempts,
+    DateTimeOffset? NextAttempt,
+    string? LastReply);
+
+/// <summary>One queued message with its envelope and content.</summary>
+/// <param name="Egress">From where it leaves, for people.</param>
+/// <param name="Header">The header section as it leaves; octets that are not UTF-8 are replaced.</param>
+/// <param name="Body">As <paramref name="Header"/>, cut at the size asked for.</param>
+/// <param name="BodyOctets">Size of the whole body.</param>
+public sealed record QueueEntry(
+    string Ref,
+    DateTimeOffset At,
+    QueueState State,
+    HoldReason? Held,
+    string Subscription,
+    string Sender,
+    string? EnvelopeId,
+    DsnReturn Return,
+    bool IsDsn,
+    string Egress,
+    long Octets,
+    DateTimeOffset? KeptUntil,
+    ImmutableArray<QueueEntryRecipient> Recipients,
+    string Header,
+    string Body,
+    long BodyOctets,
+    bool BodyIsCut);
+
+/// <summary>One recipient of a queued message.</summary>
+public sealed record QueueEntryRecipient(
+    int Position, string Recipient, DsnNotify Notify, string? OriginalRecipient, RecipientState State, int Attempts, DateTimeOffset? NextAttempt, string? LastReply);
+
+/// <summary>Which messages an order is for: those named, or all that a filter finds.</summary>
+/// <param name="Ids">Not empty: these, and the filters are not looked at.</param>
+/// <param name="RecipientDomain">Messages with a recipient at this domain that has not ended; the order then holds for all of their recipients.</param>
+public sealed record QueueSelection(ImmutableArray<QueueId> Ids, string? Subscription = null, string? RecipientDomain = null)
+{
+    public static QueueSelection Of(params ImmutableArray<QueueId> ids) => new(ids);
+
+    public static QueueSelection OfSubscription(string subscription, string? recipientDomain = null) => new([], subscription, recipientDomain);
+
+    /// <summary>The whole queue, or all that goes to one domain.</summary>
+    public static QueueSelection All(string? recipientDomain = null) => new([], null, recipientDomain);
+}
+
+/// <summary>What an order did.</summary>
+public enum QueueOrderOutcome
+{
+    /// <summary>It was carried out; perhaps there was nothing to do.</summary>
+    Done,
+
+    /// <summary>None of the messages that were named is in the queue (or none is the caller's).</summary>
+    NotFound,
+}
+
+/// <summary>The count of an order, or of what it would do.</summary>
+/// <param name="Count">Messages that were changed, or would be.</param>
+/// <param name="Unchanged">Messages that are in the state already, or that the order is not for: held ones are not retried.</param>
+/// <param name="InFlight">Of <paramref name="Count"/>, those in an attempt now: the attempt may finish, and so may deliver.</param>
+/// <param name="NotFound">Refs that were named and are not there.</param>
+public sealed record QueueOrderResult(QueueOrderOutcome Outcome, int Count, int Unchanged, int InFlight, ImmutableArray<string> NotFound, bool DryRun);

@@ -1,0 +1,139 @@
+using System.Buffers;
+using System.Collections.Immutable;
+using System.Text;
+using RelayGate.Core.Mail;
+using RelayGate.Core.Policy;
+using RelayGate.Storage;
+
+namespace RelayGate.Queue;
+
+/// <summary>Reads messages of the queue for people: listed, or one with its content.</summary>
+internal static class QueueLookup
+{
+    private const string SelectItem = "select id, subscription, reverse_path, octets, held, expires_at from message where seq = ?";
+    private const string SelectSeq = "select seq from message where id = ?";
+
+    private const string SelectPending =
+        "select address, attempts, next_attempt, last_reply from recipient where message = ? and state = 0 order by position";
+
+    private const string SelectEntry = """
+        select id, subscription, reverse_path, octets, held, expires_at, flags, dsn_return, envelope_id, egress, header, body, coalesce(length(body), 0)
+        from message where seq = ?
+        """;
+
+    private const string SelectRecipients = """
+        select position, address, notify, original_recipient, state, attempts, next_attempt, last_reply from recipient
+        where message = ? order by position
+        """;
+
+    private const int MaxListed = 3; // Recipients of an item.
+
+    public static long? Seq(StoreConnection connection, QueueId id)
+    {
+        SqliteStatement select = connection.Prepared(SelectSeq).Bind(1, id.ToBytes());
+        long? seq = select.Step() ? select.Int64(0) : null;
+        select.Reset();
+        return seq;
+    }
+
+    /// <summary>One message of the queue; null when it has gone, has failed, or has no recipient at <paramref name="domain"/>.</summary>
+    public static QueueItem? Item(StoreConnection connection, long seq, string? domain)
+    {
+        SqliteStatement row = connection.Prepared(SelectItem).Bind(1, seq);
+        if (!row.Step())
+            return null;
+        QueueId id = QueueId.FromBytes(row.Blob(0));
+        (string subscription, string sender, long octets, var held, bool failed) =
+            (row.Text(1), row.Text(2), row.Int64(3), (HoldReason)row.Int64(4), !row.IsNull(5));
+        row.Reset();
+        if (failed)
+            return null;
+        var recipients = ImmutableArray.CreateBuilder<string>();
+        (int count, int attempts, long? next, string? reply, bool isThere) = (0, 0, null, null, domain is null);
+        SqliteStatement select = connection.Prepared(SelectPending).Bind(1, seq);
+        while (select.Step())
+        {
+            string address = select.Text(0);
+            isThere |= domain is not null && IsAt(address, domain);
+            if (count++ < MaxListed)
+                recipients.Add(address);
+            attempts = Math.Max(attempts, select.Int32(1));
+            if (select.NullableInt64(2) is { } at && (next is null || at < next))
+                next = at;
+            reply ??= select.NullableText(3);
+        }
+        if (!isThere)
+            return null;
+        QueueState state = held != HoldReason.None ? QueueState.Held : attempts > 0 ? QueueState.Deferred : QueueState.Active;
+        return new QueueItem(
+            id.ToString(), id.Timestamp, state, held == HoldReason.None ? null : held, subscription, sender, recipients.ToImmutable(), count, octets, attempts,
+            next is { } earliest ? RecordReader.Time(earliest) : null, reply);
+    }
+
+    public static QueueEntry? Entry(StoreConnection connection, QueueId id, string? onlySubscription, int maxBodyOctets)
+    {
+        if (Seq(connection, id) is not { } seq)
+            return null;
+        ImmutableArray<QueueEntryRecipient> recipients = Recipients(connection, seq);
+        SqliteStatement row = connection.Prepared(SelectEntry).Bind(1, seq);
+        try
+        {
+            if (!row.Step() || (onlySubscription is not null && row.Text(1) != onlySubscription))
+                return null;
+            var held = (HoldReason)row.Int64(4);
+            var flags = (MessageFlags)row.Int64(6);
+            DateTimeOffset? keptUntil = row.NullableInt64(5) is { } kept ? RecordReader.Time(kept) : null;
+            QueueState state = keptUntil is not null ? QueueState.Failed
+                : held != HoldReason.None ? QueueState.Held
+                : recipients.Any(r => r.State == RecipientState.Pending && r.Attempts > 0) ? QueueState.Deferred : QueueState.Active;
+            ReadOnlySpan<byte> header = row.Blob(10);
+            bool isChunked = flags.HasFlag(MessageFlags.IsChunked);
+            long bodyOctets = isChunked ? row.Int64(3) - header.Length : row.Int64(12);
+            string body = isChunked ? ChunkedBody(connection, id, maxBodyOctets) : Text(Start(row.Blob(11), maxBodyOctets));
+            return new QueueEntry(
+                id.ToString(), id.Timestamp, state, held == HoldReason.None ? null : held, row.Text(1), row.Text(2), row.NullableText(8), (DsnReturn)row.Int64(7),
+                flags.HasFlag(MessageFlags.IsDsn), ForPeople(EgressText.Parse(row.Text(9))), row.Int64(3), keptUntil, recipients, Text(header), body, bodyOctets,
+                bodyOctets > maxBodyOctets);
+        }
+        finally
+        {
+            row.Reset();
+        }
+    }
+
+    /// <summary>Whether a stored address is at this domain, whatever its spelling.</summary>
+    public static bool IsAt(string address, string domain) =>
+        address.Length > domain.Length && address[^(domain.Length + 1)] == '@' && address.EndsWith(domain, StringComparison.OrdinalIgnoreCase)
+        || (!Ascii.IsValid(address) && MailboxAddress.TryParse(address, out MailboxAddress? read) && read.Domain?.Value == domain);
+
+    private static ImmutableArray<QueueEntryRecipient> Recipients(StoreConnection connection, long seq)
+    {
+        var recipients = ImmutableArray.CreateBuilder<QueueEntryRecipient>();
+        SqliteStatement row = connection.Prepared(SelectRecipients).Bind(1, seq);
+        while (row.Step())
+        {
+            recipients.Add(new QueueEntryRecipient(
+                row.Int32(0), row.Text(1), (DsnNotify)row.Int64(2), row.NullableText(3), (RecipientState)row.Int64(4), row.Int32(5),
+                row.NullableInt64(6) is { } next ? RecordReader.Time(next) : null, row.NullableText(7)));
+        }
+        return recipients.ToImmutable();
+    }
+
+    private static string ChunkedBody(StoreConnection connection, QueueId id, int maxOctets)
+    {
+        var body = new ArrayBufferWriter<byte>();
+        for (int number = 0; body.WrittenCount < maxOctets && QueueReader.Chunk(connection, id, number) is { } chunk; number++)
+            body.Write(Start(chunk, maxOctets - body.WrittenCount));
+        return Text(body.WrittenSpan);
+    }
+
+    private static string ForPeople(EgressChoice egress)
+    {
+        string addresses = string.Join(", ", new[] { egress.IPv4, egress.IPv6 }.OfType<EgressAddress>());
+        return addresses.Length > 0 ? $"{addresses}, {egress.Why}" : egress.IsSystemDefault ? $"the system's choice ({egress.Helo}), {egress.Why}" : egress.Why;
+    }
+
+    private static ReadOnlySpan<byte> Start(ReadOnlySpan<byte> octets, int max) => octets[..Math.Min(octets.Length, max)];
+
+    private static string Text(ReadOnlySpan<byte> octets) => Encoding.UTF8.GetString(octets);
+}

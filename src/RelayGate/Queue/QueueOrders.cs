@@ -1,0 +1,160 @@
+using RelayGate.Core.Mail;
+using RelayGate.Core.Policy;
+using RelayGate.Storage;
+
+namespace RelayGate.Queue;
+
+/// <summary>What can be ordered for queued messages.</summary>
+internal enum QueueOrder
+{
+    Hold,
+    Release,
+    Retry,
+    Delete,
+}
+
+/// <summary>What one write of an order did.</summary>
+internal sealed class QueueOrderStep(QueueOrder order)
+{
+    public QueueOrder Order { get; } = order;
+
+    /// <summary>Row ids of the messages that were changed.</summary>
+    public HashSet<long> Changed { get; } = [];
+
+    /// <summary>Their ids, for those who follow the log.</summary>
+    public List<QueueId> ChangedIds { get; } = [];
+
+    public int Unchanged { get; set; }
+
+    public int InFlight { get; set; }
+}
+
+/// <summary>The changes of rows that carry out orders, each message with its record in one transaction.</summary>
+internal static class QueueOrders
+{
+    private const string SelectMessage = "select id, held, flags, expires_at from message where seq = ?";
+    private const string SelectSubscription = "select subscription from message where seq = ?";
+    private const string SelectPending = "select address, attempts, next_attempt from recipient where message = ? and state = 0";
+    private const string SetHeld = "update message set held = ?, flags = ? where seq = ?";
+    private const string ClearDue = "update recipient set next_attempt = null where message = ? and next_attempt is not null";
+    private const string SetDue = "update recipient set next_attempt = ? where message = ? and state = 0 and (next_attempt is null or next_attempt > ?)";
+
+    /// <summary>Counts without changing anything.</summary>
+    public static QueueOrderStep Preview(StoreConnection connection, QueueOrder order, IReadOnlyList<long> rowIds, string? domain)
+    {
+        var step = new QueueOrderStep(order);
+        foreach (long seq in rowIds)
+            _ = Find(connection, step, seq, domain);
+        return step;
+    }
+
+    public static QueueOrderStep Execute(WriteContext context, QueueOrder order, IReadOnlyList<long> rowIds, string? domain, DateTimeOffset now)
+    {
+        var step = new QueueOrderStep(order);
+        foreach (long seq in rowIds)
+        {
+            if (Find(context.Connection, step, seq, domain) is { } message)
+                Execute(context, order, seq, message, now);
+        }
+        return step;
+    }
+
+    public static bool IsOf(StoreConnection connection, long seq, string? subscription)
+    {
+        if (subscription is null)
+            return true;
+        SqliteStatement select = connection.Prepared(SelectSubscription).Bind(1, seq);
+        bool isOf = select.Step() && select.Text(0) == subscription;
+        select.Reset();
+        return isOf;
+    }
+
+    /// <summary>Looks whether the order is for a message as it is now.</summary>
+    private static Message? Find(StoreConnection connection, QueueOrderStep step, long seq, string? domain)
+    {
+        SqliteStatement row = connection.Prepared(SelectMessage).Bind(1, seq);
+        if (!row.Step())
+            return null; // Delivered or deleted meanwhile.
+        var message = new Message(row.Blob(0).ToArray(), (HoldReason)row.Int64(1), (MessageFlags)row.Int64(2), !row.IsNull(3));
+        row.Reset();
+        bool isAt = domain is null;
+        SqliteStatement pending = connection.Prepared(SelectPending).Bind(1, seq);
+        while (pending.Step())
+        {
+            isAt |= domain is not null && QueueLookup.IsAt(pending.Text(0), domain);
+            message.Attempts = Math.Max(message.Attempts, pending.Int32(1));
+            message.Recipients++;
+        }
+        if (!isAt)
+            return null;
+        bool isForIt = step.Order switch
+        {
+            QueueOrder.Hold => message.Held == HoldReason.None && !message.HasFailed,
+            QueueOrder.Release => message.Held != HoldReason.None,
+            QueueOrder.Retry => message.Held == HoldReason.None && !message.HasFailed,
+            _ => true,
+        };
+        if (!isForIt)
+        {
+            step.Unchanged++;
+            return null;
+        }
+        step.Changed.Add(seq);
+        step.ChangedIds.Add(QueueId.FromBytes(message.Id));
+        return message;
+    }
+
+    private static void Execute(WriteContext context, QueueOrder order, long seq, Message message, DateTimeOffset now)
+    {
+        long due = now.ToUnixTimeMilliseconds();
+        switch (order)
+        {
+            case QueueOrder.Hold:
+                context.Prepared(SetHeld).Bind(1, (long)HoldReason.Administrator).Bind(2, (long)message.Flags).Bind(3, seq).Execute();
+                context.Prepared(ClearDue).Bind(1, seq).Execute();
+                RecordRows.SetOutcome(context, message.Id, RecordOutcome.Held, now);
+                break;
+            case QueueOrder.Release:
+                if (message.Flags.HasFlag(MessageFlags.Uncounted))
+                    Count(context, message);
+                context.Prepared(SetHeld).Bind(1, (long)HoldReason.None).Bind(2, (long)(message.Flags & ~MessageFlags.Uncounted)).Bind(3, seq).Execute();
+                context.Prepared(SetDue).Bind(1, due).Bind(2, seq).Bind(3, due).Execute();
+                RecordRows.SetOutcome(context, message.Id, message.Attempts > 0 ? RecordOutcome.Deferred : RecordOutcome.Queued, now);
+                break;
+            case QueueOrder.Retry:
+                context.Prepared(SetDue).Bind(1, due).Bind(2, seq).Bind(3, due).Execute();
+                break;
+            default:
+                MessageRows.Delete(context, seq, message.Id, message.Flags.HasFlag(MessageFlags.IsChunked));
+                if (!message.HasFailed)
+                    RecordRows.SetOutcome(context, message.Id, RecordOutcome.Deleted, now);
+                break;
+        }
+    }
+
+    /// <summary>Held mail counted nothing when it was accepted: it counts now, wherever its record says that it would have.</summary>
+    private static void Count(WriteContext context, Message message)
+    {
+        if (MessageLog.FindRecord(context.Connection, QueueId.FromBytes(message.Id)) is not { } record)
+            return;
+        foreach (AccountKey key in RecordReader.CountedAt(record))
+            context.Usage.Count(key, message.Recipients, context.Connection);
+    }
+
+    private sealed class Message(byte[] id, HoldReason held, MessageFlags flags, bool hasFailed)
+    {
+        public byte[] Id => id;
+
+        public HoldReason Held => held;
+
+        public MessageFlags Flags => flags;
+
+        public bool HasFailed => hasFailed;
+
+        /// <summary>Most attempts of a recipient that has not ended.</summary>
+        public int Attempts { get; set; }
+
+        /// <summary>Recipients that have not ended.</summary>
+        public int Recipients { get; set; }
+    }
+}

@@ -1,0 +1,13 @@
+using Microsoft.Extensions.Logging;
+
+namespace RelayGate.Telemetry;
+
+/// <summary>Log messages of housekeeping.</summary>
+internal static partial class Log
+{
+    [LoggerMessage(Level = LogLevel.Information, EventId = 450, Message = "Removed {Decisions} old records, {Messages} failed messages, {Chunks} orphan chunks and {Hours} hourly totals; gave back {Pages} pages")]
+    public static partial void MaintenanceDone(ILogger logger, long decisions, long messages, long chunks, long hours, long pages);
+
+    [LoggerMessage(Level = LogLevel.Warning, EventId = 451, Message = "Housekeeping of the store failed; it goes on in ten minutes")]
+    public static partial void MaintenanceFailed(ILogger logger, Exception cause);
+}
