@@ -158,7 +158,7 @@ public sealed class QueueAdministration(SqliteRelayStore store, QueueWriter writ
         }
         List<long[]> writes = await store.ReadRawAsync(connection => Cut(connection, rowIds), cancellationToken);
         foreach (long[] some in writes)
-            tally.Add(await writer.WriteAsync(new ActionWrite<QueueOrderStep>(context => QueueOrders.Execute(context, order, some, domain, time.GetUtcNow()), Tell), cancellationToken));
+            tally.Add(await writer.RunAsync(context => QueueOrders.Execute(context, order, some, domain, time.GetUtcNow()), cancellationToken, Tell));
     }
 
     /// <summary>Tells the scheduler what was changed. Runs on the writer's thread, before anything that is committed later.</summary>

@@ -114,6 +114,13 @@ public sealed partial class QueueScheduler : IDisposable
         }
     }
 
+    /// <summary>How many of these messages are in an attempt now.</summary>
+    public int CountInFlight(IReadOnlySet<long> rowIds)
+    {
+        lock (_gate)
+            return _running.Keys.Select(job => job.Message.RowId).Where(rowIds.Contains).Distinct().Count();
+    }
+
     /// <summary>Looks at once for messages that were released, resumed or ordered to be retried.</summary>
     public void Wake(IReadOnlyCollection<long>? rowIds = null)
     {

@@ -151,7 +151,8 @@ public sealed partial class QueueWriter : IDisposable
     }
 
     /// <summary>As WriteAsync, for changes of the queue itself.</summary>
-    internal Task<T> RunAsync<T>(Func<WriteContext, T> write, CancellationToken cancellationToken) => WriteAsync(new ActionWrite<T>(write, null), cancellationToken);
+    internal Task<T> RunAsync<T>(Func<WriteContext, T> write, CancellationToken cancellationToken, Action<T>? committed = null) =>
+        WriteAsync(new ActionWrite<T>(write, committed), cancellationToken);
 
     private DateTimeOffset FirstAttempt => _time.GetUtcNow() + _options.Delivery.Retry.First;
 
