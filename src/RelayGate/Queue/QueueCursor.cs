@@ -13,7 +13,7 @@ internal sealed record QueueCursor(QueuePhase Phase, string Subscription, long N
 {
     private const string SelectAll = "select seq from message where seq > ? order by seq limit ?";
 
-    private const string SelectWaiting = """
+    internal const string SelectWaiting = """
         select next_attempt, message, position,
           position = (select f.position from recipient f where f.message = r.message and f.next_attempt > ? order by f.next_attempt, f.position limit 1)
         from recipient r
@@ -21,8 +21,8 @@ internal sealed record QueueCursor(QueuePhase Phase, string Subscription, long N
         order by next_attempt, message, position limit ?
         """;
 
-    private const string SelectHeld = "select seq from message where held <> 0 and subscription = ? and seq > ? order by seq limit ?";
-    private const string SelectAllHeld = "select subscription, seq from message where held <> 0 and (subscription, seq) > (?, ?) order by subscription, seq limit ?";
+    internal const string SelectHeld = "select seq from message where held <> 0 and subscription = ? and seq > ? order by seq limit ?";
+    internal const string SelectAllHeld = "select subscription, seq from message where held <> 0 and (subscription, seq) > (?, ?) order by subscription, seq limit ?";
 
     public static QueueCursor All { get; } = new(QueuePhase.All, "", 0, 0, 0);
 
