@@ -216,7 +216,7 @@ public sealed class MessageLogTests : IDisposable
 
     private async Task<string[]> FindAsync(MessageQuery query) => [.. (await ListAsync(query)).Items.Select(i => i.Ref)];
 
-    private Task InsertRecordsAsync(int count) => _queue.Writer.RunAsync(
+    private Task<bool> InsertRecordsAsync(int count) => _queue.Writer.RunAsync(
         context =>
         {
             using var insert = new RelayGate.Storage.SqliteStatement(context.Connection.Connection.Handle!, """
