@@ -68,6 +68,14 @@ internal sealed class InputMessage : IDisposable
             return; // Only read to its end.
         while (!piece.IsEmpty && !_hasEnded)
         {
+            if (piece[0] == '\r')
+            {
+                int returns = piece.IndexOfAnyExcept((byte)'\r');
+                returns = returns < 0 ? piece.Length : returns;
+                _returns += returns;
+                piece = piece[returns..];
+                continue;
+            }
             if (_returns > 0)
             {
                 bool isLineFeed = piece[0] == '\n';
@@ -82,12 +90,9 @@ internal sealed class InputMessage : IDisposable
             if (piece[end] == '\n')
             {
                 EndLine();
-                piece = piece[(end + 1)..];
-                continue;
+                end++;
             }
-            int returns = piece[end..].IndexOfAnyExcept((byte)'\r');
-            _returns = returns < 0 ? piece.Length - end : returns;
-            piece = piece[(end + _returns)..];
+            piece = piece[end..];
         }
     }
 
