@@ -1,5 +1,9 @@
 using System.Collections.Concurrent;
+using System.Data.Common;
+using System.Globalization;
+using System.IO.Pipelines;
 using System.Net;
+using System.Text;
 using System.Net.Sockets;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Connections;
@@ -10,7 +14,11 @@ using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
+using RelayGate.Accounts;
 using RelayGate.Configuration;
+using RelayGate.Core.Mail;
+using RelayGate.Queue;
+using RelayGate.Storage;
 using RelayGate.Submission;
 using RelayGate.Telemetry;
 using RelayGate.Tests.Fakes;
@@ -25,6 +33,9 @@ internal sealed class SubmissionHost : IAsyncDisposable
     private readonly WebApplication _app;
     private readonly SubmissionService _service;
     private readonly ServerCertificate _certificate;
+    private readonly SqliteRelayStore _store;
+    private readonly AccountDirectory _directory;
+    private readonly QueueWriter _writer;
 
     private SubmissionHost(Action<RelayGateOptions>? configure)
     {
@@ -32,7 +43,11 @@ internal sealed class SubmissionHost : IAsyncDisposable
         Options = new RelayGateOptions { Hostname = "relay.test", MaxMessageOctets = 1_000_000, Certificate = { Path = path, KeyPath = keyPath } };
         configure?.Invoke(Options);
         _certificate = new ServerCertificate(Options.Certificate, Time, NullLogger<ServerCertificate>.Instance);
-        _service = new SubmissionService(Options, null!, null!, _certificate, Metrics, Time, new ErrorLog(Errors));
+        _store = SqliteRelayStore.Open(_folder.Path);
+        var usage = new UsageTable(_store, Time);
+        _directory = new AccountDirectory(_store, usage, Options, Time);
+        _writer = new QueueWriter(_store, usage, _directory.VersionOf, Options, Metrics, Time, NullLogger<QueueWriter>.Instance);
+        _service = new SubmissionService(Options, _directory, _writer, _certificate, Metrics, Time, new ErrorLog(Errors));
         WebApplicationBuilder builder = WebApplication.CreateSlimBuilder();
         builder.Logging.ClearProviders();
         builder.WebHost.ConfigureKestrel(kestrel =>
@@ -44,6 +59,10 @@ internal sealed class SubmissionHost : IAsyncDisposable
         });
         _app = builder.Build();
     }
+
+    /// <summary>The uid that runs the test.</summary>
+    public static int Uid { get; } = int.Parse(
+        File.ReadLines("/proc/self/status").First(line => line.StartsWith("Uid:", StringComparison.Ordinal)).Split('\t')[2], CultureInfo.InvariantCulture);
 
     public ManualTimeProvider Time { get; } = new();
 
@@ -65,6 +84,11 @@ internal sealed class SubmissionHost : IAsyncDisposable
     public static async Task<SubmissionHost> StartAsync(Action<RelayGateOptions>? configure = null)
     {
         var host = new SubmissionHost(configure);
+        await host._writer.WriteAsync(db =>
+        {
+            Seed(db);
+            return true;
+        });
         await host._app.StartAsync();
         ICollection<string> addresses = host._app.Services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()!.Addresses;
         IPEndPoint[] bound = [.. addresses.Where(a => !a.Contains("unix", StringComparison.Ordinal)).Select(a => IPEndPoint.Parse(new Uri(a).Authority))];
@@ -105,15 +129,70 @@ internal sealed class SubmissionHost : IAsyncDisposable
         Assert.True(condition());
     }
 
+    /// <summary>A session of the local listener as if from an address that a test machine does not have.</summary>
+    public TestClient ConnectFrom(IPAddress address, ListenerTls tls = ListenerTls.None)
+    {
+        var toServer = new Pipe();
+        var toClient = new Pipe();
+        var connection = new DefaultConnectionContext
+        {
+            Transport = new DuplexPipe(toServer.Reader, toClient.Writer),
+            RemoteEndPoint = new IPEndPoint(address, 4711),
+        };
+        _ = Task.Run(async () =>
+        {
+            await new SubmissionConnectionHandler(new ListenerOptions { Name = "network", Tls = tls }, _service).OnConnectedAsync(connection);
+            await toClient.Writer.CompleteAsync();
+            await toServer.Reader.CompleteAsync();
+        });
+        return new TestClient(new DuplexPipeStream(toClient.Reader, toServer.Writer));
+    }
+
     public Task StopAsync() => _app.StopAsync();
 
     public async ValueTask DisposeAsync()
     {
         await _app.DisposeAsync();
         _service.Dispose();
+        _writer.Dispose();
+        _directory.Dispose();
+        _store.Dispose();
         _certificate.Dispose();
         Metrics.Dispose();
         _folder.Dispose();
+    }
+
+    /// <summary>Reads with SQL, once everything that was put in line before is written.</summary>
+    public async Task<List<T>> QueryAsync<T>(string sql, Func<DbDataReader, T> read, params object?[] values)
+    {
+        await _writer.WriteAsync(_ => true);
+        return await _store.ReadAsync(db => db.All(sql, read, values), CancellationToken.None);
+    }
+
+    /// <summary>The content of a message as it is stored: header section and body, chunks joined.</summary>
+    public async Task<string> ContentAsync(string queueId)
+    {
+        Assert.True(QueueId.TryParse(queueId, out QueueId id), queueId);
+        byte[] key = id.ToBytes();
+        (byte[] header, byte[]? body) = Assert.Single(await QueryAsync(
+            "select header, body from message where id = $1", row => ((byte[])row[0], row.IsDBNull(1) ? null : (byte[])row[1]), key));
+        List<byte[]> chunks = await QueryAsync("select octets from chunk where id = $1 order by number", row => (byte[])row[0], key);
+        return Encoding.Latin1.GetString([.. header, .. body ?? [], .. chunks.SelectMany(chunk => chunk)]);
+    }
+
+    /// <summary>Subscriptions acme (shop.test, info@shop.test "secret", the uid that runs the test) and other (other.test).</summary>
+    private static void Seed(DbConnection db)
+    {
+        string password = ScramRecord.Create("secret", new byte[16], 4096).ToString();
+        db.Execute("insert into plan (name) values ('basic')");
+        db.Execute("insert into subscription (name, plan, contact) values ('acme', 'basic', 'owner@shop.test'), ('other', 'basic', null)");
+        db.Execute("insert into domain (name, subscription) values ('shop.test', 'acme'), ('other.test', 'other')");
+        db.Execute("insert into mailbox (address, domain, password) values ('info@shop.test', 'shop.test', $1)", password);
+        db.Execute("insert into mailbox (address, domain, password) values ('few@shop.test', 'shop.test', $1)", password);
+        db.Execute("insert into object_limit (level, name, each, value) values (4, 'few@shop.test', -1, '2/h:rcpt')");
+        db.Execute("delete from system_user");
+        db.Execute("insert into system_user (uid, name, subscription) values ($1, $2, 'acme')", Uid, SystemUserDatabase.TryFind(Uid, out SystemUserEntry? user) ? user.Name : $"#{Uid}");
+        db.Execute("insert into network (cidr, subscription) values ('192.0.2.0/24', 'acme')");
     }
 
     private void Listen(KestrelServerOptions kestrel, ListenerOptions listener) => kestrel.Listen(IPAddress.Loopback, 0, o => o.Run(Handler(listener)));
@@ -132,5 +211,12 @@ internal sealed class SubmissionHost : IAsyncDisposable
             if (logLevel >= LogLevel.Error)
                 errors.Add($"{formatter(state, exception)} {exception}");
         }
+    }
+
+    private sealed class DuplexPipe(PipeReader input, PipeWriter output) : IDuplexPipe
+    {
+        public PipeReader Input => input;
+
+        public PipeWriter Output => output;
     }
 }

@@ -10,14 +10,13 @@ internal sealed class TestClient : IAsyncDisposable
 {
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(20);
 
-    private readonly Socket _socket;
+    private readonly Socket? _socket;
     private Stream _stream;
 
+    public TestClient(Stream stream) => _stream = stream;
+
     private TestClient(Socket socket)
-    {
-        _socket = socket;
-        _stream = new NetworkStream(socket);
-    }
+        : this(new NetworkStream(socket)) => _socket = socket;
 
     /// <summary>Connects and reads nothing yet.</summary>
     public static async Task<TestClient> ConnectAsync(EndPoint server)
@@ -33,9 +32,53 @@ internal sealed class TestClient : IAsyncDisposable
     public static async Task<TestClient> GreetAsync(EndPoint server)
     {
         TestClient client = await ConnectAsync(server);
-        Assert.StartsWith("220 ", await client.ReadAsync(), StringComparison.Ordinal);
-        Assert.StartsWith("250-", await client.CommandAsync("EHLO client.test"), StringComparison.Ordinal);
+        await client.GreetAsync();
         return client;
+    }
+
+    /// <summary>Connects, says EHLO and logs in.</summary>
+    public static async Task<TestClient> LogInAsync(EndPoint server, string login = "info@shop.test")
+    {
+        TestClient client = await GreetAsync(server);
+        await client.LogInAsync(login);
+        return client;
+    }
+
+    public async Task GreetAsync()
+    {
+        Assert.StartsWith("220 ", await ReadAsync(), StringComparison.Ordinal);
+        Assert.StartsWith("250-", await CommandAsync("EHLO client.test"), StringComparison.Ordinal);
+    }
+
+    public async Task LogInAsync(string login = "info@shop.test", string password = "secret") =>
+        Assert.StartsWith("235 2.7.0", await CommandAsync(AuthPlain(login, password)), StringComparison.Ordinal);
+
+    public static string AuthPlain(string login, string password) => "AUTH PLAIN " + Convert.ToBase64String(Encoding.UTF8.GetBytes($"\0{login}\0{password}"));
+
+    /// <summary>Sends a command that must be answered so.</summary>
+    public async Task<string> CommandAsync(string line, string reply)
+    {
+        string answer = await CommandAsync(line);
+        Assert.StartsWith(reply, answer, StringComparison.Ordinal);
+        return answer;
+    }
+
+    /// <summary>Offers a message and returns the reply to its last dot.</summary>
+    public async Task<string> OfferAsync(string data, string reversePath = "info@shop.test", params string[] recipients)
+    {
+        await CommandAsync($"MAIL FROM:<{reversePath}>", "250 2.1.0");
+        foreach (string recipient in recipients is [] ? ["ann@example.net"] : recipients)
+            await CommandAsync($"RCPT TO:<{recipient}>", "250 2.1.5");
+        await CommandAsync("DATA", "354 ");
+        return await CommandAsync(data + "\r\n.");
+    }
+
+    /// <summary>The queue id that a reply names.</summary>
+    public static string RefOf(string reply)
+    {
+        int at = reply.LastIndexOf("; ref ", StringComparison.Ordinal);
+        Assert.True(at > 0, reply);
+        return reply[(at + 6)..];
     }
 
     /// <summary>Sends a line and reads its reply.</summary>
@@ -77,6 +120,12 @@ internal sealed class TestClient : IAsyncDisposable
         return all.ToString();
     }
 
+    public async Task<SslStream> StartTlsAfterAsync(string command)
+    {
+        await CommandAsync(command, "220 2.0.0");
+        return await StartTlsAsync();
+    }
+
     public async Task<SslStream> StartTlsAsync()
     {
         var tls = new SslStream(_stream);
@@ -91,14 +140,14 @@ internal sealed class TestClient : IAsyncDisposable
     public void Cut(bool reset)
     {
         if (reset)
-            _socket.LingerState = new LingerOption(true, 0);
-        _socket.Close();
+            _socket!.LingerState = new LingerOption(true, 0);
+        _socket!.Close();
     }
 
     public async ValueTask DisposeAsync()
     {
         await _stream.DisposeAsync();
-        _socket.Dispose();
+        _socket?.Dispose();
     }
 
     private async Task<string> ReadLineAsync()
