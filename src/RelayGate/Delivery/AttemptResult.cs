@@ -21,6 +21,9 @@ internal sealed class AttemptResult(int recipients)
     /// <summary>The next hop that took the message offers DSN.</summary>
     public bool DsnPassedOn { get; set; }
 
+    /// <summary>Nothing was tried, because every connection that is allowed was in use: no attempt, the job goes back to the queue.</summary>
+    public bool IsBusy { get; set; }
+
     /// <summary>Whether another host may be tried for some recipient.</summary>
     public bool WantsNextHost => Array.Exists(Outcomes, o => o is null or { Kind: OutcomeKind.NextHost });
 

@@ -15,6 +15,9 @@ public sealed class ConnectionPool : IDisposable
     /// <summary>Transactions after which a session ends, so that load spreads anew over a next hop's machines. 1000.</summary>
     public const int MaxTransactions = 1000;
 
+    /// <summary>How long a delivery waits for a free connection before its job goes back to the queue. 1 min.</summary>
+    public static readonly TimeSpan WaitLimit = TimeSpan.FromMinutes(1);
+
     private readonly Lock _lock = new();
     private readonly DeliveryOptions _options;
     private readonly TimeProvider _time;
@@ -47,8 +50,9 @@ public sealed class ConnectionPool : IDisposable
 
     /// <summary>Gives an idle session for this pair, else a new one that is not connected yet, as soon as the bounds allow.</summary>
     /// <param name="fresh">A kept session has just turned out broken: those idle beside it are not trusted either.</param>
+    /// <returns>Null when none became free within <see cref="WaitLimit"/>.</returns>
     /// <exception cref="OperationCanceledException">Cancelled, or the pool was aborted.</exception>
-    internal async ValueTask<SmtpClientSession> TakeAsync(EgressBinding egress, NextHopAddress nextHop, bool fresh, CancellationToken cancellationToken)
+    internal async ValueTask<SmtpClientSession?> TakeAsync(EgressBinding egress, NextHopAddress nextHop, bool fresh, CancellationToken cancellationToken)
     {
         var key = new SessionKey(egress, nextHop.EndPoint);
         while (true)
@@ -77,6 +81,8 @@ public sealed class ConnectionPool : IDisposable
             if (victim is not null)
                 _ = victim.QuitAsync();
             session ??= await WaitAsync(waiter!, cancellationToken);
+            if (session is null)
+                return null;
             if (!session.WasOpened || !session.IsStale)
                 return session;
             Discard(session); // Closed by the next hop while it was idle.
@@ -159,23 +165,37 @@ public sealed class ConnectionPool : IDisposable
         }
     }
 
-    private async Task<SmtpClientSession> WaitAsync(Waiter waiter, CancellationToken cancellationToken)
+    private async Task<SmtpClientSession?> WaitAsync(Waiter waiter, CancellationToken cancellationToken)
     {
         await using CancellationTokenRegistration registration = cancellationToken.UnsafeRegister(_ => Cancel(waiter), null);
+        await using ITimer limit = _time.CreateTimer(_ => GiveUp(waiter), null, WaitLimit, Timeout.InfiniteTimeSpan);
         return await waiter.Result.Task;
+    }
+
+    private void GiveUp(Waiter waiter)
+    {
+        if (TryLeave(waiter))
+            waiter.Result.TrySetResult(null);
     }
 
     private void Cancel(Waiter waiter)
     {
+        if (TryLeave(waiter))
+            waiter.Result.TrySetCanceled();
+    }
+
+    /// <returns>False when the waiter has its session already.</returns>
+    private bool TryLeave(Waiter waiter)
+    {
         lock (_lock)
         {
             if (waiter.Node.List is null)
-                return; // It has its session already.
+                return false;
             _waiters.Remove(waiter.Node);
             waiter.Lane.Waiting--;
             RemoveIfUnused(waiter.Lane);
+            return true;
         }
-        waiter.Result.TrySetCanceled();
     }
 
     private void Sweep()
@@ -292,6 +312,6 @@ public sealed class ConnectionPool : IDisposable
 
         public LinkedListNode<Waiter> Node { get; }
 
-        public TaskCompletionSource<SmtpClientSession> Result { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        public TaskCompletionSource<SmtpClientSession?> Result { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
     }
 }

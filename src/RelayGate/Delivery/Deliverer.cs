@@ -56,7 +56,12 @@ internal sealed class Deliverer(NextHopResolver resolver, EgressSelector egress,
         int[]? subset = OpenRecipients(result); // Null: all of the job's.
         while (true)
         {
-            SmtpClientSession session = await pool.TakeAsync(binding, address, fresh, cancellationToken);
+            if (await pool.TakeAsync(binding, address, fresh, cancellationToken) is not { } session)
+            {
+                result.IsBusy = Array.TrueForAll(result.Outcomes, o => o is null);
+                result.DecideRest(RecipientOutcome.Local(OutcomeKind.Deferred, "4.4.5", $"No connection to {address} became free in time"));
+                return false;
+            }
             bool kept = session.WasOpened;
             MailTransaction transaction;
             try

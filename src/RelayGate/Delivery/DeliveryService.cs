@@ -11,11 +11,16 @@ namespace RelayGate.Delivery;
 
 /// <summary>Takes jobs from the queue, attempts them, and commits what came of it (steps 8 to 12 of a message's way).</summary>
 /// <remarks>
-/// As many workers as connections are allowed; a worker is a waiting continuation, not a thread. An IHostedService with tasks of its own, because
+/// Four workers for each connection that is allowed, so that those who wait for a stuck next hop's connection leave enough for the others; a
+/// worker is a waiting continuation, not a thread. An IHostedService with tasks of its own, because
 /// a BackgroundService that is stopped right after its start may never run, and what was taken must be drained.
 /// </remarks>
 public sealed class DeliveryService : IHostedService, IDisposable
 {
+    private const int WorkersPerConnection = 4;
+
+    private static readonly TimeSpan Grace = TimeSpan.FromSeconds(10);
+
     private readonly QueueScheduler _scheduler;
     private readonly QueueWriter _writer;
     private readonly RelayGateOptions _options;
@@ -50,20 +55,20 @@ public sealed class DeliveryService : IHostedService, IDisposable
 
     public Task StartAsync(CancellationToken cancellationToken)
     {
-        _workers = [.. Enumerable.Range(0, _options.Delivery.Connections.Total).Select(_ => Task.Run(WorkAsync, CancellationToken.None))];
+        _workers = [.. Enumerable.Range(0, WorkersPerConnection * _options.Delivery.Connections.Total).Select(_ => Task.Run(WorkAsync, CancellationToken.None))];
         return Task.CompletedTask;
     }
 
-    /// <summary>Takes no more jobs and lets those under way end; what is left when <paramref name="cancellationToken"/> fires is cut off and deferred.</summary>
+    /// <summary>Takes no more jobs and lets those under way end; what is left after 10 s, or when <paramref name="cancellationToken"/> fires, is cut off and deferred.</summary>
     public async Task StopAsync(CancellationToken cancellationToken)
     {
         await _stopping.CancelAsync();
         Task drained = Task.WhenAll(_workers);
         try
         {
-            await drained.WaitAsync(cancellationToken);
+            await drained.WaitAsync(Grace, _time, cancellationToken);
         }
-        catch (OperationCanceledException)
+        catch (Exception e) when (e is OperationCanceledException or TimeoutException)
         {
             await _aborting.CancelAsync();
             _pool.Abort();
@@ -106,6 +111,8 @@ public sealed class DeliveryService : IHostedService, IDisposable
             DateTimeOffset startedAt = _time.GetUtcNow();
             long started = _time.GetTimestamp();
             AttemptResult result = await AttemptAsync(job);
+            if (result.IsBusy)
+                return;
             DeliveryAttempt attempt = _recorder.Record(job, result, startedAt, _time.GetElapsedTime(started), Random.Shared.NextDouble());
             PreparedDsn? dsn = _dsnPlanner.Plan(job, attempt);
             await _writer.CompleteAsync(job, attempt, dsn);

@@ -52,6 +52,7 @@ public sealed class MisbehavingNextHopTests
     {
         var stalled = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
         await using var hop = new FakeNextHop { Script = e => e.Verb == verb && stalled.TrySetResult() ? new HopAction.Stall() : null };
+        hop.Extensions = []; // Command by command, so that the client is where the server is.
         var time = new ManualTimeProvider();
         using var harness = new DeliveryHarness(hop.Url, time, o => o.Delivery.Timeouts.Connect = TimeSpan.FromDays(100));
 

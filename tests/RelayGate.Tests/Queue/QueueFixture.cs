@@ -58,6 +58,9 @@ internal sealed class QueueFixture : IDisposable
 
     public long WindowOctets { get; set; } = QueueScheduler.DefaultWindowOctets;
 
+    /// <summary>Where accepted messages leave from.</summary>
+    public EgressChoice Egress { get; set; } = new(new EgressAddress(IPAddress.Parse("192.0.2.11"), "mail.acme.test"), null, "relay.example.net", "subscription-address");
+
     public void Reopen()
     {
         Close();
@@ -113,7 +116,7 @@ internal sealed class QueueFixture : IDisposable
             Reason = Reasons.Accepted,
             Reply = SmtpReply.Parse("250 2.0.0 Accepted"),
             ReversePath = envelope.ReversePath,
-            Egress = new EgressChoice(new EgressAddress(IPAddress.Parse("192.0.2.11"), "mail.acme.test"), null, "relay.example.net", "subscription-address"),
+            Egress = Egress,
         };
         return new OfferedMessage
         {
