@@ -202,16 +202,24 @@ internal sealed partial class SmtpSession
 
     private void AnswerOffer(MailTransaction transaction, OfferedMessage message, OfferResult offered)
     {
-        Decision decision = offered.Decision ?? offered.Outcome switch
+        switch (offered.Outcome)
         {
-            OfferOutcome.Committed => message.Early,
-            OfferOutcome.StoreFull => Refusal(Reasons.StoreFull, Replies.StoreFull, transaction),
-            _ => Refusal(Reasons.StoreFailed, Replies.StoreFailed, transaction),
-        };
-        if (offered.Outcome == OfferOutcome.Committed)
-            _errors = _idleCommands = 0;
-        _service.Metrics.Decided(transaction.Identity.Kind, decision);
-        _channel.Write(decision.Reply, transaction.Ref);
+            case OfferOutcome.Committed:
+            case OfferOutcome.Refused: // By the binding decision, which the writer has recorded.
+                Decision decision = offered.Decision ?? message.Early;
+                if (decision.IsAccepted)
+                    _errors = _idleCommands = 0;
+                Report(transaction, transaction.Id, message.Envelope, message.Facts, decision);
+                _channel.Write(decision.Reply, transaction.Ref);
+                break;
+            case OfferOutcome.StoreFull:
+                _channel.Write(Refuse(transaction, message.Envelope, message.Facts, Refusal(Reasons.StoreFull, Replies.StoreFull, transaction), "end-of-data"));
+                break;
+            default:
+                SmtpReply reply = offered.Decision?.Reply ?? Replies.StoreFailed;
+                _channel.Write(Refuse(transaction, message.Envelope, message.Facts, Refusal(Reasons.StoreFailed, reply, transaction), "end-of-data"));
+                break;
+        }
     }
 
     private SmtpReply RefuseContent(MailTransaction transaction, ContentFault fault)

@@ -6,6 +6,7 @@ using RelayGate.Core.Messages;
 using RelayGate.Core.Policy;
 using RelayGate.Core.Smtp;
 using RelayGate.Queue;
+using RelayGate.Telemetry;
 
 namespace RelayGate.Submission;
 
@@ -127,8 +128,30 @@ internal sealed partial class SmtpSession
             Decision = decision,
             Stage = stage,
         });
-        _service.Metrics.Decided(transaction.Identity.Kind, decision);
+        Report(transaction, named, envelope, facts, decision);
         return decision.Reply.WithRef(named);
+    }
+
+    /// <summary>Counts and logs what became of an offer.</summary>
+    /// <param name="named">The ref that the reply names.</param>
+    private void Report(MailTransaction transaction, QueueId named, Envelope envelope, MessageFacts? facts, Decision decision)
+    {
+        _service.Metrics.Decided(transaction.Identity.Kind, decision);
+        _service.MailLog.Write(new MailEvent(
+            decision.Verdict switch { Verdict.Accept => MailEventKind.Accepted, Verdict.Hold => MailEventKind.Held, _ => MailEventKind.Refused }, named)
+        {
+            Subscription = transaction.Lookup.Account.Subscription,
+            Identity = transaction.Identity.Kind == IdentityKind.None ? null : transaction.Identity.Key,
+            Client = _clientName,
+            ReversePath = decision.ReversePath,
+            Recipient = envelope.Recipients is [var first, ..] ? first.ForwardPath : null,
+            Recipients = envelope.Recipients.Length,
+            Octets = facts?.Octets,
+            MessageId = facts?.MessageId,
+            Reason = decision.Reason,
+            Reply = decision.IsAccepted ? null : decision.Reply.ToString(),
+            Tls = TlsVersion,
+        });
     }
 
     /// <summary>A refusal by the session itself, in the form of the policy's.</summary>

@@ -17,6 +17,7 @@ internal sealed partial class SmtpSession : IAsyncDisposable
     private readonly ConnectionContext _connection;
     private readonly SmtpChannel _channel;
     private readonly TimeSpan _idle;
+    private readonly string _clientName;
     private SessionPhase _phase = SessionPhase.Connected;
     private bool _open = true;
     private string _heloName = "";
@@ -38,6 +39,7 @@ internal sealed partial class SmtpSession : IAsyncDisposable
         _connection = connection;
         _channel = channel;
         _idle = service.Options.Sessions.Idle;
+        _clientName = client.Address?.ToString() ?? client.Listener;
     }
 
     /// <summary>Speaks until one side ends the session.</summary>

@@ -21,6 +21,7 @@ public sealed class SubmissionService : IDisposable
         QueueWriter writer,
         ServerCertificate certificate,
         RelayGateMetrics metrics,
+        MailLog mailLog,
         TimeProvider time,
         ILogger<SubmissionService> logger)
     {
@@ -29,6 +30,7 @@ public sealed class SubmissionService : IDisposable
         Writer = writer;
         Certificate = certificate;
         Metrics = metrics;
+        MailLog = mailLog;
         Time = time;
         Logger = logger;
         Sessions = new SessionTable(options.Sessions, time);
@@ -47,6 +49,8 @@ public sealed class SubmissionService : IDisposable
     internal ServerCertificate Certificate { get; }
 
     internal RelayGateMetrics Metrics { get; }
+
+    internal MailLog MailLog { get; }
 
     internal TimeProvider Time { get; }
 

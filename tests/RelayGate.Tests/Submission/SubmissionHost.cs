@@ -47,7 +47,8 @@ internal sealed class SubmissionHost : IAsyncDisposable
         var usage = new UsageTable(_store, Time);
         _directory = new AccountDirectory(_store, usage, Options, Time);
         _writer = new QueueWriter(_store, usage, _directory.VersionOf, Options, Metrics, Time, NullLogger<QueueWriter>.Instance);
-        _service = new SubmissionService(Options, _directory, _writer, _certificate, Metrics, Time, new ErrorLog(Errors));
+        _service = new SubmissionService(Options, _directory, _writer, _certificate, Metrics,
+            new MailLog(Metrics, Time, NullLogger<MailLog>.Instance, new MailLogOutput(null)), Time, new ErrorLog(Errors));
         WebApplicationBuilder builder = WebApplication.CreateSlimBuilder();
         builder.Logging.ClearProviders();
         builder.WebHost.ConfigureKestrel(kestrel =>
