@@ -1,0 +1,73 @@
+using System.Data.Common;
+using System.Net;
+
+namespace RelayGate.Accounts;
+
+public sealed partial class AccountAdministration
+{
+    /// <param name="helo">EHLO name; null: Hostname.</param>
+    /// <param name="isShared">Many subscriptions may leave from it; else one.</param>
+    public Task<AdminResult<AddressView>> AddAddressAsync(string address, string? helo, bool isShared, CancellationToken cancellationToken) => WriteAsync(write =>
+    {
+        string name = AccountNames.Address(address, null).ToString();
+        if (AccountSql.Address(write.Db, name) is not null)
+            throw AdminException.Conflict($"Address {name} is known already; change it with: relaygate ip set {name}");
+        write.Db.Execute("insert into ip_address (address, helo, shared) values ($1, $2, $3)", name, helo is null ? null : AccountNames.Helo(helo), isShared ? 1 : 0);
+        return Changed(write, name);
+    }, cancellationToken);
+
+    /// <param name="helo">Null: as it is; <c>none</c>: Hostname.</param>
+    /// <param name="isShared">Null: as it is.</param>
+    public Task<AdminResult<AddressView>> SetAddressAsync(string address, string? helo, bool? isShared, CancellationToken cancellationToken) => WriteAsync(write =>
+    {
+        string name = AccountNames.Address(address, null).ToString();
+        AddressRecord old = write.Address(name);
+        bool shared = isShared ?? old.IsShared;
+        string? owner = shared ? null : old.Owner;
+        if (!shared && old.IsShared)
+        {
+            IReadOnlyList<string> users = write.UsersOf(name);
+            EffectiveSettings settings = Settings(write.Db);
+            if (users.Count > 1)
+                throw AdminException.Conflict($"Address {name} is in use by {users.Count} subscriptions ({users[0]}, {users[1]}, …), so it cannot be exclusive to one");
+            if (users.Count == 1 && (old.Address.Equals(settings.IPv4) || old.Address.Equals(settings.IPv6)))
+                throw AdminException.Conflict($"Address {name} is the server's own (Egress), so it cannot be exclusive to subscription {users[0]}");
+            owner = users.Count == 1 ? users[0] : null;
+        }
+        string? greeting = helo is null ? old.Helo : helo == AccountNames.None ? null : AccountNames.Helo(helo);
+        write.Db.Execute("update ip_address set helo = $2, shared = $3, owner = $4 where address = $1", name, greeting, shared ? 1 : 0, owner);
+        return Changed(write, name);
+    }, cancellationToken);
+
+    public Task<AdminResult<AddressView>> ShowAddressAsync(string address, CancellationToken cancellationToken) =>
+        ReadAsync(db => View(db, new AccountWrite(db).Address(AccountNames.Address(address, null).ToString())), cancellationToken);
+
+    public Task<AdminResult<Page<AddressView>>> ListAddressesAsync(string? after, int count, CancellationToken cancellationToken) => ListAsync(
+        count,
+        (db, rows) => db.All(AccountSql.SelectAddress + " where address > $1 order by address limit $2", AccountSql.ReadAddress, after ?? "", rows)
+            .ConvertAll(address => View(db, address)),
+        static address => address.Address,
+        cancellationToken);
+
+    public Task<AdminResult<AddressView>> RemoveAddressAsync(string address, CancellationToken cancellationToken) => WriteAsync(write =>
+    {
+        AddressRecord record = write.Address(AccountNames.Address(address, null).ToString());
+        AddressView view = View(write.Db, record);
+        if (write.UsersOf(view.Address) is [{ } user, ..])
+            throw AdminException.InUse($"Address {view.Address} is in use by subscription {user}; give that another first: relaygate subscription set {user} --ipv{(view.Address.Contains(':') ? 6 : 4)} ADDRESS");
+        write.Db.Execute("delete from ip_address where address = $1", view.Address);
+        write.Change.Records.Add((RecordKind.Address, view.Address));
+        write.Change.IsShared = true;
+        return view;
+    }, cancellationToken);
+
+    private AddressView Changed(AccountWrite write, string address)
+    {
+        write.Change.Records.Add((RecordKind.Address, address));
+        write.Change.IsShared = true;
+        return View(write.Db, write.Address(address));
+    }
+
+    private AddressView View(DbConnection db, AddressRecord a) =>
+        new(a.Address.ToString(), a.Helo ?? Settings(db).Hostname, a.Helo is null ? "Hostname" : "own", a.IsShared, a.Owner);
+}

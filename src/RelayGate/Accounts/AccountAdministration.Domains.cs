@@ -1,0 +1,79 @@
+using System.Net.Sockets;
+using RelayGate.Core.Policy;
+
+namespace RelayGate.Accounts;
+
+public sealed partial class AccountAdministration
+{
+    public Task<AdminResult<DomainView>> AddDomainAsync(string name, DomainChange change, CancellationToken cancellationToken) => WriteAsync(write =>
+    {
+        string domain = AccountNames.Domain(name);
+        if (AccountSql.Domain(write.Db, domain) is { } known)
+            throw AdminException.Conflict($"Domain {domain} is here already, in subscription {known.Subscription}; move it with: relaygate domain set {domain} --subscription NAME");
+        if (change.Subscription is not { } subscription)
+            throw AdminException.Invalid($"Say whose domain {domain} is: --subscription NAME");
+        write.Db.Execute("insert into domain (name, subscription) values ($1, $2)", domain, write.Subscription(subscription).Name);
+        write.Change.IsOfDomains = true;
+        write.Touch(new AccountKey(Level.Subscription, subscription)); // Its first domain may be this one.
+        return Set(write, domain, change);
+    }, cancellationToken);
+
+    public Task<AdminResult<DomainView>> SetDomainAsync(string name, DomainChange change, CancellationToken cancellationToken) =>
+        WriteAsync(write => Set(write, AccountNames.Domain(name), change), cancellationToken);
+
+    public Task<AdminResult<DomainView>> ShowDomainAsync(string name, CancellationToken cancellationToken) =>
+        ReadAsync(db => View(new AccountWrite(db).Domain(AccountNames.Domain(name))), cancellationToken);
+
+    /// <param name="subscription">Null: of every subscription.</param>
+    public Task<AdminResult<Page<DomainView>>> ListDomainsAsync(string? subscription, string? after, int count, CancellationToken cancellationToken) => ListAsync(
+        count,
+        (db, rows) => db.All(
+            AccountSql.SelectDomain + (subscription is null ? " where name > $1 order by name limit $2" : " where subscription = $3 and name > $1 order by name limit $2"),
+            static row => View(AccountSql.ReadDomain(row)), subscription is null ? [after ?? "", rows] : [after ?? "", rows, subscription]),
+        static domain => domain.Name,
+        cancellationToken);
+
+    public Task<AdminResult<DomainView>> RemoveDomainAsync(string name, CancellationToken cancellationToken) => WriteAsync(write =>
+    {
+        DomainRecord domain = write.Domain(AccountNames.Domain(name));
+        if (write.Db.First("select address from mailbox where domain = $1 limit 1", static row => row.GetString(0), domain.Name) is { } mailbox)
+            throw AdminException.InUse($"Domain {domain.Name} still has the mailbox {mailbox}; remove its mailboxes first: relaygate mailbox remove {mailbox}");
+        var key = new AccountKey(Level.Domain, domain.Name);
+        write.RemoveLimits(key);
+        write.Db.Execute("delete from dkim_key where domain = $1", domain.Name);
+        write.Db.Execute("delete from domain where name = $1", domain.Name);
+        write.ReleaseAddress(domain.IPv4, domain.Subscription);
+        write.ReleaseAddress(domain.IPv6, domain.Subscription);
+        write.Change.Records.Add((RecordKind.Keys, domain.Name));
+        write.Change.IsOfDomains = true;
+        write.Touch(key);
+        write.Touch(new AccountKey(Level.Subscription, domain.Subscription));
+        return View(domain);
+    }, cancellationToken);
+
+    private DomainView Set(AccountWrite write, string name, DomainChange change)
+    {
+        DomainRecord old = write.Domain(name);
+        EffectiveSettings settings = Settings(write.Db);
+        string owner = change.Subscription is { } subscription ? write.Subscription(subscription).Name : old.Subscription;
+        SenderMode? mode = change.SenderMode is null ? old.SenderMode : AccountNames.Mode(change.SenderMode);
+        // A pinned address that stays must be the new owner's to use as well.
+        string? v4 = (change.IPv4 ?? old.IPv4) is { } four && four != AccountNames.None ? write.GiveAddress(four, AddressFamily.InterNetwork, owner, settings.IPv4) : null;
+        string? v6 = (change.IPv6 ?? old.IPv6) is { } six && six != AccountNames.None ? write.GiveAddress(six, AddressFamily.InterNetworkV6, owner, settings.IPv6) : null;
+        write.Db.Execute("update domain set subscription = $2, sender_mode = $3, ipv4 = $4, ipv6 = $5 where name = $1", name, owner, (int?)mode, v4, v6);
+        if (v4 != old.IPv4)
+            write.ReleaseAddress(old.IPv4, old.Subscription);
+        if (v6 != old.IPv6)
+            write.ReleaseAddress(old.IPv6, old.Subscription);
+        if (owner != old.Subscription)
+        {
+            write.Change.IsOfDomains = true;
+            write.Touch(new AccountKey(Level.Subscription, old.Subscription));
+        }
+        write.Touch(new AccountKey(Level.Domain, name));
+        write.Touch(new AccountKey(Level.Subscription, owner));
+        return View(write.Domain(name));
+    }
+
+    private static DomainView View(DomainRecord d) => new(d.Name, d.Subscription, d.IsSuspended, d.SenderMode, d.IPv4, d.IPv6);
+}

@@ -1,0 +1,57 @@
+using System.Data.Common;
+using System.Net;
+using System.Net.Sockets;
+
+namespace RelayGate.Accounts;
+
+public sealed partial class AccountAdministration
+{
+    /// <summary>All settings that can be set live, each with its origin.</summary>
+    public Task<AdminResult<IReadOnlyList<Setting>>> ListSettingsAsync(CancellationToken cancellationToken) => ReadAsync<IReadOnlyList<Setting>>(db =>
+    {
+        Dictionary<string, string> stored = AccountSql.Settings(db);
+        return [.. Setting.Names.Select(name => View(name, stored))];
+    }, cancellationToken);
+
+    public Task<AdminResult<Setting>> SetSettingAsync(string name, string value, CancellationToken cancellationToken) => WriteAsync(write =>
+    {
+        string known = SettingName(name);
+        if (Setting.Fault(known, value) is { } expected)
+            throw AdminException.Invalid($"'{AccountNames.Printable(value)}' is no value for {known}; it is {expected}");
+        if (known is "Egress:IPv4" or "Egress:IPv6")
+            value = ServerAddress(write, value, known == "Egress:IPv4" ? AddressFamily.InterNetwork : AddressFamily.InterNetworkV6);
+        write.Db.Execute("insert into setting (name, value) values ($1, $2) on conflict (name) do update set value = excluded.value", known, value);
+        return SettingChanged(write, known);
+    }, cancellationToken);
+
+    /// <summary>Returns a setting to its value in the file.</summary>
+    public Task<AdminResult<Setting>> UnsetSettingAsync(string name, CancellationToken cancellationToken) => WriteAsync(write =>
+    {
+        string known = SettingName(name);
+        if (write.Db.Execute("delete from setting where name = $1", known) == 0)
+            throw AdminException.NotFound($"{known} is not set here; its value is that of the file");
+        return SettingChanged(write, known);
+    }, cancellationToken);
+
+    private static string ServerAddress(AccountWrite write, string value, AddressFamily family)
+    {
+        IPAddress address = AccountNames.Address(value, family);
+        return AccountSql.Address(write.Db, address.ToString()) is { Owner: { } owner } && owner != AccountWrite.SystemSubscription
+            ? throw AdminException.Conflict($"Address {address} is exclusive to subscription {owner}, so the server cannot send from it; use another, or share it: relaygate ip set {address} --shared")
+            : address.ToString();
+    }
+
+    private static string SettingName(string name) => Setting.Names.FirstOrDefault(known => string.Equals(known, name, StringComparison.OrdinalIgnoreCase))
+        ?? throw AdminException.NotFound($"'{AccountNames.Printable(name)}' cannot be set live; these can: {string.Join(", ", Setting.Names)}");
+
+    private Setting SettingChanged(AccountWrite write, string name)
+    {
+        write.Change.Records.Add((RecordKind.Settings, ""));
+        write.Change.IsShared = true;
+        return View(name, AccountSql.Settings(write.Db));
+    }
+
+    private Setting View(string name, Dictionary<string, string> stored) => stored.TryGetValue(name, out string? value)
+        ? new Setting(name, value, "stored")
+        : new Setting(name, Setting.Configured(name, directory.Cache.Options), "appsettings");
+}

@@ -1,0 +1,127 @@
+using System.Data.Common;
+using RelayGate.Core.Policy;
+using RelayGate.Queue;
+using RelayGate.Storage;
+
+namespace RelayGate.Accounts;
+
+/// <summary>Adds, changes, lists and removes accounts. Changes go through the writer and are seen by the directory with their commit.</summary>
+/// <remarks>
+/// The file for each kind of object: <c>.Plans</c>, <c>.Subscriptions</c>, <c>.Domains</c>, <c>.Mailboxes</c>, <c>.Addresses</c>, <c>.Networks</c>,
+/// <c>.Keys</c>, <c>.Limits</c>, <c>.Settings</c>. Lists are in pages by key (1 to <see cref="MaxPage"/> items).
+/// </remarks>
+public sealed partial class AccountAdministration(SqliteRelayStore store, QueueWriter writer, AccountDirectory directory, UsageTable usage, TimeProvider time)
+{
+    /// <summary>Most items of one page.</summary>
+    public const int MaxPage = 500;
+
+    /// <summary>Suspends an object or lets it go on; effective with the commit, in open sessions too.</summary>
+    /// <param name="key">Plan, subscription, domain or mailbox.</param>
+    /// <returns>The key in its stored form.</returns>
+    public Task<AdminResult<object>> SetSuspendedAsync(AccountKey key, bool suspended, CancellationToken cancellationToken) => WriteAsync<object>(write =>
+    {
+        AccountKey stored = AccountNames.Key(key);
+        (string table, string column) = stored.Level switch
+        {
+            Level.Plan => ("plan", "name"),
+            Level.Subscription => ("subscription", "name"),
+            Level.Domain => ("domain", "name"),
+            Level.Mailbox => ("mailbox", "address"),
+            _ => throw AdminException.Invalid("The server cannot be suspended; stop it, or set its limit: relaygate limit set server forbidden"),
+        };
+        Touch(write, stored);
+        write.Db.Execute($"update {table} set suspended = $2 where {column} = $1", stored.Name, suspended ? 1 : 0);
+        return stored;
+    }, cancellationToken);
+
+    /// <summary>Notes a change of an existing object with the subscription it is below.</summary>
+    private static void Touch(AccountWrite write, AccountKey key)
+    {
+        switch (key.Level)
+        {
+            case Level.Plan:
+                write.Plan(key.Name);
+                write.Touch(key);
+                break;
+            case Level.Subscription:
+                write.Subscription(key.Name);
+                write.Touch(key);
+                break;
+            case Level.Domain:
+                write.Touch(key, write.Domain(key.Name).Subscription);
+                break;
+            case Level.Mailbox:
+                write.Touch(key, write.Domain(write.Mailbox(key.Name).Domain).Subscription);
+                break;
+            default:
+                write.Touch(key);
+                break;
+        }
+    }
+
+    /// <summary>Runs a change on the writer's thread; an <see cref="AdminException"/> rolls it back and becomes the result's error.</summary>
+    private async Task<AdminResult<T>> WriteAsync<T>(Func<AccountWrite, T> write, CancellationToken cancellationToken)
+        where T : class
+    {
+        try
+        {
+            (T value, _) = await writer.WriteAsync(
+                db =>
+                {
+                    var change = new AccountWrite(db);
+                    return (Value: write(change), change.Change);
+                },
+                done => directory.Apply(done.Change),
+                cancellationToken);
+            return new AdminResult<T>(value, null);
+        }
+        catch (AdminException e)
+        {
+            return new AdminResult<T>(null, e.Error);
+        }
+    }
+
+    private async Task<AdminResult<T>> ReadAsync<T>(Func<DbConnection, T> read, CancellationToken cancellationToken)
+        where T : class
+    {
+        try
+        {
+            return new AdminResult<T>(await store.ReadAsync(read, cancellationToken), null);
+        }
+        catch (AdminException e)
+        {
+            return new AdminResult<T>(null, e.Error);
+        }
+    }
+
+    /// <summary>Reads one more row than asked for, to know whether there is a next page.</summary>
+    private async Task<AdminResult<Page<T>>> ListAsync<T>(int count, Func<DbConnection, int, List<T>> read, Func<T, string> keyOf, CancellationToken cancellationToken)
+    {
+        int size = Math.Clamp(count, 1, MaxPage);
+        return await ReadAsync(
+            db =>
+            {
+                List<T> items = read(db, size + 1);
+                bool isLast = items.Count <= size;
+                return isLast ? new Page<T>(items, null) : new Page<T>(items[..size], keyOf(items[size - 1]));
+            },
+            cancellationToken);
+    }
+
+    /// <summary>A value of the settings in force, as the writer's own transaction has it.</summary>
+    private EffectiveSettings Settings(DbConnection db) => EffectiveSettings.Of(directory.Cache.Options, AccountSql.Settings(db));
+
+    /// <summary>Runs a check or a slow computation that belongs to a change, before the writer is asked.</summary>
+    private static AdminError? Check(Action check)
+    {
+        try
+        {
+            check();
+            return null;
+        }
+        catch (AdminException e)
+        {
+            return e.Error;
+        }
+    }
+}

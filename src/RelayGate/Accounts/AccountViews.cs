@@ -1,0 +1,60 @@
+using RelayGate.Core.Policy;
+
+namespace RelayGate.Accounts;
+
+public sealed record PlanView(string Name, bool IsSuspended);
+
+/// <param name="SenderMode">Null: the mode of <c>Sender</c> in the settings.</param>
+public sealed record SubscriptionView(
+    string Name, string? Plan, string? Contact, bool IsSuspended, SenderMode? SenderMode, string? IPv4, string? IPv6, string? FirstDomain, IReadOnlyList<SystemUserView> SystemUsers);
+
+/// <param name="IsShared">Many sites share this uid: the sender's domain chooses the subscription.</param>
+public sealed record SystemUserView(int Uid, string Name, bool IsShared);
+
+/// <param name="IPv4">Pinned address, or null.</param>
+public sealed record DomainView(string Name, string Subscription, bool IsSuspended, SenderMode? SenderMode, string? IPv4, string? IPv6);
+
+/// <param name="HasPassword">Without one nobody can log in.</param>
+public sealed record MailboxView(string Address, string Domain, string Subscription, bool IsSuspended, bool HasPassword);
+
+/// <param name="HeloOrigin"><c>own</c> or <c>Hostname</c>.</param>
+/// <param name="Subscription">The one subscription that has an exclusive address; null when it is shared or free.</param>
+public sealed record AddressView(string Address, string Helo, string HeloOrigin, bool IsShared, string? Subscription);
+
+public sealed record NetworkView(string Cidr, string? Subscription, bool IsExemptFromLimits, bool TrustsAll);
+
+/// <summary>The public side of a DKIM key.</summary>
+public sealed record DkimKeyView(string Domain, string Selector, int Bits, DateTimeOffset CreatedAt, string DnsName, string DnsText, string ZoneLine);
+
+/// <summary>A default for objects below one object.</summary>
+public sealed record EachLimitView(Level Each, string Value, OverLimitAction Action);
+
+/// <summary>One limit in force, and how far it is used.</summary>
+/// <param name="Limit">As <c>200/h</c>; null for unlimited and forbidden.</param>
+/// <param name="Used">In the window; for no limit, messages in the last hour.</param>
+/// <param name="NextPossible">When one more message is possible; null: now, or never.</param>
+public sealed record LimitUse(string? Limit, long Used, DateTimeOffset? NextPossible);
+
+/// <summary>The limits of one object.</summary>
+/// <param name="Value">In force: <c>5/h,20/d:rcpt</c>, <c>unlimited</c>, <c>forbidden</c>.</param>
+/// <param name="Origin">own, <c>plan basic --each mailbox</c>, <c>Limits:Defaults:Mailbox</c>.</param>
+/// <param name="Refused">Messages that a limit of this object refused in the last 24 hours.</param>
+/// <param name="Each">What this object sets for objects below it.</param>
+public sealed record LimitView(
+    AccountKey Key, string Value, string Origin, OverLimitAction Action, IReadOnlyList<LimitUse> Uses, long Refused, IReadOnlyList<EachLimitView> Each);
+
+/// <summary>What a subscription is given; null leaves a value as it is, <c>none</c> clears it.</summary>
+/// <param name="SystemUsers">Names or <c>#UID</c>, added to those it has.</param>
+/// <param name="SharedUid">Marks the system users named here as shared by many sites.</param>
+public sealed record SubscriptionChange(
+    string? Plan = null,
+    string? Contact = null,
+    string? IPv4 = null,
+    string? IPv6 = null,
+    string? SenderMode = null,
+    IReadOnlyList<string>? SystemUsers = null,
+    IReadOnlyList<string>? RemoveSystemUsers = null,
+    bool SharedUid = false);
+
+/// <summary>What a domain is given; null leaves a value as it is, <c>none</c> clears it.</summary>
+public sealed record DomainChange(string? Subscription = null, string? IPv4 = null, string? IPv6 = null, string? SenderMode = null);

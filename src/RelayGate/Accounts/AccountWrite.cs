@@ -1,0 +1,107 @@
+using System.Data.Common;
+using System.Net;
+using System.Net.Sockets;
+using RelayGate.Core.Policy;
+
+namespace RelayGate.Accounts;
+
+/// <summary>One change under way, on the writer's thread inside its transaction: looks objects up, and notes what becomes stale.</summary>
+internal sealed class AccountWrite(DbConnection db)
+{
+    /// <summary>Owns uid 0 and what belongs to nobody else; always there.</summary>
+    public const string SystemSubscription = "system";
+
+    public DbConnection Db => db;
+
+    public AccountChange Change { get; } = new();
+
+    public PlanRecord Plan(string name) => AccountSql.Plan(db, name)
+        ?? throw AdminException.NotFound($"There is no plan '{AccountNames.Printable(name)}'; see: relaygate plan list");
+
+    public SubscriptionRecord Subscription(string name) => AccountSql.Subscription(db, name)
+        ?? throw AdminException.NotFound($"There is no subscription '{AccountNames.Printable(name)}'; see: relaygate subscription list");
+
+    public DomainRecord Domain(string name) => AccountSql.Domain(db, name)
+        ?? throw AdminException.NotFound($"There is no domain {AccountNames.Printable(name)} here; add it first: relaygate domain add {AccountNames.Printable(name)} --subscription NAME");
+
+    public MailboxRecord Mailbox(string address) => AccountSql.Mailbox(db, address)
+        ?? throw AdminException.NotFound($"There is no mailbox {AccountNames.Printable(address)}; see: relaygate mailbox list");
+
+    public AddressRecord Address(string address) => AccountSql.Address(db, address)
+        ?? throw AdminException.NotFound($"There is no address {AccountNames.Printable(address)}; see: relaygate ip list");
+
+    /// <summary>Notes that an object itself has changed, and whose mail that concerns.</summary>
+    public void Touch(AccountKey key)
+    {
+        switch (key.Level)
+        {
+            case Level.Server:
+                Change.IsShared = true;
+                break;
+            case Level.Plan:
+                Change.Records.Add((RecordKind.Plan, key.Name));
+                Change.IsShared = true;
+                break;
+            case Level.Subscription:
+                Change.Records.Add((RecordKind.Subscription, key.Name));
+                Change.Subscriptions.Add(key.Name);
+                break;
+            case Level.Domain:
+                Change.Records.Add((RecordKind.Domain, key.Name));
+                break;
+            default:
+                Change.Records.Add((RecordKind.Mailbox, key.Name));
+                break;
+        }
+    }
+
+    /// <summary>Notes a change of an object below a subscription.</summary>
+    public void Touch(AccountKey key, string subscription)
+    {
+        Touch(key);
+        Change.Subscriptions.Add(subscription);
+    }
+
+    /// <summary>Removes an object's limits with it.</summary>
+    public void RemoveLimits(AccountKey key)
+    {
+        db.Execute("delete from object_limit where level = $1 and name = $2", (int)key.Level, key.Name);
+        Change.Records.Add((RecordKind.ServerLimits + (int)key.Level, key.Name));
+    }
+
+    /// <summary>Gives a subscription the use of an address. One that is not known yet becomes its own; exclusive ones have one owner.</summary>
+    /// <param name="server">The server's own address of this family, or null.</param>
+    /// <returns>The address in its stored form.</returns>
+    public string GiveAddress(string text, AddressFamily family, string subscription, IPAddress? server)
+    {
+        IPAddress address = AccountNames.Address(text, family);
+        string name = address.ToString();
+        AddressRecord? known = AccountSql.Address(db, name);
+        if (known is { IsShared: true } || known?.Owner == subscription)
+            return name;
+        if (known?.Owner is { } owner)
+            throw AdminException.Conflict($"Address {name} is exclusive to subscription {owner}; use another, or share it: relaygate ip set {name} --shared");
+        if (address.Equals(server) && subscription != SystemSubscription)
+            throw AdminException.Conflict($"Address {name} is the server's own (Egress:{(family == AddressFamily.InterNetwork ? "IPv4" : "IPv6")}); use another, or share it: relaygate ip add {name} --shared");
+        db.Execute("insert into ip_address (address, shared, owner) values ($1, 0, $2) on conflict (address) do update set owner = excluded.owner", name, subscription);
+        Change.Records.Add((RecordKind.Address, name));
+        return name;
+    }
+
+    /// <summary>Frees an exclusive address when its owner uses it no more; it stays known.</summary>
+    public void ReleaseAddress(string? address, string subscription)
+    {
+        if (address is null || UsersOf(address).Contains(subscription))
+            return;
+        db.Execute("update ip_address set owner = null where address = $1 and owner = $2", address, subscription);
+        Change.Records.Add((RecordKind.Address, address));
+    }
+
+    /// <summary>Some of the subscriptions that use an address, by themselves or for a domain: enough to tell none, one and several.</summary>
+    public IReadOnlyList<string> UsersOf(string address) => db.All(
+        """
+        select name from subscription where ipv4 = $1 or ipv6 = $1
+        union select subscription from domain where ipv4 = $1 or ipv6 = $1 limit 100
+        """,
+        static row => row.GetString(0), address);
+}
