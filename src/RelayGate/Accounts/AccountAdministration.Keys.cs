@@ -21,7 +21,7 @@ public sealed partial class AccountAdministration
         AdminError? error = Check(() => key = NewKey(AccountNames.Domain(domain), s, pem)); // Slow, so not on the writer's thread.
         if (error is not null)
             return new AdminResult<DkimKeyView>(null, error);
-        DateTimeOffset now = time.GetUtcNow();
+        DateTimeOffset now = _time.GetUtcNow();
         return await WriteAsync(write =>
         {
             string name = key!.Domain.Value;

@@ -44,19 +44,19 @@ public sealed partial class AccountAdministration
     /// <summary>The limits in force for one object, where they come from, and how far they are used.</summary>
     public async Task<AdminResult<LimitView>> ShowLimitAsync(AccountKey key, CancellationToken cancellationToken)
     {
-        long hour = time.GetUtcNow().ToUnixTimeSeconds() / 3600;
+        long hour = _time.GetUtcNow().ToUnixTimeSeconds() / 3600;
         AdminResult<Tuple<LevelLimit, ObjectLimits, long>> read = await ReadAsync(db =>
         {
             var objects = new AccountWrite(db);
             AccountKey[] chain = Chain(objects, AccountNames.Key(key));
-            var reader = new AccountReader(directory.Cache, db);
+            var reader = new AccountReader(_directory.Cache, db);
             LevelLimit limit = LimitsInForce.Of(ref reader, Settings(db), chain);
             return Tuple.Create(limit, AccountSql.Limits(db, chain[^1]), Refused(db, chain[^1], hour));
         }, cancellationToken);
         if (!read.IsOk)
             return new AdminResult<LimitView>(null, read.Error);
         (LevelLimit inForce, ObjectLimits own, long refused) = read.Value;
-        UsageView view = await usage.SnapshotAsync([inForce.Key], cancellationToken);
+        UsageView view = await _usage.SnapshotAsync([inForce.Key], cancellationToken);
         UsageRing ring = view.Rings[0];
         List<LimitUse> uses = [.. inForce.Limits.Limits.Select(limit => Use(limit, ring, view.Now))];
         if (uses.Count == 0)

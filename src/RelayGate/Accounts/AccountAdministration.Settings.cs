@@ -53,5 +53,5 @@ public sealed partial class AccountAdministration
 
     private Setting View(string name, Dictionary<string, string> stored) => stored.TryGetValue(name, out string? value)
         ? new Setting(name, value, "stored")
-        : new Setting(name, Setting.Configured(name, directory.Cache.Options), "appsettings");
+        : new Setting(name, Setting.Configured(name, _directory.Cache.Options), "appsettings");
 }

@@ -54,6 +54,7 @@ public sealed partial class AccountAdministration
         write.RemoveLimits(key);
         write.Db.Execute("delete from subscription where name = $1", name);
         write.Touch(key);
+        write.TouchSuspended();
         return view;
     }, cancellationToken);
 
@@ -79,6 +80,8 @@ public sealed partial class AccountAdministration
         foreach (string user in change.SystemUsers ?? [])
             AddUser(write, name, user, change.SharedUid);
         write.Touch(new AccountKey(Level.Subscription, name));
+        if (plan != old.Plan)
+            write.TouchSuspended();
         return View(write.Db, write.Subscription(name));
     }
 

@@ -10,10 +10,25 @@ namespace RelayGate.Accounts;
 /// The file for each kind of object: <c>.Plans</c>, <c>.Subscriptions</c>, <c>.Domains</c>, <c>.Mailboxes</c>, <c>.Addresses</c>, <c>.Networks</c>,
 /// <c>.Keys</c>, <c>.Limits</c>, <c>.Settings</c>. Lists are in pages by key (1 to <see cref="MaxPage"/> items).
 /// </remarks>
-public sealed partial class AccountAdministration(SqliteRelayStore store, QueueWriter writer, AccountDirectory directory, UsageTable usage, TimeProvider time)
+public sealed partial class AccountAdministration
 {
     /// <summary>Most items of one page.</summary>
     public const int MaxPage = 500;
+
+    private readonly SqliteRelayStore _store;
+    private readonly QueueWriter _writer;
+    private readonly AccountDirectory _directory;
+    private readonly UsageTable _usage;
+    private readonly TimeProvider _time;
+
+    public AccountAdministration(SqliteRelayStore store, QueueWriter writer, AccountDirectory directory, UsageTable usage, TimeProvider time)
+    {
+        _store = store;
+        _writer = writer;
+        _directory = directory;
+        _usage = usage;
+        _time = time;
+    }
 
     /// <summary>Suspends an object or lets it go on; effective with the commit, in open sessions too.</summary>
     /// <param name="key">Plan, subscription, domain or mailbox.</param>
@@ -31,6 +46,7 @@ public sealed partial class AccountAdministration(SqliteRelayStore store, QueueW
         };
         Touch(write, stored);
         write.Db.Execute($"update {table} set suspended = $2 where {column} = $1", stored.Name, suspended ? 1 : 0);
+        write.TouchSuspended();
         return stored;
     }, cancellationToken);
 
@@ -65,13 +81,13 @@ public sealed partial class AccountAdministration(SqliteRelayStore store, QueueW
     {
         try
         {
-            (T value, _) = await writer.WriteAsync(
+            (T value, _) = await _writer.WriteAsync(
                 db =>
                 {
                     var change = new AccountWrite(db);
                     return (Value: write(change), change.Change);
                 },
-                done => directory.Apply(done.Change),
+                done => _directory.Apply(done.Change),
                 cancellationToken);
             return new AdminResult<T>(value, null);
         }
@@ -86,7 +102,7 @@ public sealed partial class AccountAdministration(SqliteRelayStore store, QueueW
     {
         try
         {
-            return new AdminResult<T>(await store.ReadAsync(read, cancellationToken), null);
+            return new AdminResult<T>(await _store.ReadAsync(read, cancellationToken), null);
         }
         catch (AdminException e)
         {
@@ -109,7 +125,7 @@ public sealed partial class AccountAdministration(SqliteRelayStore store, QueueW
     }
 
     /// <summary>A value of the settings in force, as the writer's own transaction has it.</summary>
-    private EffectiveSettings Settings(DbConnection db) => EffectiveSettings.Of(directory.Cache.Options, AccountSql.Settings(db));
+    private EffectiveSettings Settings(DbConnection db) => EffectiveSettings.Of(_directory.Cache.Options, AccountSql.Settings(db));
 
     /// <summary>Runs a check or a slow computation that belongs to a change, before the writer is asked.</summary>
     private static AdminError? Check(Action check)

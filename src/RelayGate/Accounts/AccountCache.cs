@@ -1,3 +1,4 @@
+using System.Collections.Frozen;
 using System.Data.Common;
 using RelayGate.Configuration;
 using RelayGate.Core.Policy;
@@ -33,6 +34,9 @@ internal sealed class AccountChange
 
     /// <summary>Server, plans, addresses, networks or settings have changed: everybody's mail may be decided otherwise.</summary>
     public bool IsShared { get; set; }
+
+    /// <summary>The subscriptions that are suspended now, where the change may have changed that; else null.</summary>
+    public FrozenSet<string>? Suspended { get; set; }
 
     /// <summary>A domain has another owner than before, which matters to whoever names it.</summary>
     public bool IsOfDomains { get; set; }

@@ -1,3 +1,4 @@
+using System.Collections.Frozen;
 using System.Collections.Immutable;
 using System.Data.Common;
 using System.Net;
@@ -37,7 +38,10 @@ public sealed class AccountDirectory : IDisposable
         _time = time;
         _cache = new AccountCache(options, CachedRecords);
         _passwords = new PasswordChecker(time);
+        _suspended = ReadSuspended(store);
     }
+
+    private volatile FrozenSet<string> _suspended;
 
     private sealed record CachedSender(SenderAccount Account, AccountKey[] Keys, AccountStamp Stamp);
 
@@ -117,13 +121,8 @@ public sealed class AccountDirectory : IDisposable
         return (lookup.Account, RelayPolicy.Decide(lookup.Account, lookup.Usage, envelope, facts));
     }
 
-    /// <summary>Whether a plan or subscription is suspended, so that its queued mail waits.</summary>
-    public async ValueTask<bool> IsSuspendedAsync(string subscription, CancellationToken cancellationToken)
-    {
-        if (IsSuspended(null, subscription) is { } cached)
-            return cached;
-        return await _store.ReadAsync(db => IsSuspended(db, subscription) ?? false, cancellationToken);
-    }
+    /// <summary>Whether a subscription is suspended, by itself or with its plan, so that its queued mail waits. Never blocks.</summary>
+    public bool IsSuspended(string subscription) => _suspended.Contains(subscription);
 
     /// <summary>Whether mail of a subscription may leave from an address: not from one that was given to another.</summary>
     public async ValueTask<bool> MayLeaveFromAsync(string subscription, IPAddress local, CancellationToken cancellationToken)
@@ -140,7 +139,11 @@ public sealed class AccountDirectory : IDisposable
     public void Reload(RelayGateOptions options) => _cache.Reset(options);
 
     /// <summary>Forgets what was read from a store that has been opened again.</summary>
-    public void Forget() => _cache.Reset();
+    public void Forget()
+    {
+        _cache.Reset();
+        _suspended = ReadSuspended(_store);
+    }
 
     public void Dispose() => _passwords.Dispose();
 
@@ -148,6 +151,8 @@ public sealed class AccountDirectory : IDisposable
     internal void Apply(AccountChange change)
     {
         _cache.Apply(change);
+        if (change.Suspended is { } suspended)
+            _suspended = suspended;
         foreach ((RecordKind kind, string name) in change.Records)
         {
             if (kind == RecordKind.Mailbox)
@@ -185,12 +190,10 @@ public sealed class AccountDirectory : IDisposable
         return reader.IsIncomplete ? null : account;
     }
 
-    private bool? IsSuspended(DbConnection? db, string name)
+    private static FrozenSet<string> ReadSuspended(SqliteRelayStore store)
     {
-        var reader = new AccountReader(_cache, db);
-        SubscriptionRecord? subscription = reader.Subscription(name);
-        bool suspended = subscription is { IsSuspended: true } || (subscription?.Plan is { } plan && reader.Plan(plan) is { IsSuspended: true });
-        return reader.IsIncomplete ? null : suspended;
+        using StoreConnection connection = store.OpenReadConnection();
+        return AccountSql.SuspendedSubscriptions(connection.Connection);
     }
 
     /// <summary>The question names one domain of the header From; several addresses with different domains are composed each time.</summary>

@@ -33,6 +33,7 @@ internal static class AccountSchema
           ipv6 text references ip_address (address)
         );
         create index subscription_plan on subscription (plan, name);
+        create index subscription_suspended on subscription (name) where suspended <> 0;
         create index subscription_ipv4 on subscription (ipv4) where ipv4 is not null;
         create index subscription_ipv6 on subscription (ipv6) where ipv6 is not null;
 

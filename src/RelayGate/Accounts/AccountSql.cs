@@ -1,3 +1,4 @@
+using System.Collections.Frozen;
 using System.Collections.Immutable;
 using System.Data.Common;
 using System.Net;
@@ -47,6 +48,14 @@ internal static class AccountSql
 
     public static DkimKeys Keys(DbConnection db, string domain) => new([.. db.All(
         "select domain, selector, private_key from dkim_key where domain = $1 order by created_at desc, selector", ReadKey, domain).OfType<DkimKey>()]);
+
+    /// <summary>Names of the subscriptions that are suspended, by themselves or with their plan.</summary>
+    public static FrozenSet<string> SuspendedSubscriptions(DbConnection db) => db.All(
+        """
+        select name from subscription where suspended <> 0
+        union select s.name from plan p join subscription s on s.plan = p.name where p.suspended <> 0
+        """,
+        static row => row.GetString(0)).ToFrozenSet(StringComparer.Ordinal);
 
     public static Dictionary<string, string> Settings(DbConnection db) =>
         db.All("select name, value from setting", static row => (Name: row.GetString(0), Value: row.GetString(1))).ToDictionary(row => row.Name, row => row.Value);

@@ -55,6 +55,9 @@ internal sealed class AccountWrite(DbConnection db)
         }
     }
 
+    /// <summary>Notes that other subscriptions may be suspended now. After the change has been written.</summary>
+    public void TouchSuspended() => Change.Suspended = AccountSql.SuspendedSubscriptions(db);
+
     /// <summary>Notes a change of an object below a subscription.</summary>
     public void Touch(AccountKey key, string subscription)
     {

@@ -59,9 +59,10 @@ public static class RelayGateServices
             subscription => provider.GetRequiredService<AccountDirectory>().VersionOf(subscription), // The directory itself needs the writer.
             options, provider.GetRequiredService<RelayGateMetrics>(), provider.GetRequiredService<TimeProvider>(), provider.GetRequiredService<ILogger<QueueWriter>>()));
         services.AddSingleton<AccountDirectory>();
+        services.AddSingleton<AccountAdministration>();
         services.AddSingleton(provider => new QueueScheduler(
             provider.GetRequiredService<SqliteRelayStore>(), provider.GetRequiredService<QueueWriter>(), DestinationLanes.Of(options.Delivery),
-            _ => false, options.Delivery.Retry.First, provider.GetRequiredService<TimeProvider>(), provider.GetRequiredService<ILogger<QueueScheduler>>()));
+            provider.GetRequiredService<AccountDirectory>().IsSuspended, options.Delivery.Retry.First, provider.GetRequiredService<TimeProvider>(), provider.GetRequiredService<ILogger<QueueScheduler>>()));
         services.AddSingleton(provider => new DnsServers(options.Delivery.Resolver, provider.GetRequiredService<TimeProvider>()));
         services.AddSingleton<DnsResolver>();
         services.AddSingleton<NextHopResolver>();
