@@ -54,6 +54,7 @@ internal static class CommandLine
             DkimCommands.Create(),
             NetworkCommands.Create(),
             LimitCommands.Create(),
+            SettingCommands.Create(),
             MessageCommands.Create(),
             QueueCommands.Create(),
             ExplainCommand.Create(),

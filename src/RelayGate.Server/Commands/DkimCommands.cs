@@ -10,13 +10,14 @@ internal static class DkimCommands
     private const int MaxKeyFileOctets = 64 * 1024;
 
     private static readonly Argument<string> Domain = new("DOMAIN") { Description = "A hosted domain." };
-    private static readonly Option<string?> Selector = new("--selector") { Description = "The selector, s= (default: rg1).", HelpName = "S" };
+    private static readonly Option<string?> Selector = new("--selector") { Description = "The selector, s= (default: relaygate).", HelpName = "S" };
     private static readonly Option<string?> KeyFile = new("--key-file") { Description = "An RSA private key in PEM; without it one is made (RSA-2048).", HelpName = "F" };
 
     public static Command Create() => new Command("dkim", "DKIM keys of domains.").With(
         new Command("create", "Give a domain a key and sign with it from now on.").With(Domain, Selector, KeyFile).Does(async (parsed, client, output, cancellationToken) =>
         {
-            var body = new JsonObject { ["domain"] = parsed.GetRequiredValue(Domain), ["selector"] = parsed.GetValue(Selector) ?? "rg1" };
+            var body = new JsonObject { ["domain"] = parsed.GetRequiredValue(Domain) };
+            Fields.Set(body, "selector", parsed.GetValue(Selector));
             if (parsed.GetValue(KeyFile) is { } file)
                 body["privateKey"] = await ReadKeyAsync(file, cancellationToken);
             JsonNode answer = await client.PostAsync("dkim", body, cancellationToken);
@@ -31,21 +32,22 @@ internal static class DkimCommands
                 ("DOMAIN", Cell.Of("domain")), ("SELECTOR", Cell.Of("selector")), ("BITS", Cell.Of("bits")), ("CREATED", Cell.Time("createdAt")))),
         new Command("dns", "Print the DNS records to publish.").With(Domain, Selector).Does(async (parsed, client, output, cancellationToken) =>
         {
-            string domain = parsed.GetRequiredValue(Domain);
-            JsonNode answer = await client.GetAsync("dkim" + Paging.Build(("domain", domain)), cancellationToken);
-            string? selector = parsed.GetValue(Selector);
-            JsonNode[] keys = [.. answer["items"]!.AsArray().Where(k => selector is null || (string?)k!["selector"] == selector).Select(k => k!)];
-            if (keys.Length == 0)
-                throw new CliException(ExitCode.NotFound, $"{domain} has no{(selector is null ? "" : " such")} key: relaygate dkim create {domain}");
-            return output.Show(answer, () => Array.ForEach(keys, PrintRecord));
+            JsonNode answer = await client.GetAsync(PathTo(parsed), cancellationToken);
+            return output.Show(answer, () =>
+            {
+                foreach (JsonNode? key in answer["items"]!.AsArray())
+                    PrintRecord(key!);
+            });
         }),
         new Command("remove", "Remove a key; mail is no longer signed with it.").With(Domain, Selector).Does(async (parsed, client, output, cancellationToken) =>
         {
-            string domain = parsed.GetRequiredValue(Domain), selector = parsed.GetValue(Selector) ?? throw new CliException(ExitCode.Usage, "name the key: --selector S");
-            return output.Done(await client.DeleteAsync($"dkim/{Uri.EscapeDataString(domain)}/{Uri.EscapeDataString(selector)}", cancellationToken), $"key {selector} of {domain} removed");
+            JsonNode answer = await client.DeleteAsync(PathTo(parsed), cancellationToken);
+            return output.Done(answer, $"key {Cell.Text(answer["selector"])} of {Cell.Text(answer["domain"])} removed");
         }));
 
-    private static void PrintRecord(JsonNode key) => Console.WriteLine(Output.Clean($"{Cell.Text(key["dnsName"])} IN TXT {Cell.Text(key["dnsValue"])}"));
+    private static void PrintRecord(JsonNode key) => Console.WriteLine(Output.Clean(Cell.Text(key["zoneLine"]) ?? ""));
+
+    private static string PathTo(ParseResult parsed) => $"dkim/{Uri.EscapeDataString(parsed.GetRequiredValue(Domain))}" + Paging.Build(("selector", parsed.GetValue(Selector)));
 
     private static async Task<string> ReadKeyAsync(string file, CancellationToken cancellationToken)
     {

@@ -9,7 +9,7 @@ internal static class IpCommands
 {
     private static readonly Argument<string> Address = new("ADDRESS") { Description = "An IPv4 or IPv6 address of this host." };
     private static readonly Option<string?> Helo = new("--helo") { Description = "The name it greets with; \"none\": Hostname.", HelpName = "NAME" };
-    private static readonly Option<bool> Shared = new("--shared") { Description = "Several subscriptions may use it." };
+    private static readonly Option<bool> Shared = new("--shared") { Description = "Several subscriptions may use it (--shared false: one only)." };
 
     public static Command Create() => new Command("ip", "Addresses that mail leaves from.").With(
         new Command("add", "Make an address known.").With(Address, Helo, Shared).Does(async (parsed, client, output, cancellationToken) =>
@@ -18,10 +18,14 @@ internal static class IpCommands
             Fields.SetOrNone(body, "helo", parsed.GetValue(Helo));
             return output.Done(await client.PostAsync("addresses", body, cancellationToken), $"address {parsed.GetRequiredValue(Address)} added");
         }),
-        new Command("set", "Change an address.").With(Address, Helo).Does(async (parsed, client, output, cancellationToken) =>
+        new Command("set", "Change an address.").With(Address, Helo, Shared).Does(async (parsed, client, output, cancellationToken) =>
         {
             var body = new JsonObject();
-            Fields.SetOrNone(body, "helo", parsed.GetValue(Helo) ?? throw new CliException(ExitCode.Usage, "nothing to change: name --helo"));
+            Fields.SetOrNone(body, "helo", parsed.GetValue(Helo));
+            if (parsed.GetResult(Shared) is { Implicit: false })
+                body["shared"] = parsed.GetValue(Shared);
+            if (body.Count == 0)
+                throw new CliException(ExitCode.Usage, "nothing to change: name --helo or --shared");
             return output.Done(await client.PatchAsync(PathTo(parsed), body, cancellationToken), $"address {parsed.GetRequiredValue(Address)} changed");
         }),
         new Command("list", "List all addresses.").Does(async (_, client, output, cancellationToken) =>

@@ -8,10 +8,10 @@ internal static class PlanCommands
 {
     public static Command Create()
     {
-        var verbs = new ObjectVerbs("plan", "plans", ("PLAN", Cell.Of("name")), ("SUBSCRIPTIONS", Cell.Of("subscriptions")), ("", Cell.Flag("suspended", "suspended")));
+        var verbs = new ObjectVerbs("plan", "plans", ("PLAN", Cell.Of("name")), ("", Cell.Flag("suspended", "suspended")));
         return new Command("plan", "Plans: what subscriptions have in common.").With(
             verbs.Add((_, _) => Task.CompletedTask),
-            verbs.Show(p => Output.Fields(("plan", Cell.Text(p["name"])), ("subscriptions", Cell.Text(p["subscriptions"])), ("state", Cell.Flag("suspended", "suspended")(p)))),
+            verbs.Show(p => Output.Fields(("plan", Cell.Text(p["name"])), ("state", Cell.Flag("suspended", "suspended")(p)))),
             verbs.List(), verbs.Suspend(), verbs.Resume(), verbs.Remove());
     }
 }

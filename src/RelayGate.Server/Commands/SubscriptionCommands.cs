@@ -21,7 +21,7 @@ internal static class SubscriptionCommands
         var verbs = new ObjectVerbs(
             "subscription", "subscriptions",
             ("SUBSCRIPTION", Cell.Of("name")), ("PLAN", Cell.Of("plan")), ("IPV4", Cell.Of("ipv4")), ("IPV6", Cell.Of("ipv6")),
-            ("SYSTEM USERS", Cell.Of("systemUsers")), ("CONTACT", Cell.Of("contact")), ("", Cell.Flag("suspended", "suspended")));
+            ("SYSTEM USERS", Users), ("CONTACT", Cell.Of("contact")), ("", Cell.Flag("suspended", "suspended")));
         return new Command("subscription", "Subscriptions: customers with their addresses, domains and system users.").With(
             verbs.Add(FillAsync, Plan, IPv4, IPv6, SystemUser, SharedUid, Contact, Sender),
             verbs.Set(FillAsync, Plan, IPv4, IPv6, SystemUser, RemoveSystemUser, SharedUid, Contact, Sender),
@@ -47,6 +47,9 @@ internal static class SubscriptionCommands
 
     private static void Print(JsonNode s) => Output.Fields(
         ("subscription", Cell.Text(s["name"])), ("plan", Cell.Text(s["plan"])), ("ipv4", Cell.Text(s["ipv4"])), ("ipv6", Cell.Text(s["ipv6"])),
-        ("system users", Cell.Text(s["systemUsers"])), ("contact", Cell.Text(s["contact"])), ("sender", Cell.Text(s["sender"])),
-        ("domains", Cell.Text(s["domains"])), ("state", Cell.Flag("suspended", "suspended")(s)));
+        ("system users", Users(s)), ("contact", Cell.Text(s["contact"])), ("sender", Cell.Text(s["sender"])),
+        ("first domain", Cell.Text(s["firstDomain"])), ("state", Cell.Flag("suspended", "suspended")(s)));
+
+    private static string Users(JsonNode s) => string.Join(
+        ", ", (s["systemUsers"] as JsonArray ?? []).Select(u => $"{u!["name"]} ({u["uid"]}{((bool?)u["shared"] == true ? ", shared" : "")})"));
 }

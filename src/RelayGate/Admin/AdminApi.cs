@@ -19,6 +19,8 @@ public static class AdminApi
         IServiceProvider services = routes.ServiceProvider;
         var api = new AdminDispatcher(routes, services.GetRequiredService<AdminAuthority>(), services.GetRequiredService<ILogger<AdminDispatcher>>());
         ActivatorUtilities.CreateInstance<StatusApi>(services).Map(api);
+        ActivatorUtilities.CreateInstance<AccountsApi>(services).Map(api);
+        ActivatorUtilities.CreateInstance<LimitsApi>(services).Map(api);
         api.Fallback();
     }
 

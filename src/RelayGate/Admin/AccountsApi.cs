@@ -1,0 +1,199 @@
+using System.Text.Json.Nodes;
+using RelayGate.Accounts;
+using RelayGate.Core.Policy;
+
+namespace RelayGate.Admin;
+
+/// <summary>Plans, subscriptions, domains, mailboxes, addresses, networks and keys.</summary>
+internal sealed class AccountsApi(AccountAdministration accounts)
+{
+    public void Map(AdminDispatcher api)
+    {
+        MapPlans(api);
+        MapSubscriptions(api);
+        MapDomains(api);
+        MapMailboxes(api);
+        MapAddresses(api);
+        MapNetworks(api);
+        MapKeys(api);
+        foreach ((string collection, Level level) in new[] { ("plans", Level.Plan), ("subscriptions", Level.Subscription), ("domains", Level.Domain), ("mailboxes", Level.Mailbox) })
+        {
+            api.Change("POST", $"{collection}/{{name}}/suspend", r => SuspendAsync(r, level, true));
+            api.Change("POST", $"{collection}/{{name}}/resume", r => SuspendAsync(r, level, false));
+        }
+    }
+
+    private async Task<JsonNode?> SuspendAsync(AdminRequest request, Level level, bool suspend)
+    {
+        var key = (AccountKey)AdminJson.Value(await accounts.SetSuspendedAsync(new AccountKey(level, request.Route("name")), suspend, request.Aborted));
+        return new JsonObject { ["name"] = key.Name, ["suspended"] = suspend };
+    }
+
+    private void MapPlans(AdminDispatcher api)
+    {
+        api.Change("POST", "plans", async r => Json(AdminJson.Value(await accounts.AddPlanAsync((await r.BodyAsync("name")).RequiredText("name"), r.Aborted))));
+        api.ReadAll("plans", async r => AdminJson.List(AdminJson.Value(await accounts.ListPlansAsync(r.Query("cursor"), r.Limit, r.Aborted)), Json));
+        api.ReadAll("plans/{name}", async r => Json(AdminJson.Value(await accounts.ShowPlanAsync(r.Route("name"), r.Aborted))));
+        api.Change("DELETE", "plans/{name}", async r => Json(AdminJson.Value(await accounts.RemovePlanAsync(r.Route("name"), r.Aborted))));
+    }
+
+    private void MapSubscriptions(AdminDispatcher api)
+    {
+        string[] fields = ["plan", "contact", "ipv4", "ipv6", "sender", "systemUsers", "sharedUid"];
+        api.Change("POST", "subscriptions", async r =>
+        {
+            RequestBody body = await r.BodyAsync(["name", .. fields]);
+            return Json(AdminJson.Value(await accounts.AddSubscriptionAsync(body.RequiredText("name"), SubscriptionChangeOf(body), r.Aborted)));
+        });
+        api.Change("PATCH", "subscriptions/{name}", async r =>
+        {
+            RequestBody body = await r.BodyAsync([.. fields, "removeSystemUsers"]);
+            return Json(AdminJson.Value(await accounts.SetSubscriptionAsync(r.Route("name"), SubscriptionChangeOf(body), r.Aborted)));
+        });
+        api.ReadAll("subscriptions", async r => AdminJson.List(AdminJson.Value(await accounts.ListSubscriptionsAsync(r.Query("plan"), r.Query("cursor"), r.Limit, r.Aborted)), Json));
+        api.ReadAll("subscriptions/{name}", async r => Json(AdminJson.Value(await accounts.ShowSubscriptionAsync(r.Route("name"), r.Aborted))));
+        api.Change("DELETE", "subscriptions/{name}", async r => Json(AdminJson.Value(await accounts.RemoveSubscriptionAsync(r.Route("name"), r.Aborted))));
+    }
+
+    private void MapDomains(AdminDispatcher api)
+    {
+        string[] fields = ["subscription", "ipv4", "ipv6", "sender"];
+        api.Change("POST", "domains", async r =>
+        {
+            RequestBody body = await r.BodyAsync(["name", .. fields]);
+            return Json(AdminJson.Value(await accounts.AddDomainAsync(body.RequiredText("name"), DomainChangeOf(body), r.Aborted)));
+        });
+        api.Change("PATCH", "domains/{name}", async r =>
+            Json(AdminJson.Value(await accounts.SetDomainAsync(r.Route("name"), DomainChangeOf(await r.BodyAsync(fields)), r.Aborted))));
+        api.ReadAll("domains", async r => AdminJson.List(AdminJson.Value(await accounts.ListDomainsAsync(r.Query("subscription"), r.Query("cursor"), r.Limit, r.Aborted)), Json));
+        api.ReadAll("domains/{name}", async r => Json(AdminJson.Value(await accounts.ShowDomainAsync(r.Route("name"), r.Aborted))));
+        api.Change("DELETE", "domains/{name}", async r => Json(AdminJson.Value(await accounts.RemoveDomainAsync(r.Route("name"), r.Aborted))));
+    }
+
+    private void MapMailboxes(AdminDispatcher api)
+    {
+        api.Change("POST", "mailboxes", async r =>
+        {
+            RequestBody body = await r.BodyAsync("name", "password");
+            return Json(AdminJson.Value(await accounts.AddMailboxAsync(body.RequiredText("name"), body.Text("password"), r.Aborted)));
+        });
+        api.Change("PATCH", "mailboxes/{name}", async r =>
+            Json(AdminJson.Value(await accounts.SetMailboxPasswordAsync(r.Route("name"), (await r.BodyAsync("password")).RequiredText("password"), r.Aborted))));
+        api.ReadAll("mailboxes", async r => AdminJson.List(AdminJson.Value(await accounts.ListMailboxesAsync(r.Query("domain"), r.Query("cursor"), r.Limit, r.Aborted)), Json));
+        api.ReadAll("mailboxes/{name}", async r => Json(AdminJson.Value(await accounts.ShowMailboxAsync(r.Route("name"), r.Aborted))));
+        api.Change("DELETE", "mailboxes/{name}", async r => Json(AdminJson.Value(await accounts.RemoveMailboxAsync(r.Route("name"), r.Aborted))));
+    }
+
+    private void MapAddresses(AdminDispatcher api)
+    {
+        api.Change("POST", "addresses", async r =>
+        {
+            RequestBody body = await r.BodyAsync("address", "helo", "shared");
+            return Json(AdminJson.Value(await accounts.AddAddressAsync(body.RequiredText("address"), body.Text("helo"), body.Flag("shared"), r.Aborted)));
+        });
+        api.Change("PATCH", "addresses/{name}", async r =>
+        {
+            RequestBody body = await r.BodyAsync("helo", "shared");
+            return Json(AdminJson.Value(await accounts.SetAddressAsync(r.Route("name"), TextOrNone(body, "helo"), body.Has("shared") ? body.Flag("shared") : null, r.Aborted)));
+        });
+        api.ReadAll("addresses", async r => AdminJson.List(AdminJson.Value(await accounts.ListAddressesAsync(r.Query("cursor"), r.Limit, r.Aborted)), Json));
+        api.ReadAll("addresses/{name}", async r => Json(AdminJson.Value(await accounts.ShowAddressAsync(r.Route("name"), r.Aborted))));
+        api.Change("DELETE", "addresses/{name}", async r => Json(AdminJson.Value(await accounts.RemoveAddressAsync(r.Route("name"), r.Aborted))));
+    }
+
+    private void MapNetworks(AdminDispatcher api)
+    {
+        api.Change("POST", "networks", async r =>
+        {
+            RequestBody body = await r.BodyAsync("cidr", "subscription", "exemptFromLimits", "trustAll");
+            return Json(AdminJson.Value(await accounts.AddNetworkAsync(
+                body.RequiredText("cidr"), body.Text("subscription"), body.Flag("exemptFromLimits"), body.Flag("trustAll"), r.Aborted)));
+        });
+        api.ReadAll("networks", async r => AdminJson.List(AdminJson.Value(await accounts.ListNetworksAsync(r.Query("cursor"), r.Limit, r.Aborted)), Json));
+        api.Change("DELETE", "networks/{name}", async r => Json(AdminJson.Value(await accounts.RemoveNetworkAsync(r.Route("name"), r.Aborted))));
+    }
+
+    private void MapKeys(AdminDispatcher api)
+    {
+        api.Change("POST", "dkim", async r =>
+        {
+            RequestBody body = await r.BodyAsync("domain", "selector", "privateKey");
+            return Json(AdminJson.Value(await accounts.CreateKeyAsync(body.RequiredText("domain"), body.Text("selector"), body.Text("privateKey"), r.Aborted)));
+        });
+        api.ReadAll("dkim", async r => AdminJson.List(AdminJson.Value(await accounts.ListKeysAsync(r.Query("domain"), r.Query("cursor"), r.Limit, r.Aborted)), Json));
+        api.ReadAll("dkim/{name}", async r => AdminJson.List(AdminJson.Value(await accounts.ShowKeysAsync(r.Route("name"), r.Query("selector"), r.Aborted)), Json));
+        api.Change("DELETE", "dkim/{name}", async r => Json(AdminJson.Value(await accounts.RemoveKeyAsync(r.Route("name"), r.Query("selector"), r.Aborted))));
+    }
+
+    private static SubscriptionChange SubscriptionChangeOf(RequestBody body) => new(
+        body.Text("plan"), TextOrNone(body, "contact"), TextOrNone(body, "ipv4"), TextOrNone(body, "ipv6"), TextOrNone(body, "sender"),
+        body.Texts("systemUsers"), body.Has("removeSystemUsers") ? body.Texts("removeSystemUsers") : null, body.Flag("sharedUid"));
+
+    private static DomainChange DomainChangeOf(RequestBody body) => new(
+        body.Text("subscription"), TextOrNone(body, "ipv4"), TextOrNone(body, "ipv6"), TextOrNone(body, "sender"));
+
+    /// <summary>A field that is null takes the value away; one that is missing leaves it.</summary>
+    private static string? TextOrNone(RequestBody body, string name) => body.Has(name) ? body.Text(name) ?? "none" : null;
+
+    private static JsonObject Json(PlanView plan) => new() { ["name"] = plan.Name, ["suspended"] = plan.IsSuspended };
+
+    private static JsonObject Json(SubscriptionView s) => new()
+    {
+        ["name"] = s.Name,
+        ["plan"] = s.Plan,
+        ["ipv4"] = s.IPv4,
+        ["ipv6"] = s.IPv6,
+        ["contact"] = s.Contact,
+        ["sender"] = s.SenderMode is { } mode ? AdminJson.Word(mode) : null,
+        ["firstDomain"] = s.FirstDomain,
+        ["systemUsers"] = new JsonArray([.. s.SystemUsers.Select(u => (JsonNode)new JsonObject { ["uid"] = u.Uid, ["name"] = u.Name, ["shared"] = u.IsShared })]),
+        ["suspended"] = s.IsSuspended,
+    };
+
+    private static JsonObject Json(DomainView d) => new()
+    {
+        ["name"] = d.Name,
+        ["subscription"] = d.Subscription,
+        ["ipv4"] = d.IPv4,
+        ["ipv6"] = d.IPv6,
+        ["sender"] = d.SenderMode is { } mode ? AdminJson.Word(mode) : null,
+        ["suspended"] = d.IsSuspended,
+    };
+
+    private static JsonObject Json(MailboxView m) => new()
+    {
+        ["name"] = m.Address,
+        ["domain"] = m.Domain,
+        ["subscription"] = m.Subscription,
+        ["hasPassword"] = m.HasPassword,
+        ["suspended"] = m.IsSuspended,
+    };
+
+    private static JsonObject Json(AddressView a) => new()
+    {
+        ["address"] = a.Address,
+        ["helo"] = a.Helo,
+        ["heloOrigin"] = a.HeloOrigin,
+        ["shared"] = a.IsShared,
+        ["subscription"] = a.Subscription,
+    };
+
+    private static JsonObject Json(NetworkView n) => new()
+    {
+        ["cidr"] = n.Cidr,
+        ["subscription"] = n.Subscription,
+        ["exemptFromLimits"] = n.IsExemptFromLimits,
+        ["trustAll"] = n.TrustsAll,
+    };
+
+    private static JsonObject Json(DkimKeyView k) => new()
+    {
+        ["domain"] = k.Domain,
+        ["selector"] = k.Selector,
+        ["bits"] = k.Bits,
+        ["createdAt"] = AdminJson.Time(k.CreatedAt),
+        ["dnsName"] = k.DnsName,
+        ["dnsValue"] = k.DnsText,
+        ["zoneLine"] = k.ZoneLine,
+    };
+}

@@ -1,0 +1,62 @@
+using System.Text.Json.Nodes;
+using RelayGate.Accounts;
+using RelayGate.Core.Policy;
+
+namespace RelayGate.Admin;
+
+/// <summary>What the API's handlers share: lists, errors and words.</summary>
+internal static class AdminJson
+{
+    /// <summary><c>{"items":[…],"nextCursor":…}</c>.</summary>
+    public static JsonObject List<T>(IEnumerable<T> items, Func<T, JsonNode> toJson, string? next = null)
+    {
+        var list = new JsonArray();
+        foreach (T item in items)
+            list.Add(toJson(item));
+        var answer = new JsonObject { ["items"] = list };
+        if (next is not null)
+            answer["nextCursor"] = next;
+        return answer;
+    }
+
+    public static JsonObject List<T>(Page<T> page, Func<T, JsonNode> toJson) => List(page.Items, toJson, page.Next);
+
+    /// <summary>The value, or the problem that took its place.</summary>
+    public static T Value<T>(AdminResult<T> result)
+        where T : class
+    {
+        if (result.IsOk)
+            return result.Value;
+        AdminError error = result.Error;
+        throw new ProblemException(error.Kind switch
+        {
+            AdminErrorKind.NotFound => Problem.NotFound(error.Message),
+            AdminErrorKind.Invalid => Problem.BadRequest(error.Message, "invalid"),
+            AdminErrorKind.InUse => new Problem(409, "in-use", error.Message),
+            _ => Problem.Conflict(error.Message),
+        });
+    }
+
+    /// <summary>Enumeration values in lower case.</summary>
+    public static string Word<T>(T value) where T : struct, Enum => value.ToString().ToLowerInvariant();
+
+    public static T Choice<T>(string field, string text) where T : struct, Enum
+    {
+        foreach (T choice in Enum.GetValues<T>())
+        {
+            if (Word(choice) == text)
+                return choice;
+        }
+        throw AdminRequest.Bad($"{field} is '{text}': one of {string.Join(", ", Enum.GetValues<T>().Select(Word))} is expected");
+    }
+
+    public static AccountKey Key(string? level, string? name)
+    {
+        Level known = Choice<Level>("level", level ?? throw AdminRequest.Bad("level is missing"));
+        if (known == Level.Server)
+            return AccountKey.Server;
+        return new AccountKey(known, name is { Length: > 0 } ? name : throw AdminRequest.Bad($"the name of the {level} is missing"));
+    }
+
+    public static string Time(DateTimeOffset time) => time.UtcDateTime.ToString("yyyy-MM-ddTHH:mm:ss.fffZ");
+}
