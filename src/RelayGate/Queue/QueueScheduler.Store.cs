@@ -96,6 +96,7 @@ public sealed partial class QueueScheduler
         {
             DuePage page = await _store.ReadRawAsync(connection => ReadPage(connection, after), CancellationToken.None);
             (after, end) = (page.LastSubscription, page.IsEnd);
+            next = Earlier(next, await PassOverSuspendedAsync(page));
             more.AddRange(page.More);
             next = Earlier(next, Admit(page.Due));
             next = Earlier(next, page.NextDue);
@@ -128,12 +129,26 @@ public sealed partial class QueueScheduler
             page.LastSubscription = found.Subscription;
             if (found.NextAttempt > now)
                 page.NextDue = Earlier(page.NextDue, DateTimeOffset.FromUnixTimeMilliseconds(found.NextAttempt));
-            else if (_isSuspended(found.Subscription))
-                page.NextDue = Earlier(page.NextDue, DateTimeOffset.FromUnixTimeMilliseconds(now) + LookAgain);
             else
                 ReadDue(connection, page, found.Subscription, now, null);
         }
         return page;
+    }
+
+    /// <summary>Takes out of a page what may not leave now.</summary>
+    /// <returns>When to look again because of it, or the end of time.</returns>
+    private async Task<DateTimeOffset> PassOverSuspendedAsync(DuePage page)
+    {
+        DateTimeOffset next = DateTimeOffset.MaxValue;
+        foreach (string subscription in page.Due.Select(d => d.Subscription).Distinct().ToList())
+        {
+            if (!await _isSuspended(subscription, CancellationToken.None))
+                continue;
+            page.Due.RemoveAll(d => d.Subscription == subscription);
+            page.More.RemoveAll(d => d.Subscription == subscription);
+            next = _time.GetUtcNow() + LookAgain;
+        }
+        return next;
     }
 
     private DuePage ReadMore(StoreConnection connection, DueRecipient[] cursors)

@@ -94,7 +94,9 @@ public sealed partial class QueueWriter
                 write.Execute(_context);
         }
         _usageBatch.Write(_context);
+        CommitFault.Before?.Invoke();
         _context.Prepared(Sql.Commit).Execute();
+        CommitFault.After?.Invoke();
         _usageBatch.Committed();
         _metrics.BatchCommitted(batch.Count, _time.GetElapsedTime(started));
     }

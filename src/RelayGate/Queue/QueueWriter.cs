@@ -31,6 +31,7 @@ public sealed partial class QueueWriter : IDisposable
     private readonly ITimer _retryTimer;
     private readonly Thread _thread;
     private int _disposed;
+    private int _missingLogged;
 
     /// <summary>Opens the writer's connection and starts its thread.</summary>
     /// <param name="versionOf">The current version of a subscription's accounts (AccountDirectory.VersionOf).</param>
@@ -38,7 +39,7 @@ public sealed partial class QueueWriter : IDisposable
         SqliteRelayStore store, UsageTable usage, Func<string?, AccountVersion> versionOf, RelayGateOptions options, RelayGateMetrics metrics,
         TimeProvider time, ILogger<QueueWriter> logger)
         : this(store, usage, versionOf, options, metrics, time, logger,
-            FreeSpace.OfFolder(Path.GetDirectoryName(store.Path)!, options.Storage.MinimumFree, time))
+            FreeSpace.Of(store.Path, options.Storage.MinimumFree, time))
     {
     }
 
@@ -82,6 +83,8 @@ public sealed partial class QueueWriter : IDisposable
     /// <param name="cancellationToken">Holds only until the writer has taken the write.</param>
     public async Task<OfferResult> OfferAsync(OfferedMessage message, CancellationToken cancellationToken)
     {
+        if (!_space.IsPresent)
+            return FileMissing();
         if (!HasRoom)
             return new OfferResult(OfferOutcome.StoreFull, null);
         var write = new OfferWrite(message, _buffers, FirstAttempt);
@@ -99,7 +102,7 @@ public sealed partial class QueueWriter : IDisposable
     /// <returns>False when there is no room, the store failed or the deadline passed.</returns>
     public async Task<bool> WriteChunkAsync(QueueId id, int sequence, ReadOnlyMemory<byte> octets, CancellationToken cancellationToken)
     {
-        if (!HasRoom)
+        if (!HasRoom || !_space.IsPresent)
             return false;
         var write = new ChunkWrite(id, sequence, octets);
         await AddAsync(write, cancellationToken);
@@ -154,9 +157,19 @@ public sealed partial class QueueWriter : IDisposable
     internal Task<T> RunAsync<T>(Func<WriteContext, T> write, CancellationToken cancellationToken, Action<T>? committed = null) =>
         WriteAsync(new ActionWrite<T>(write, committed), cancellationToken);
 
+    /// <summary>Runs on the writer's thread before and after a commit: tests throw there what a failing disk would.</summary>
+    internal (Action? Before, Action? After) CommitFault { get; set; }
+
     private DateTimeOffset FirstAttempt => _time.GetUtcNow() + _options.Delivery.Retry.First;
 
     private bool HasRoom => !OutcomesWait && _space.IsEnough;
+
+    private OfferResult FileMissing()
+    {
+        if (Interlocked.Exchange(ref _missingLogged, 1) == 0)
+            Log.StoreMissing(_logger, _store.Path);
+        return new OfferResult(OfferOutcome.StoreFailed, null);
+    }
 
     private static CancellationTokenRegistration ExpireAt(PendingWrite write, CancellationToken cancellationToken) =>
         cancellationToken.UnsafeRegister(static write => ((PendingWrite)write!).Expire(), write);

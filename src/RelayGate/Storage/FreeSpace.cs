@@ -1,21 +1,28 @@
 namespace RelayGate.Storage;
 
-/// <summary>Whether the file system of the store has the room that submission leaves to outcomes. Asked for each message, looked up once a second.</summary>
+/// <summary>
+/// Whether the file system of the store has the room that submission leaves to outcomes, and whether the file is still there: writes to a file
+/// that somebody removed succeed and are lost. Asked for each message, looked up once a second.
+/// </summary>
 internal sealed class FreeSpace
 {
     private static readonly TimeSpan Interval = TimeSpan.FromSeconds(1);
 
     private readonly Func<long> _available;
+    private readonly Func<bool> _exists;
     private readonly long _minimum;
     private readonly TimeProvider _time;
     private long _checkedAt;
     private volatile bool _enough;
+    private volatile bool _present;
 
     /// <param name="available">Free octets for an unprivileged user.</param>
+    /// <param name="exists">Whether the file of the store is in its place.</param>
     /// <param name="minimum">Storage:MinimumFree, in octets.</param>
-    public FreeSpace(Func<long> available, long minimum, TimeProvider time)
+    public FreeSpace(Func<long> available, Func<bool> exists, long minimum, TimeProvider time)
     {
         _available = available;
+        _exists = exists;
         _minimum = minimum;
         _time = time;
         Check();
@@ -25,17 +32,37 @@ internal sealed class FreeSpace
     {
         get
         {
-            if (_time.GetElapsedTime(Interlocked.Read(ref _checkedAt)) >= Interval)
-                Check();
+            CheckInTime();
             return _enough;
         }
     }
 
-    public static FreeSpace OfFolder(string folder, long minimum, TimeProvider time) => new(() => new DriveInfo(folder).AvailableFreeSpace, minimum, time);
+    /// <summary>Whether the file is in its place.</summary>
+    public bool IsPresent
+    {
+        get
+        {
+            CheckInTime();
+            return _present;
+        }
+    }
+
+    public static FreeSpace Of(string path, long minimum, TimeProvider time)
+    {
+        string folder = Path.GetDirectoryName(path)!;
+        return new FreeSpace(() => new DriveInfo(folder).AvailableFreeSpace, () => File.Exists(path), minimum, time);
+    }
+
+    private void CheckInTime()
+    {
+        if (_time.GetElapsedTime(Interlocked.Read(ref _checkedAt)) >= Interval)
+            Check();
+    }
 
     private void Check()
     {
         Interlocked.Exchange(ref _checkedAt, _time.GetTimestamp());
+        _present = _exists();
         _enough = _available() >= _minimum;
     }
 }

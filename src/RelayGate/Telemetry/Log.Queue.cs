@@ -35,4 +35,7 @@ internal static partial class Log
 
     [LoggerMessage(Level = LogLevel.Error, EventId = 411, Message = "Queued messages could not be read; they are tried again later")]
     public static partial void LoadFailed(ILogger logger, Exception cause);
+
+    [LoggerMessage(Level = LogLevel.Critical, EventId = 408, Message = "The store {Path} is gone: no mail is accepted. Put the file back and restart; what the process still holds open is lost when it ends")]
+    public static partial void StoreMissing(ILogger logger, string path);
 }

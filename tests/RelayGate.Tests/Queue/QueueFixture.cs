@@ -48,6 +48,9 @@ internal sealed class QueueFixture : IDisposable
 
     public HashSet<string> Suspended { get; } = [];
 
+    /// <summary>Whether the directory has to read before it answers.</summary>
+    public bool AnswersLate { get; set; }
+
     /// <summary>What the disk would say.</summary>
     public long FreeOctets { get; set; } = long.MaxValue;
 
@@ -186,12 +189,19 @@ internal sealed class QueueFixture : IDisposable
         Store = SqliteRelayStore.Open(_folder.Path);
         Usage = new UsageTable(Store, Time);
         Writer = new QueueWriter(
-            Store, Usage, _ => Version, Options, new RelayGateMetrics(), Time, NullLogger<QueueWriter>.Instance, new FreeSpace(() => FreeOctets, 1, Time));
+            Store, Usage, _ => Version, Options, new RelayGateMetrics(), Time, NullLogger<QueueWriter>.Instance, new FreeSpace(() => FreeOctets, () => System.IO.File.Exists(File), 1, Time));
     }
 
     private QueueScheduler NewScheduler() => new(
-        Store, Writer, new DestinationLanes(r => r.ForwardPath.Address.DomainText, _ => LaneBound), Suspended.Contains, Options.Delivery.Retry.First, Time,
+        Store, Writer, new DestinationLanes(r => r.ForwardPath.Address.DomainText, _ => LaneBound), IsSuspendedAsync, Options.Delivery.Retry.First, Time,
         NullLogger<QueueScheduler>.Instance, WindowOctets);
+
+    private async ValueTask<bool> IsSuspendedAsync(string subscription, CancellationToken cancellationToken)
+    {
+        if (AnswersLate)
+            await Task.Yield();
+        return Suspended.Contains(subscription);
+    }
 
     private void Close()
     {

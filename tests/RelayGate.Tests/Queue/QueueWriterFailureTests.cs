@@ -1,0 +1,200 @@
+using Microsoft.Data.Sqlite;
+using RelayGate.Core.Mail;
+using RelayGate.Core.Policy;
+using RelayGate.Queue;
+using RelayGate.Tests.Storage;
+using SQLitePCL;
+
+namespace RelayGate.Tests.Queue;
+
+/// <summary>Full disks and broken ones: nothing acknowledged is lost, nothing refused is kept, and it passes by itself.</summary>
+public sealed class QueueWriterFailureTests : IDisposable
+{
+    private readonly QueueFixture _queue = new();
+
+    [Fact]
+    public async Task A_full_disk_refuses_messages_until_there_is_room_again()
+    {
+        SenderAccount account = _queue.Account();
+        await FillAsync();
+
+        OfferResult full = await _queue.OfferAsync(_queue.Message(account, new string('x', 200_000)));
+        await SetPagesAsync(1_000_000);
+        OfferResult room = await _queue.OfferAsync(_queue.Message(account, new string('x', 200_000)));
+
+        Assert.Equal(OfferOutcome.StoreFull, full.Outcome);
+        Assert.Equal(OfferOutcome.Committed, room.Outcome);
+        Assert.Equal(1, await _queue.Count("message"));
+        UsageView view = await _queue.Usage.SnapshotAsync([AccountKey.Server], default);
+        Assert.Equal(1, view.Rings[0].Used(LimitUnit.Messages, LimitWindow.Hour, view.Now));
+    }
+
+    [Fact]
+    public async Task Below_the_minimum_free_submission_stops_and_goes_on_by_itself()
+    {
+        _queue.FreeOctets = 0;
+        _queue.Time.Advance(TimeSpan.FromSeconds(2));
+        Assert.Equal(OfferOutcome.StoreFull, (await _queue.OfferAsync(_queue.Message(_queue.Account()))).Outcome);
+
+        _queue.FreeOctets = long.MaxValue;
+        _queue.Time.Advance(TimeSpan.FromSeconds(2));
+        Assert.Equal(OfferOutcome.Committed, (await _queue.OfferAsync(_queue.Message(_queue.Account()))).Outcome);
+    }
+
+    [Fact]
+    public async Task An_outcome_that_cannot_be_written_stops_deliveries_and_submission_until_it_is_durable()
+    {
+        _ = _queue.Scheduler;
+        await _queue.AcceptAsync(_queue.Account());
+        await _queue.AcceptAsync(_queue.Account());
+        DeliveryJob job = await _queue.TakeAsync();
+        await FillAsync();
+
+        Task completion = _queue.Writer.CompleteAsync(job, LongAttempt(job), null);
+        await WaitUntil(() => _queue.Writer.OutcomesWait);
+        Task<DeliveryJob> next = _queue.TakeAsync();
+        Assert.False(completion.IsCompleted);
+        Assert.False(next.IsCompleted);
+        Assert.Equal(OfferOutcome.StoreFull, (await _queue.OfferAsync(_queue.Message(_queue.Account()))).Outcome);
+
+        await SetPagesAsync(1_000_000); // Its success lets the outcome be tried again at once.
+        await completion.WaitAsync(TimeSpan.FromSeconds(20));
+        _queue.Scheduler.Complete(job);
+        await next;
+        Assert.Equal(1, await _queue.Count("attempt"));
+        Assert.Equal(OfferOutcome.Committed, (await _queue.OfferAsync(_queue.Message(_queue.Account()))).Outcome);
+    }
+
+    [Fact]
+    public async Task Outcomes_that_wait_are_tried_again_with_time_alone()
+    {
+        _ = _queue.Scheduler;
+        await _queue.AcceptAsync(_queue.Account());
+        DeliveryJob job = await _queue.TakeAsync();
+        int failures = 3;
+        _queue.Writer.CommitFault = (() =>
+        {
+            if (failures-- > 0)
+                throw new SqliteException("disk full", raw.SQLITE_FULL);
+        }, null);
+
+        Task completion = _queue.Writer.CompleteAsync(job, _queue.Attempt(job, DeliveryResult.Delivered), null);
+        for (int i = 0; i < 200 && !completion.IsCompleted; i++)
+        {
+            _queue.Time.Advance(TimeSpan.FromSeconds(1));
+            await Task.WhenAny(completion, Task.Delay(20));
+        }
+
+        await completion.WaitAsync(TimeSpan.FromSeconds(20));
+        Assert.Equal(0, await _queue.Count("message"));
+    }
+
+    [Fact]
+    public async Task After_broken_io_the_store_is_reopened_and_goes_on()
+    {
+        OfferedMessage before = await _queue.AcceptAsync(_queue.Account());
+        bool reopened = false;
+        _queue.Writer.Reopened += () => reopened = true;
+        _queue.Writer.CommitFault = (() => throw new SqliteException("disk I/O error", raw.SQLITE_IOERR), null);
+        Assert.Equal(OfferOutcome.StoreFailed, (await _queue.OfferAsync(_queue.Message(_queue.Account()))).Outcome);
+
+        _queue.Writer.CommitFault = default;
+        OfferedMessage after = await _queue.AcceptAsync(_queue.Account());
+
+        Assert.True(reopened);
+        Assert.Equal(2, await _queue.Count("message"));
+        Assert.NotEqual(before.Id, after.Id);
+        UsageView view = await _queue.Usage.SnapshotAsync([AccountKey.Server], default);
+        Assert.Equal(2, view.Rings[0].Used(LimitUnit.Messages, LimitWindow.Hour, view.Now));
+    }
+
+    [Fact]
+    public async Task A_message_answered_with_451_is_taken_back_even_if_its_commit_had_reached_the_disk()
+    {
+        _queue.Writer.CommitFault = (null, () => throw new SqliteException("disk I/O error", raw.SQLITE_IOERR));
+        OfferedMessage lost = _queue.Message(_queue.Account());
+        Assert.Equal(OfferOutcome.StoreFailed, (await _queue.OfferAsync(lost)).Outcome);
+
+        _queue.Writer.CommitFault = default;
+        OfferedMessage kept = await _queue.AcceptAsync(_queue.Account());
+
+        Assert.Equal(1, await _queue.Count("message"));
+        Assert.Equal(1, await _queue.Count("recipient"));
+        Assert.Equal(Convert.ToHexString(kept.Id.ToBytes()), await _queue.Text("select hex(id) from decision"));
+    }
+
+    [Fact]
+    public async Task An_outcome_written_twice_after_an_uncertain_commit_queues_its_dsn_once()
+    {
+        _ = _queue.Scheduler;
+        OfferedMessage message = await _queue.AcceptAsync(_queue.Account());
+        DeliveryJob job = await _queue.TakeAsync();
+        int failures = 1;
+        _queue.Writer.CommitFault = (null, () =>
+        {
+            if (failures-- > 0)
+                throw new SqliteException("disk I/O error", raw.SQLITE_IOERR);
+        });
+        var dsn = new PreparedDsn(
+            _queue.NewId(), new ForwardPath(message.Envelope.ReversePath.Address!), "Subject: failed\r\n\r\n"u8.ToArray(), "It failed.\r\n"u8.ToArray(), false, false);
+
+        Task completion = _queue.Writer.CompleteAsync(job, _queue.Attempt(job, DeliveryResult.Failed), dsn);
+        for (int i = 0; i < 200 && !completion.IsCompleted; i++)
+        {
+            _queue.Time.Advance(TimeSpan.FromSeconds(1));
+            await Task.WhenAny(completion, Task.Delay(20));
+        }
+
+        await completion.WaitAsync(TimeSpan.FromSeconds(20));
+        Assert.Equal(1, await _queue.Count("message", $"flags & {(int)MessageFlags.IsDsn} <> 0"));
+        Assert.Equal(1, await _queue.Count("attempt"));
+    }
+
+    [Fact]
+    public async Task A_store_file_that_was_removed_is_noticed_before_mail_is_lost_in_it()
+    {
+        await _queue.AcceptAsync(_queue.Account());
+        File.Delete(_queue.File);
+        _queue.Time.Advance(TimeSpan.FromSeconds(2));
+
+        Assert.Equal(OfferOutcome.StoreFailed, (await _queue.OfferAsync(_queue.Message(_queue.Account()))).Outcome);
+    }
+
+    [Fact]
+    public async Task A_message_deleted_while_it_was_in_flight_stays_deleted()
+    {
+        _ = _queue.Scheduler;
+        await _queue.AcceptAsync(_queue.Account());
+        DeliveryJob job = await _queue.TakeAsync();
+        await _queue.Writer.WriteAsync(c => SqliteRelayStoreTests.Execute(c, "delete from recipient") + SqliteRelayStoreTests.Execute(c, "delete from message"));
+
+        await _queue.EndAsync(job, DeliveryResult.Deferred);
+
+        Assert.Equal(0, await _queue.Count("recipient"));
+        Assert.Equal(1, await _queue.Count("attempt"));
+    }
+
+    public void Dispose() => _queue.Dispose();
+
+    /// <summary>An attempt whose record needs pages of its own.</summary>
+    private DeliveryAttempt LongAttempt(DeliveryJob job)
+    {
+        DeliveryAttempt attempt = _queue.Attempt(job, DeliveryResult.Deferred);
+        return attempt with { Results = [attempt.Results[0] with { Reply = new string('x', 100_000) }] };
+    }
+
+    private async Task FillAsync()
+    {
+        long pages = await _queue.Store.ReadRawAsync(c => c.Scalar("PRAGMA page_count"), default);
+        await SetPagesAsync(pages);
+    }
+
+    private Task<long> SetPagesAsync(long pages) => _queue.Writer.RunAsync(context => context.Connection.Scalar($"PRAGMA max_page_count={pages}"), default);
+
+    private static async Task WaitUntil(Func<bool> condition)
+    {
+        for (int i = 0; i < 1000 && !condition(); i++)
+            await Task.Delay(10);
+        Assert.True(condition());
+    }
+}
