@@ -15,7 +15,8 @@ internal sealed record QueueCursor(QueuePhase Phase, string Subscription, long N
 
     internal const string SelectWaiting = """
         select next_attempt, message, position,
-          position = (select f.position from recipient f where f.message = r.message and f.next_attempt > ? order by f.next_attempt, f.position limit 1)
+          not exists (
+            select 1 from recipient f where f.message = r.message and f.next_attempt > ? and (f.next_attempt, f.position) < (r.next_attempt, r.position))
         from recipient r
         where next_attempt is not null and subscription = ? and (next_attempt, message, position) > (?, ?, ?)
         order by next_attempt, message, position limit ?

@@ -10,7 +10,11 @@ public sealed class MessageLogTests : IDisposable
     private readonly QueueFixture _queue = new();
     private readonly MessageLog _log;
 
-    public MessageLogTests() => _log = new MessageLog(_queue.Store, _queue.Writer.Feed);
+    public MessageLogTests()
+    {
+        _log = new MessageLog(_queue.Store, _queue.Writer.Feed);
+        _ = _queue.Scheduler;
+    }
 
     [Fact]
     public async Task Pages_hold_everything_once_newest_first_also_while_more_is_offered()
@@ -100,7 +104,7 @@ public sealed class MessageLogTests : IDisposable
         Assert.Equal(["server", "plan", "subscription", "domain", "mailbox"], record.Levels.Select(l => l.Level));
         Assert.Equal(("100/h", "own", 0L, 1L), (record.Levels[2].Limit, record.Levels[2].Origin, record.Levels[2].Used, record.Levels[2].After));
         Assert.Equal(new RecordedEgress("subscription-address", "192.0.2.11", null, "mail.acme.test"), record.Egress);
-        Assert.Equal(["+Received"], record.HeaderChanges);
+        Assert.Equal("+Received", Assert.Single(record.HeaderChanges));
         RecordedAttempt recorded = Assert.Single(record.Attempts);
         Assert.Equal(("end-of-data", "mx.example.org", "203.0.113.5:25", "192.0.2.11", 0.012), (recorded.Stage, recorded.NextHop, recorded.Remote, recorded.Local, recorded.Seconds));
         Assert.Equal(["delivered", "deferred"], recorded.Results.Select(r => r.Result));
