@@ -1,4 +1,5 @@
 using System.Collections.Immutable;
+using System.Net;
 using RelayGate.Core.Policy;
 using RelayGate.Queue;
 using RelayGate.Telemetry;
@@ -6,10 +7,12 @@ using RelayGate.Telemetry;
 namespace RelayGate.Delivery;
 
 /// <summary>Makes one delivery attempt: finds the next hop, takes a session from the right address, runs the transaction, tries other hosts.</summary>
-internal sealed class Deliverer(NextHopResolver resolver, EgressSelector egress, ConnectionPool pool, RelayGateMetrics metrics)
+internal sealed class Deliverer(NextHopResolver resolver, EgressSelector egress, EgressPermission mayLeaveFrom, ConnectionPool pool, RelayGateMetrics metrics)
 {
     /// <summary>Addresses tried in one attempt; each may cost its time limits.</summary>
     private const int MaxAddresses = 10;
+
+    private static readonly Task<SessionFailure?> NoFailure = Task.FromResult<SessionFailure?>(null);
 
     /// <summary>
     /// Tries the addresses in order until every recipient has an outcome: a refusal or acceptance of a recipient is final,
@@ -51,6 +54,9 @@ internal sealed class Deliverer(NextHopResolver resolver, EgressSelector egress,
         DeliveryJob job, AttemptResult result, EgressBinding binding, NextHopAddress address, CancellationToken cancellationToken)
     {
         result.NextHop = address;
+        string subscription = job.Message.Subscription;
+        if (binding.Address is { } bound && !await mayLeaveFrom(subscription, bound, cancellationToken))
+            return Refuse(result, EgressSocket.BelongsToOther(bound)); // It was given away while the message waited.
         bool allowTls = true;
         bool fresh = false;
         int[]? subset = OpenRecipients(result); // Null: all of the job's.
@@ -66,7 +72,10 @@ internal sealed class Deliverer(NextHopResolver resolver, EgressSelector egress,
             MailTransaction transaction;
             try
             {
-                if (!kept && await session.OpenAsync(allowTls) is { } failure)
+                Task<SessionFailure?> CheckAsync(IPAddress local) => CheckSystemChoiceAsync(binding, subscription, local, cancellationToken);
+                if (kept && await CheckAsync(session.LocalAddress!) is { } notAllowed)
+                    return Refuse(result, notAllowed);
+                if (!kept && await session.OpenAsync(allowTls, CheckAsync) is { } failure)
                 {
                     if (session.TlsHandshakeFailed && allowTls)
                     {
@@ -75,9 +84,9 @@ internal sealed class Deliverer(NextHopResolver resolver, EgressSelector egress,
                     }
                     Note(result, session, failure.Stage);
                     if (failure.IsEgress)
-                        Count(session);
+                        return Refuse(result, failure);
                     result.DecideRest(failure.Outcome);
-                    return !failure.IsEgress;
+                    return true;
                 }
                 transaction = new MailTransaction(job.Message, Select(job.Recipients, subset));
                 await session.TransactAsync(transaction);
@@ -127,12 +136,25 @@ internal sealed class Deliverer(NextHopResolver resolver, EgressSelector egress,
         result.Tls = session.TlsDescription;
     }
 
-    private void Count(SmtpClientSession session)
+    /// <summary>Where the system chose the local address, it must not have chosen one that was given to another subscription.</summary>
+    private Task<SessionFailure?> CheckSystemChoiceAsync(EgressBinding binding, string subscription, IPAddress local, CancellationToken cancellationToken)
     {
-        if (session.LocalAddress is null)
+        return binding.Address is null ? CheckAsync() : NoFailure;
+
+        async Task<SessionFailure?> CheckAsync() =>
+            await mayLeaveFrom(subscription, local, cancellationToken) ? null : EgressSocket.BelongsToOther(local);
+    }
+
+    /// <returns>False: other hosts would fare no better.</returns>
+    private bool Refuse(AttemptResult result, SessionFailure failure)
+    {
+        if (failure.IsBindFailure)
             metrics.EgressBindFailures.Increment();
         else
             metrics.EgressMismatches.Increment();
+        result.Stage = failure.Stage;
+        result.DecideRest(failure.Outcome);
+        return false;
     }
 
     private static string MissingFamily(EgressChoice choice, NextHopPlan plan)

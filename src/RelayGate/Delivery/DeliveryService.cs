@@ -37,7 +37,7 @@ public sealed class DeliveryService : IHostedService, IDisposable
     private Task[] _workers = [];
 
     public DeliveryService(
-        QueueScheduler scheduler, QueueWriter writer, NextHopResolver resolver, ChunkReader readChunk, RelayGateOptions options,
+        QueueScheduler scheduler, QueueWriter writer, NextHopResolver resolver, EgressPermission mayLeaveFrom, ChunkReader readChunk, RelayGateOptions options,
         RelayGateMetrics metrics, MailLog mailLog, TimeProvider time, ILogger<DeliveryService> logger)
     {
         _scheduler = scheduler;
@@ -48,7 +48,7 @@ public sealed class DeliveryService : IHostedService, IDisposable
         _time = time;
         _logger = logger;
         _pool = new ConnectionPool(options.Delivery, time, readChunk);
-        _deliverer = new Deliverer(resolver, new EgressSelector(options), _pool, metrics);
+        _deliverer = new Deliverer(resolver, new EgressSelector(options), mayLeaveFrom, _pool, metrics);
         _recorder = new AttemptRecorder(options.Delivery.Retry);
         _dsnPlanner = new DsnPlanner(options.Hostname, options.Delivery.Retry.GiveUpAfter, NewQueueId);
     }

@@ -35,7 +35,7 @@ internal sealed class DsnPlanner(string reportingMta, TimeSpan giveUpAfter, Func
                 result.Recipient.OriginalRecipient,
                 action,
                 result.EnhancedStatus ?? (action == DsnAction.Failed ? "5.0.0" : action == DsnAction.Delayed ? "4.0.0" : "2.0.0"),
-                attempt.NextHop.Length == 0 ? null : attempt.NextHop,
+                IsReply(result.Reply) && attempt.NextHop.Length > 0 ? attempt.NextHop : null,
                 result.Reply,
                 endedAt,
                 action == DsnAction.Delayed ? message.ReceivedAt + giveUpAfter : null));
@@ -67,6 +67,10 @@ internal sealed class DsnPlanner(string reportingMta, TimeSpan giveUpAfter, Func
             _ => null,
         };
     }
+
+    /// <summary>Only what the next hop said is its diagnostic (RFC 3464 §2.3.6); our own words are not put into its mouth.</summary>
+    private static bool IsReply(string text) =>
+        text.Length >= 3 && char.IsAsciiDigit(text[0]) && char.IsAsciiDigit(text[1]) && char.IsAsciiDigit(text[2]) && (text.Length == 3 || text[3] == ' ');
 
     private static bool NeedsUtf8(QueuedMessage message, ImmutableArray<DsnRecipient>.Builder recipients)
     {

@@ -36,14 +36,14 @@ internal static class EgressSocket
         local = ((IPEndPoint)socket.LocalEndPoint!).Address;
         if (egress.Address is not { } address || address.Equals(local))
             return null;
-        return new SessionFailure(
-            DeliveryStage.Connect,
-            RecipientOutcome.Local(OutcomeKind.Deferred, "4.3.5", $"The connection left from {local}, not from egress address {address}"),
-            IsEgress: true);
+        return Failure($"The connection left from {local}, not from egress address {address}");
     }
 
-    public static SessionFailure NotOnThisHost(IPAddress address) => new(
-        DeliveryStage.Connect,
-        RecipientOutcome.Local(OutcomeKind.Deferred, "4.3.5", $"The egress address {address} is not on this host"),
-        IsEgress: true);
+    /// <summary>The address is exclusive to another subscription, whose name is nobody's business here.</summary>
+    public static SessionFailure BelongsToOther(IPAddress address) => Failure($"The egress address {address} is exclusive to another subscription");
+
+    private static SessionFailure NotOnThisHost(IPAddress address) => Failure($"The egress address {address} is not on this host") with { IsBindFailure = true };
+
+    private static SessionFailure Failure(string text) =>
+        new(DeliveryStage.Connect, RecipientOutcome.Local(OutcomeKind.Deferred, "4.3.5", text), IsEgress: true);
 }

@@ -88,8 +88,9 @@ internal sealed partial class SmtpClientSession : IDisposable
 
     /// <summary>Connects, checks the local address, reads the greeting, says EHLO and starts TLS where it is offered.</summary>
     /// <param name="allowTls">False after a failed handshake (opportunistic TLS, RFC 7435).</param>
+    /// <param name="checkLocal">Asked with the real local address, before anything is sent.</param>
     /// <returns>Null when the session is ready, else what stopped it and where.</returns>
-    public async Task<SessionFailure?> OpenAsync(bool allowTls)
+    public async Task<SessionFailure?> OpenAsync(bool allowTls, Func<IPAddress, Task<SessionFailure?>> checkLocal)
     {
         WasOpened = true;
         DeliveryStage stage = DeliveryStage.Connect;
@@ -101,6 +102,8 @@ internal sealed partial class SmtpClientSession : IDisposable
             await _socket.ConnectAsync(NextHop.EndPoint);
             if (EgressSocket.CheckLocalAddress(_socket, Egress, out IPAddress local) is { } mismatch)
                 return mismatch; // Before a single octet is sent.
+            if (await checkLocal(local) is { } notAllowed)
+                return notAllowed;
             LocalAddress = local;
             LocalText = local.ToString();
 

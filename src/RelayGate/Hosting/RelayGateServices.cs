@@ -67,6 +67,7 @@ public static class RelayGateServices
         services.AddSingleton<DnsResolver>();
         services.AddSingleton<NextHopResolver>();
         services.AddSingleton<ChunkReader>(provider => provider.GetRequiredService<SqliteRelayStore>().ReadChunkAsync);
+        services.AddSingleton<EgressPermission>(provider => provider.GetRequiredService<AccountDirectory>().MayLeaveFromAsync);
         services.AddSingleton<DeliveryService>();
         services.AddSingleton(provider => LoadCertificate(options, provider));
         services.AddSingleton<SubmissionService>();

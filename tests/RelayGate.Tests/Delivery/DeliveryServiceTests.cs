@@ -239,7 +239,7 @@ public sealed class DeliveryServiceTests
             var log = new MailLog(_metrics, Queue.Time, NullLogger<MailLog>.Instance, new MailLogOutput(null));
             Service = new DeliveryService(
                 Queue.Scheduler, Queue.Writer, new NextHopResolver(Queue.Options, new DnsResolver(new DnsServers(Queue.Options.Delivery.Resolver, TimeProvider.System), TimeProvider.System)),
-                Queue.Store.ReadChunkAsync, Queue.Options, _metrics, log, Queue.Time, NullLogger<DeliveryService>.Instance);
+                (_, _, _) => new(true), Queue.Store.ReadChunkAsync, Queue.Options, _metrics, log, Queue.Time, NullLogger<DeliveryService>.Instance);
             Service.StartAsync(CancellationToken.None).GetAwaiter().GetResult();
         }
 

@@ -134,6 +134,40 @@ public sealed class EgressTests
         Assert.Equal("127.0.0.1", result.Local);
     }
 
+    [Fact]
+    public async Task An_address_given_to_another_subscription_is_not_used_any_more()
+    {
+        await using var hop = new FakeNextHop();
+        using var harness = new DeliveryHarness(hop.Url);
+        await AttemptAsync(harness, DeliveryHarness.EgressFrom("127.0.0.2"));
+        harness.MayLeaveFrom = (subscription, local) => !(subscription == "acme" && local.ToString() == "127.0.0.2");
+
+        AttemptResult result = await AttemptAsync(harness, DeliveryHarness.EgressFrom("127.0.0.2"));
+
+        Assert.Equal((OutcomeKind.Deferred, "4.3.5"), (result.Outcomes[0]!.Kind, result.Outcomes[0]!.Status));
+        Assert.Single(hop.Messages);
+        Assert.Equal(1, harness.Metrics.EgressMismatches.Total);
+    }
+
+    [Fact]
+    public async Task The_systems_choice_is_not_used_when_it_is_exclusive_to_another_subscription()
+    {
+        await using var hop = new FakeNextHop();
+        using var harness = new DeliveryHarness(hop.Url);
+        harness.MayLeaveFrom = (_, local) => local.ToString() != "127.0.0.1";
+
+        AttemptResult fresh = await AttemptAsync(harness, EgressChoice.SystemDefault);
+        Assert.DoesNotContain(hop.Commands, c => c.StartsWith("EHLO", StringComparison.Ordinal));
+        harness.MayLeaveFrom = (_, _) => true;
+        await AttemptAsync(harness, EgressChoice.SystemDefault);
+        harness.MayLeaveFrom = (_, local) => local.ToString() != "127.0.0.1";
+        AttemptResult kept = await AttemptAsync(harness, EgressChoice.SystemDefault);
+
+        Assert.All([fresh, kept], r => Assert.Equal((OutcomeKind.Deferred, "4.3.5"), (r.Outcomes[0]!.Kind, r.Outcomes[0]!.Status)));
+        Assert.Single(hop.Messages);
+        Assert.Equal(2, harness.Metrics.EgressMismatches.Total);
+    }
+
     private static Task<AttemptResult> AttemptAsync(DeliveryHarness harness, EgressChoice egress)
     {
         QueuedMessage message = DeliveryHarness.Message(MessageBody.FromBytes("x\r\n"u8.ToArray())) with { Egress = egress };
