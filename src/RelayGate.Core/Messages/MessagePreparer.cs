@@ -36,6 +36,13 @@ public static class MessagePreparer
         return Finish(section, signatures.Written, changes);
     }
 
+    /// <summary>
+    /// The author that <see cref="Prepare"/> writes where the header section names none, or only a local part; null where it stays as it is.
+    /// His domain signs, so accounts are to be looked up for him.
+    /// </summary>
+    public static MailboxAddress? AddedAuthor(MessageFacts facts, ReversePath reversePath) =>
+        (facts.FromFields == 0 || facts.FromIsUnqualified) && reversePath.Address is { IsUnqualified: false } address ? address : null;
+
     private static PreparedHeader Finish(OctetWriter section, ReadOnlySpan<byte> signatures, List<string> changes) =>
         new([.. signatures, .. section.Written, .. "\r\n"u8], changes);
 

@@ -146,8 +146,14 @@ internal sealed partial class SmtpSession
             {
                 AccountLookup lookup = await _service.Directory.LookUpAsync(
                     transaction.Identity, envelope.ReversePath, facts.From, CancellationToken.None);
-                transaction.Lookup = lookup;
                 Decision early = RelayPolicy.Decide(lookup.Account, lookup.Usage, envelope, facts);
+                if (early.IsAccepted && MessagePreparer.AddedAuthor(facts, early.ReversePath) is { } author)
+                {
+                    // The From that is going to be added signs like any other.
+                    lookup = await _service.Directory.LookUpAsync(transaction.Identity, envelope.ReversePath, [author], CancellationToken.None);
+                    early = RelayPolicy.Decide(lookup.Account, lookup.Usage, envelope, facts);
+                }
+                transaction.Lookup = lookup;
                 if (!early.IsAccepted)
                 {
                     _channel.Write(Refuse(transaction, envelope, facts, early, "end-of-data"));

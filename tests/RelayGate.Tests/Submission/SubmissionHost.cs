@@ -170,6 +170,13 @@ internal sealed class SubmissionHost : IAsyncDisposable
         return await _store.ReadAsync(db => db.All(sql, read, values), CancellationToken.None);
     }
 
+    /// <summary>Changes the store with SQL, behind the back of every cache.</summary>
+    public Task ExecuteAsync(string sql, params object?[] values) => _writer.WriteAsync(db =>
+    {
+        db.Execute(sql, values);
+        return true;
+    });
+
     /// <summary>The content of a message as it is stored: header section and body, chunks joined.</summary>
     public async Task<string> ContentAsync(string queueId)
     {

@@ -1,4 +1,5 @@
 using System.Net;
+using System.Security.Cryptography;
 using System.Text;
 using RelayGate.Configuration;
 
@@ -295,6 +296,25 @@ public class SubmissionTests
         }
         Assert.StartsWith("421 4.4.2", await reply, StringComparison.Ordinal);
         Assert.InRange(host.Time.GetUtcNow() - start, TimeSpan.FromMinutes(25), TimeSpan.FromMinutes(60));
+    }
+
+    [Theory]
+    [InlineData("Subject: x\r\n\r\nbody", "\r\nFrom: <[^@]+@shop.test>\r\n")]
+    [InlineData("From: root (Cron Daemon)\r\n\r\nbody", "\r\nFrom: root@shop.test .Cron Daemon.\r\n")]
+    [InlineData("From: www@shop.test\r\n\r\nbody", "\r\nFrom: www@shop.test\r\n")]
+    public async Task Local_mail_is_signed_with_the_key_of_the_From_it_leaves_with(string message, string from)
+    {
+        await using SubmissionHost host = await SubmissionHost.StartAsync();
+        using var rsa = RSA.Create(1024);
+        await host.ExecuteAsync(
+            "insert into dkim_key (domain, selector, private_key, created_at) values ('shop.test', 'rg1', $1, 0)", rsa.ExportPkcs8PrivateKeyPem());
+        await using TestClient client = await TestClient.GreetAsync(host.Unix);
+        string reply = await client.OfferAsync(message, "www-data", "ann@example.net");
+
+        Assert.StartsWith("250 2.0.0", reply, StringComparison.Ordinal);
+        string content = await host.ContentAsync(TestClient.RefOf(reply));
+        Assert.StartsWith("DKIM-Signature: v=1; a=rsa-sha256; c=relaxed/relaxed;\r\n\td=shop.test; s=rg1;", content, StringComparison.Ordinal);
+        Assert.Matches(from, content);
     }
 
     private static string Hex(string queueId)
