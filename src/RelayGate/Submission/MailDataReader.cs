@@ -1,5 +1,6 @@
 using System.Buffers;
 using System.IO.Pipelines;
+using System.Runtime.CompilerServices;
 
 namespace RelayGate.Submission;
 
@@ -48,6 +49,7 @@ internal sealed class MailDataReader(SmtpChannel channel, MailContent content, b
     }
 
     /// <summary>Reads to CRLF.CRLF.</summary>
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
     public async ValueTask<DataResult> ReadDataAsync()
     {
         while (true)
@@ -72,6 +74,7 @@ internal sealed class MailDataReader(SmtpChannel channel, MailContent content, b
     }
 
     /// <summary>Reads the octets of one chunk.</summary>
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
     public async ValueTask<DataResult> ReadChunkAsync(long octets, bool isLast)
     {
         while (octets > 0)
@@ -113,6 +116,7 @@ internal sealed class MailDataReader(SmtpChannel channel, MailContent content, b
     }
 
     /// <summary>Scans a buffer and advances the channel past what was used. True when the final dot was read.</summary>
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
     private async ValueTask<bool> ScanAsync(ReadOnlySequence<byte> buffer, bool dotted)
     {
         long used = 0;

@@ -128,6 +128,7 @@ internal sealed partial class SmtpSession
     }
 
     /// <summary>Decides with header and body known, prepares, signs and hands to the writer, whose commit makes it ours.</summary>
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
     private async ValueTask OfferAsync(MailTransaction transaction)
     {
         MailContent content = transaction.Content!;
@@ -189,6 +190,7 @@ internal sealed partial class SmtpSession
     }
 
     /// <summary>The deadline holds until the writer has taken the message; from then on the session waits for the commit, however long.</summary>
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
     private async ValueTask<OfferResult> CommitAsync(OfferedMessage message)
     {
         _channel.SetDeadline(SubmissionLimits.Offer);

@@ -17,6 +17,7 @@ using Microsoft.Extensions.Logging.Abstractions;
 using RelayGate.Accounts;
 using RelayGate.Configuration;
 using RelayGate.Core.Mail;
+using RelayGate.Core.Policy;
 using RelayGate.Queue;
 using RelayGate.Storage;
 using RelayGate.Submission;
@@ -46,7 +47,7 @@ internal sealed class SubmissionHost : IAsyncDisposable
         _store = SqliteRelayStore.Open(_folder.Path);
         var usage = new UsageTable(_store, Time);
         _directory = new AccountDirectory(_store, usage, Options, Time);
-        _writer = new QueueWriter(_store, usage, _directory.VersionOf, Options, Metrics, Time, NullLogger<QueueWriter>.Instance);
+        _writer = new QueueWriter(_store, usage, VersionOf, Options, Metrics, Time, NullLogger<QueueWriter>.Instance);
         _service = new SubmissionService(Options, _directory, _writer, _certificate, Metrics,
             new MailLog(Metrics, Time, NullLogger<MailLog>.Instance, new MailLogOutput(null)), Time, new ErrorLog(Errors));
         WebApplicationBuilder builder = WebApplication.CreateSlimBuilder();
@@ -73,6 +74,11 @@ internal sealed class SubmissionHost : IAsyncDisposable
     public ConcurrentBag<string> Errors { get; } = [];
 
     public RelayGateMetrics Metrics { get; } = new();
+
+    /// <summary>So many of the next binding decisions find that accounts have changed.</summary>
+    public int AccountChanges { get; set; }
+
+    public SubmissionService Service => _service;
 
     public EndPoint Local { get; private set; } = null!;
 
@@ -201,6 +207,14 @@ internal sealed class SubmissionHost : IAsyncDisposable
         db.Execute("delete from system_user");
         db.Execute("insert into system_user (uid, name, subscription) values ($1, $2, 'acme')", Uid, SystemUserDatabase.TryFind(Uid, out SystemUserEntry? user) ? user.Name : $"#{Uid}");
         db.Execute("insert into network (cidr, subscription) values ('192.0.2.0/24', 'acme')");
+    }
+
+    private AccountVersion VersionOf(string? subscription)
+    {
+        if (AccountChanges == 0)
+            return _directory.VersionOf(subscription);
+        AccountChanges--;
+        return new AccountVersion(-2, -2);
     }
 
     private void Listen(KestrelServerOptions kestrel, ListenerOptions listener) => kestrel.Listen(IPAddress.Loopback, 0, o => o.Run(Handler(listener)));

@@ -2,6 +2,7 @@ using System.Net;
 using System.Security.Cryptography;
 using System.Text;
 using RelayGate.Configuration;
+using RelayGate.Submission;
 
 namespace RelayGate.Tests.Submission;
 
@@ -276,6 +277,81 @@ public class SubmissionTests
 
         Assert.Equal(["owner@shop.test"], await host.QueryAsync("select address from recipient", row => row.GetString(0)));
         Assert.DoesNotContain("acme", (await host.QueryAsync("select reverse_path from message", row => row.GetString(0)))[0].Split('@').Skip(1));
+    }
+
+    [Theory]
+    [InlineData(1, "250 2.0.0")]
+    [InlineData(2, "250 2.0.0")]
+    [InlineData(3, "451 4.3.0")]
+    public async Task A_message_is_prepared_again_when_accounts_change_twice_at_most(int changes, string reply)
+    {
+        await using SubmissionHost host = await SubmissionHost.StartAsync();
+        await using TestClient client = await TestClient.LogInAsync(host.Local);
+        host.AccountChanges = changes;
+
+        Assert.StartsWith(reply, await client.OfferAsync(Message), StringComparison.Ordinal);
+        Assert.Single(await host.QueryAsync("select id from decision", row => 1));
+    }
+
+    [Fact]
+    public async Task Without_room_on_disk_clients_are_told_to_come_back()
+    {
+        await using SubmissionHost host = await SubmissionHost.StartAsync(o => o.Storage.MinimumFree = long.MaxValue);
+        await using TestClient client = await TestClient.LogInAsync(host.Local);
+        Assert.StartsWith("452 4.3.1", await client.OfferAsync(Message), StringComparison.Ordinal);
+        string large = $"From: info@shop.test\r\n\r\n{new string('x', 400_000)}";
+        Assert.StartsWith("452 4.3.1", await client.OfferAsync(large), StringComparison.Ordinal);
+        await client.CommandAsync("NOOP", "250");
+    }
+
+    [Fact]
+    public async Task When_memory_is_short_bodies_go_to_the_store_early_and_then_clients_are_told_to_come_back()
+    {
+        await using SubmissionHost host = await SubmissionHost.StartAsync();
+        await using TestClient client = await TestClient.LogInAsync(host.Local);
+        MemoryBudget memory = host.Service.ContentMemory;
+        string body = string.Concat(Enumerable.Range(0, 20_000).Select(i => $"line {i}\r\n"));
+        const long Left = 40_000;
+        const long All = 64 * 1024 * 1024;
+
+        Assert.True(memory.TryTake(All - Left));
+        string reply = await client.OfferAsync("From: info@shop.test\r\n\r\n" + body[..^2]);
+        Assert.StartsWith("250 2.0.0", reply, StringComparison.Ordinal);
+        Assert.EndsWith("\r\n\r\n" + body, await host.ContentAsync(TestClient.RefOf(reply)), StringComparison.Ordinal);
+        Assert.Equal(All - Left, memory.Used); // Nothing is kept of what a message has taken.
+
+        Assert.True(memory.TryTake(Left));
+        Assert.StartsWith("452 4.3.1", await client.OfferAsync(Message), StringComparison.Ordinal);
+        memory.Return(All);
+        Assert.StartsWith("250 2.0.0", await client.OfferAsync(Message), StringComparison.Ordinal);
+        Assert.Equal(0, memory.Used);
+    }
+
+    [Fact]
+    public async Task A_guesser_from_one_address_is_slowed_and_another_address_is_not()
+    {
+        await using SubmissionHost host = await SubmissionHost.StartAsync();
+        for (int i = 0; i < 4; i++)
+        {
+            await using TestClient guesser = host.ConnectFrom(IPAddress.Parse("198.51.100.1"), ListenerTls.StartTls);
+            await guesser.GreetAsync();
+            using var tls = await guesser.StartTlsAfterAsync("STARTTLS");
+            await guesser.CommandAsync("EHLO x", "250");
+            for (int j = 0; j < 3; j++)
+            {
+                DateTimeOffset start = host.Time.GetUtcNow();
+                Task<string> reply = guesser.CommandAsync(TestClient.AuthPlain("info@shop.test", "wrong"));
+                while (!reply.IsCompleted)
+                {
+                    await Task.WhenAny(reply, Task.Delay(20));
+                    if (!reply.IsCompleted)
+                        host.Time.Advance(TimeSpan.FromSeconds(1));
+                }
+                Assert.StartsWith("535 5.7.8", await reply, StringComparison.Ordinal);
+                Assert.InRange(host.Time.GetUtcNow() - start, TimeSpan.FromSeconds(Math.Min(10, 3 * i + j + 1)), TimeSpan.FromMinutes(10));
+            }
+        }
+        await using TestClient right = await TestClient.LogInAsync(host.Local); // At once, with the clock standing still.
     }
 
     [Fact]
