@@ -279,6 +279,37 @@ public class SubmissionTests
         Assert.DoesNotContain("acme", (await host.QueryAsync("select reverse_path from message", row => row.GetString(0)))[0].Split('@').Skip(1));
     }
 
+    [Fact]
+    public async Task Commands_in_any_order_get_one_reply_each_with_a_code_and_its_enhanced_code()
+    {
+        await using SubmissionHost host = await SubmissionHost.StartAsync(o => o.Limits.Enforce = false);
+        string[] commands =
+        [
+            "EHLO x", "HELO x", "MAIL FROM:<info@shop.test>", "MAIL FROM:<>", "MAIL FROM:<acme>", "MAIL FROM:<a@other.test>", "RCPT TO:<ann@example.net>",
+            "RCPT TO:<root>", "RCPT TO:<>", "DATA", "BDAT 3\r\nx", "BDAT 0 LAST", "BDAT 27 LAST\r\nFrom: info@shop.test\r\n\r\n\0", "RSET", "NOOP", "VRFY x",
+            "HELP", "EXPN x", "STARTTLS", "AUTH PLAIN =", "AUTH FOO", TestClient.AuthPlain("info@shop.test", "secret"), "FOO", "MAIL FROM:<a",
+        ];
+        for (int seed = 0; seed < 60; seed++)
+        {
+            var random = new Random(seed);
+            await using TestClient client = await TestClient.ConnectAsync(host.Unix);
+            await client.ReadAsync();
+            int errors = 0;
+            for (int i = 0; i < 60 && errors < 9; i++)
+            {
+                string command = i == 0 ? "EHLO x" : commands[random.Next(commands.Length)];
+                string reply = await client.CommandAsync(command);
+                if (reply.StartsWith("354", StringComparison.Ordinal))
+                    reply = await client.CommandAsync(Message + "\r\n.");
+                else if (command is "EHLO x" or "HELO x" && reply.StartsWith("250", StringComparison.Ordinal))
+                    continue; // RFC 2034 §4: these have none.
+                Assert.Matches(@"^(?<class>[245])\d\d \k<class>\.\d+\.\d+ ", reply);
+                errors += reply[0] == '5' ? 1 : 0;
+            }
+        }
+        Assert.Empty(host.Errors);
+    }
+
     [Theory]
     [InlineData(1, "250 2.0.0")]
     [InlineData(2, "250 2.0.0")]
