@@ -14,7 +14,7 @@ public enum ReplyScan
 
 /// <summary>Finds the end of one reply of a next hop, strictly: a reply that is not well-formed says nothing (RFC 5321 §4.2).</summary>
 /// <remarks>
-/// Every line ends in CRLF, has a code of 2–5, 0–5, 0–9 followed by a blank, a hyphen or the end, and all lines have the same code.
+/// Every line ends in CRLF, has a code of 2–5, 0–5 (for refusals 0–9), 0–9, followed by a blank, a hyphen or the end, and all have the same code.
 /// Mutable: it keeps its place between calls, so that a reply that arrives octet by octet is not scanned anew each time.
 /// </remarks>
 public struct ReplyScanner
@@ -30,7 +30,7 @@ public struct ReplyScanner
 
     private int _lines;
 
-    /// <summary>The code, 200 to 559; 0 until a line was read.</summary>
+    /// <summary>The code, 200 to 599; 0 until a line was read.</summary>
     public int Code { get; private set; }
 
     /// <summary>Octets of the lines read so far; of the whole reply once it is complete.</summary>
@@ -65,7 +65,9 @@ public struct ReplyScanner
     private static bool TryReadCode(ReadOnlySpan<byte> line, out int code)
     {
         code = 0;
-        if (line[0] is < (byte)'2' or > (byte)'5' || line[1] is < (byte)'0' or > (byte)'5' || line[2] is < (byte)'0' or > (byte)'9')
+        if (line[0] is < (byte)'2' or > (byte)'5' || line[1] is < (byte)'0' or > (byte)'9' || line[2] is < (byte)'0' or > (byte)'9')
+            return false;
+        if (line[0] <= '3' && line[1] > '5') // Refusals such as 571 are outside the grammar, but seen; there is no such acceptance.
             return false;
         code = (line[0] - '0') * 100 + (line[1] - '0') * 10 + (line[2] - '0');
         return true;

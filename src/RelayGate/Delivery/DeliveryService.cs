@@ -114,7 +114,7 @@ public sealed class DeliveryService : IHostedService, IDisposable
             if (result.IsBusy)
                 return;
             DeliveryAttempt attempt = _recorder.Record(job, result, startedAt, _time.GetElapsedTime(started), Random.Shared.NextDouble());
-            PreparedDsn? dsn = _dsnPlanner.Plan(job, attempt);
+            PreparedDsn? dsn = PlanDsn(job, attempt);
             await _writer.CompleteAsync(job, attempt, dsn);
             Tell(job, attempt, dsn);
         }
@@ -144,6 +144,20 @@ public sealed class DeliveryService : IHostedService, IDisposable
             var result = new AttemptResult(job.Recipients.Length);
             result.DecideRest(RecipientOutcome.Local(OutcomeKind.Deferred, "4.3.0", "An error inside the gateway stopped the attempt; its log has the details"));
             return result;
+        }
+    }
+
+    /// <summary>A report that cannot be written must not undo the attempt: its outcome would be lost, and what was delivered would be delivered again.</summary>
+    private PreparedDsn? PlanDsn(DeliveryJob job, DeliveryAttempt attempt)
+    {
+        try
+        {
+            return _dsnPlanner.Plan(job, attempt);
+        }
+        catch (Exception e)
+        {
+            Log.DsnFault(_logger, e, job.Message.Id.ToString());
+            return null;
         }
     }
 

@@ -71,7 +71,7 @@ internal sealed partial class SmtpClientSession : IDisposable
     public long IdleSince { get; set; }
 
     /// <summary>Whether the next hop has closed or spoken while the session was idle.</summary>
-    public bool IsStale => !IsReusable || _transport.IsStale;
+    public bool IsStale => !IsReusable || Volatile.Read(ref _deadline) == Expired || _transport.IsStale;
 
     /// <summary>Ends the session if its current wait is over its limit. Called by the timer of the pool.</summary>
     public void ExpireIfDue(long now)
@@ -109,7 +109,7 @@ internal sealed partial class SmtpClientSession : IDisposable
 
             stage = DeliveryStage.Greeting;
             Arm(_options.Timeouts.Reply);
-            if (await _transport.ReadReplyAsync() / 100 != 2)
+            if (await _transport.ReadReplyAsync() != 220)
                 return Refused(stage);
             stage = DeliveryStage.Ehlo;
             if (!await SayHelloAsync())
@@ -182,7 +182,7 @@ internal sealed partial class SmtpClientSession : IDisposable
     {
         var options = new SslClientAuthenticationOptions
         {
-            TargetHost = NextHop.Host.Trim('[', ']'),
+            TargetHost = NextHop.Host.StartsWith('[') ? "" : NextHop.Host, // A literal is no server name (RFC 6066 §3).
             EnabledSslProtocols = SslProtocols.Tls12 | SslProtocols.Tls13,
 #pragma warning disable CA5359 // Opportunistic: an unverified certificate still protects against listening, which plain text does not (RFC 7435 §1.2).
             RemoteCertificateValidationCallback = static (_, _, _, _) => true,
@@ -220,7 +220,12 @@ internal sealed partial class SmtpClientSession : IDisposable
             Volatile.Write(ref _deadline, NoDeadline);
     }
 
-    private SessionFailure Refused(DeliveryStage stage) => new(stage, RecipientOutcome.Of(stage, RemoteReply.Read(_transport.Reply)));
+    /// <exception cref="NextHopException">The reply is positive, but not the one that is due: nobody knows what it is about.</exception>
+    private SessionFailure Refused(DeliveryStage stage)
+    {
+        RecipientOutcome outcome = RecipientOutcome.Of(stage, RemoteReply.Read(_transport.Reply));
+        return outcome.Code < 400 ? throw new NextHopException("4.5.0", $"Unexpected reply ({outcome.Text})") : new SessionFailure(stage, outcome);
+    }
 
     private RecipientOutcome Lost(DeliveryStage stage, Exception e)
     {

@@ -150,7 +150,20 @@ internal sealed class SmtpTransport(Socket socket) : IDisposable
     public bool HasBufferedInput => _inputLength > _replyStart + _replyLength;
 
     /// <summary>Whether a kept connection was closed or written to by the next hop meanwhile.</summary>
-    public bool IsStale => HasBufferedInput || (_tls is null && socket.Poll(0, SelectMode.SelectRead));
+    public bool IsStale
+    {
+        get
+        {
+            try
+            {
+                return HasBufferedInput || (_tls is null && socket.Poll(0, SelectMode.SelectRead));
+            }
+            catch (Exception e) when (e is ObjectDisposedException or SocketException)
+            {
+                return true; // Ended meanwhile, by its time limit or at shutdown.
+            }
+        }
+    }
 
     /// <summary>Switches to TLS; what the next hop sent after its 220 is dropped (it came unprotected, RFC 3207 §6).</summary>
     public async Task StartTlsAsync(SslClientAuthenticationOptions options)

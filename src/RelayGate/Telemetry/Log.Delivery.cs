@@ -7,4 +7,7 @@ internal static partial class Log
 {
     [LoggerMessage(Level = LogLevel.Error, EventId = 500, Message = "An error inside the gateway stopped a delivery attempt of message {Ref}")]
     public static partial void DeliveryFault(ILogger logger, Exception cause, string @ref);
+
+    [LoggerMessage(Level = LogLevel.Error, EventId = 501, Message = "An error inside the gateway: the sender of message {Ref} gets no delivery status notification")]
+    public static partial void DsnFault(ILogger logger, Exception cause, string @ref);
 }

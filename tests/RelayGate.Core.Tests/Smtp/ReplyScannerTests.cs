@@ -13,6 +13,7 @@ public class ReplyScannerTests
     [InlineData("250 \r\n", 250)]
     [InlineData("250-a\r\n250-b\r\n250 c\r\n", 250)]
     [InlineData("250-\r\n250\r\n", 250)]
+    [InlineData("571 not authorised\r\n", 571)]
     [InlineData("559 x\r\n250 next reply\r\n", 559)]
     public void A_well_formed_reply_ends_at_its_last_line_however_it_arrives(string text, int code)
     {

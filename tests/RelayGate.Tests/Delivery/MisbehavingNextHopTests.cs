@@ -121,6 +121,10 @@ public sealed class MisbehavingNextHopTests
 
     [Theory]
     [InlineData("connect", "354 what\r\n")]
+    [InlineData("connect", "250 what\r\n")]
+    [InlineData("EHLO", "220 what\r\n")]
+    [InlineData("EHLO", "251 what\r\n")]
+    [InlineData("EHLO", "354 what\r\n")]
     [InlineData("MAIL", "354 what\r\n")]
     [InlineData("RCPT", "354 what\r\n")]
     [InlineData("DATA", "250 what\r\n")]
@@ -133,6 +137,53 @@ public sealed class MisbehavingNextHopTests
         AttemptResult result = await harness.AttemptAsync();
 
         Assert.Equal(OutcomeKind.Deferred, result.Outcomes[0]!.Kind);
+    }
+
+    [Fact]
+    public async Task A_positive_reply_to_HELO_other_than_250_is_no_delivery()
+    {
+        await using var hop = new FakeNextHop
+        {
+            Script = e => e.Verb switch { "EHLO" => new HopAction.Raw("502 5.5.1 no\r\n"), "HELO" => new HopAction.Raw("251 what\r\n"), _ => null },
+        };
+        using var harness = new DeliveryHarness(hop.Url);
+
+        Assert.Equal((OutcomeKind.Deferred, "4.5.0"), await OutcomeAsync(harness));
+        Assert.Empty(hop.Messages);
+
+        static async Task<(OutcomeKind, string)> OutcomeAsync(DeliveryHarness harness)
+        {
+            RecipientOutcome outcome = (await harness.AttemptAsync()).Outcomes[0]!;
+            return (outcome.Kind, outcome.Status);
+        }
+    }
+
+    [Fact]
+    public async Task Pipelined_content_whose_replies_are_lost_is_deferred_and_not_sent_elsewhere()
+    {
+        await using var hop = new FakeNextHop { Script = e => e.Verb == "MAIL" ? new HopAction.Close() : null };
+        hop.Extensions = ["PIPELINING", "CHUNKING"];
+        using var harness = new DeliveryHarness(hop.Url);
+
+        AttemptResult result = await harness.AttemptAsync();
+
+        Assert.Equal(OutcomeKind.Deferred, result.Outcomes[0]!.Kind);
+        Assert.Equal(1, hop.Connections);
+    }
+
+    [Fact]
+    public async Task A_refusal_at_BDAT_is_each_accepted_recipients_result()
+    {
+        await using var hop = new FakeNextHop
+        {
+            Script = e => e.Verb == "content" ? new HopAction.Raw("554 5.7.1 spam\r\n") : e.Line.Contains("no@", StringComparison.Ordinal) ? new HopAction.Raw("550 5.1.1 no\r\n") : null,
+        };
+        hop.Extensions = ["PIPELINING", "CHUNKING"];
+        using var harness = new DeliveryHarness(hop.Url);
+
+        AttemptResult result = await harness.AttemptAsync("x\r\n", "no@dest.test", "b@dest.test");
+
+        Assert.Equal(["550 5.1.1 no", "554 5.7.1 spam"], result.Outcomes.Select(o => o!.Text));
     }
 
     [Fact]
