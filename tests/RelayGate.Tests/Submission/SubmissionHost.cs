@@ -48,6 +48,7 @@ internal sealed class SubmissionHost : IAsyncDisposable
         var usage = new UsageTable(_store, Time);
         _directory = new AccountDirectory(_store, usage, Options, Time);
         _writer = new QueueWriter(_store, usage, VersionOf, Options, Metrics, Time, NullLogger<QueueWriter>.Instance);
+        Administration = new AccountAdministration(_store, _writer, _directory, usage, Time);
         _service = new SubmissionService(Options, _directory, _writer, _certificate, Metrics,
             new MailLog(Metrics, Time, NullLogger<MailLog>.Instance, new MailLogOutput(null)), Time, new ErrorLog(Errors));
         WebApplicationBuilder builder = WebApplication.CreateSlimBuilder();
@@ -77,6 +78,8 @@ internal sealed class SubmissionHost : IAsyncDisposable
 
     /// <summary>So many of the next binding decisions find that accounts have changed.</summary>
     public int AccountChanges { get; set; }
+
+    public AccountAdministration Administration { get; }
 
     public SubmissionService Service => _service;
 

@@ -2,6 +2,7 @@ using System.Net;
 using System.Security.Cryptography;
 using System.Text;
 using RelayGate.Configuration;
+using RelayGate.Core.Policy;
 using RelayGate.Submission;
 
 namespace RelayGate.Tests.Submission;
@@ -322,6 +323,28 @@ public class SubmissionTests
 
         Assert.StartsWith(reply, await client.OfferAsync(Message), StringComparison.Ordinal);
         Assert.Single(await host.QueryAsync("select id from decision", row => 1));
+    }
+
+    [Fact]
+    public async Task Suspension_and_resumption_hold_in_open_sessions()
+    {
+        await using SubmissionHost host = await SubmissionHost.StartAsync();
+        await using TestClient client = await TestClient.LogInAsync(host.Local);
+        Assert.StartsWith("250", await client.OfferAsync(Message), StringComparison.Ordinal);
+        var subscription = new AccountKey(Level.Subscription, "acme");
+
+        // In the middle of a transaction: what counts is what holds at the end of data.
+        await client.CommandAsync("MAIL FROM:<info@shop.test>", "250");
+        await client.CommandAsync("RCPT TO:<ann@example.net>", "250");
+        await client.CommandAsync("DATA", "354");
+        await host.Administration.SetSuspendedAsync(subscription, true, CancellationToken.None);
+        await client.CommandAsync(Message + "\r\n.", "550 5.7.1");
+        await client.CommandAsync("MAIL FROM:<info@shop.test>", "550 5.7.1");
+        await using TestClient other = await TestClient.LogInAsync(host.Local); // AUTH succeeds.
+        await other.CommandAsync("MAIL FROM:<info@shop.test>", "550 5.7.1");
+
+        await host.Administration.SetSuspendedAsync(subscription, false, CancellationToken.None);
+        Assert.StartsWith("250", await client.OfferAsync(Message), StringComparison.Ordinal);
     }
 
     [Fact]
