@@ -1,5 +1,4 @@
 using System.CommandLine;
-using System.Globalization;
 using System.Text.Json.Nodes;
 using RelayGate.Server.Cli;
 
@@ -20,8 +19,7 @@ internal static class ExplainCommand
         {
             var body = new JsonObject();
             Fields.Set(body, "login", parsed.GetValue(As));
-            if (parsed.GetValue(Uid) is { } uid)
-                body["uid"] = int.TryParse(uid.TrimStart('#'), NumberStyles.None, CultureInfo.InvariantCulture, out int number) ? number : uid;
+            Fields.Set(body, "uid", parsed.GetValue(Uid)?.TrimStart('#'));
             Fields.Set(body, "client", parsed.GetValue(Client));
             if (body.Count != 1)
                 throw new CliException(ExitCode.Usage, "say who sends: one of --as LOGIN, --uid N, --client ADDRESS");

@@ -8,9 +8,6 @@ namespace RelayGate.Server.Commands;
 /// <summary><c>relaygate message …</c>: everything that was offered, and what became of it.</summary>
 internal static class MessageCommands
 {
-    /// <summary>Records commit a little out of order: tail looks back this far for what it has not printed.</summary>
-    private static readonly TimeSpan TailWindow = TimeSpan.FromSeconds(30);
-
     private static readonly TimeSpan TailInterval = TimeSpan.FromSeconds(1);
 
     private static readonly Argument<string> Ref = new("REF") { Description = "The ref of the reply, the log line or the list." };
@@ -21,8 +18,9 @@ internal static class MessageCommands
         (new("--outcome") { Description = "queued, deferred, held, delivered, failed, partly-failed, deleted or refused.", HelpName = "OUTCOME" }, "outcome"),
         (new("--reason") { Description = "Only with this reason, for instance limit-reached.", HelpName = "REASON" }, "reason"),
         (new("--identity") { Description = "For instance \"login info@shop.test\".", HelpName = "IDENTITY" }, "identity"),
-        (new("--from") { Description = "Reverse-path as given.", HelpName = "ADDRESS" }, "from"),
+        (new("--from") { Description = "Reverse-path as given, or @domain.", HelpName = "ADDRESS" }, "from"),
         (new("--to") { Description = "A recipient.", HelpName = "ADDRESS" }, "to"),
+        (new("--to-domain") { Description = "Domain of a recipient.", HelpName = "DOMAIN" }, "toDomain"),
         (new("--since") { Description = "Not before this time (2026-01-31T12:00Z) or this long ago (90s, 15m, 2h, 7d).", HelpName = "TIME" }, "since"),
         (new("--until") { Description = "Not after; as --since.", HelpName = "TIME" }, "until"),
     ];
@@ -35,7 +33,7 @@ internal static class MessageCommands
         foreach ((Option<string?> option, string parameter) in Filters)
         {
             list.Add(option);
-            if (parameter is not ("since" or "until"))
+            if (parameter is not ("since" or "until")) // Tail begins now.
                 tail.Add(option);
         }
         return new Command("message", "The decision record: everything offered, and why it ended as it did.").With(
@@ -78,26 +76,19 @@ internal static class MessageCommands
 
     private static async Task<int> TailAsync(ParseResult parsed, ControlClient client, Output output, CancellationToken cancellationToken)
     {
-        var printed = new Queue<string>();
-        (string, string?)[] filters = Query(parsed);
-        DateTimeOffset started = TimeProvider.System.GetUtcNow();
+        string? cursor = null;
         while (!cancellationToken.IsCancellationRequested)
         {
-            DateTimeOffset since = TimeProvider.System.GetUtcNow() - TailWindow;
-            string query = Paging.Build([.. filters.Where(f => f.Item1 is not ("since" or "until")), ("since", (since < started ? started : since).ToString("O")), ("limit", "500")]);
-            JsonNode page = await client.GetAsync("messages" + query, cancellationToken);
-            foreach (JsonNode item in (page["items"]?.AsArray() ?? []).Reverse().Select(i => i!))
+            JsonNode page = await client.GetAsync("messages/news" + Paging.Build([.. Query(parsed), ("cursor", cursor), ("limit", "500")]), cancellationToken);
+            if (cursor is not null && (bool?)page["gap"] == true)
+                await Console.Error.WriteLineAsync("relaygate: some records are missing here (the gateway was restarted, or too many came at once); see: relaygate message list");
+            foreach (JsonNode? item in page["items"]!.AsArray())
             {
-                string key = $"{item["ref"]} {item["outcome"]}"; // A new outcome is news of its own.
-                if (printed.Contains(key))
-                    continue;
-                printed.Enqueue(key);
-                if (printed.Count > 2000)
-                    printed.Dequeue();
                 Console.WriteLine(output.IsJson
-                    ? item.ToJsonString()
-                    : Output.Clean($"{Cell.Clock(item["at"])}  {item["ref"]}  {item["outcome"],-9} {item["identity"]}  <{item["sender"]}> -> {FirstRecipient(item)}  {item["reply"]}"));
+                    ? item!.ToJsonString()
+                    : Output.Clean($"{Cell.Clock(item!["lastAt"])}  {item["ref"]}  {item["outcome"],-9} {item["identity"]}  <{item["sender"]}> -> {FirstRecipient(item)}  {item["reply"]}"));
             }
+            cursor = (string?)page["nextCursor"];
             await Task.Delay(TailInterval, TimeProvider.System, cancellationToken);
         }
         return ExitCode.Ok;

@@ -40,22 +40,40 @@ internal static class QueueCommands
             Action("release", "Let held messages go on; it is counted and audited.", "released"),
             Action("delete", "Delete without a DSN.", "deleted"),
             new Command("flush", "Try everything now.").With(Subscription).Does((parsed, client, output, cancellationToken) =>
-                ActAsync("retry", "to be tried now", [], parsed.GetValue(Subscription), everything: true, client, output, cancellationToken)));
+                parsed.GetValue(Subscription) is null
+                    ? FlushAsync(client, output, cancellationToken)
+                    : ActAsync("retry", "to be tried now", [], parsed.GetValue(Subscription), client, output, cancellationToken)));
     }
 
     private static Command Action(string verb, string description, string done) =>
         new Command(verb, description + " Name refs, or --subscription.").With(Refs, Subscription).Does((parsed, client, output, cancellationToken) =>
-            ActAsync(verb, done, parsed.GetValue(Refs) ?? [], parsed.GetValue(Subscription), everything: false, client, output, cancellationToken));
+            ActAsync(verb, done, parsed.GetValue(Refs) ?? [], parsed.GetValue(Subscription), client, output, cancellationToken));
 
     private static async Task<int> ActAsync(
-        string verb, string done, string[] refs, string? subscription, bool everything, ControlClient client, Output output, CancellationToken cancellationToken)
+        string verb, string done, string[] refs, string? subscription, ControlClient client, Output output, CancellationToken cancellationToken)
     {
-        if (refs.Length > 0 == subscription is not null && !everything)
+        if (refs.Length > 0 == subscription is not null)
             throw new CliException(ExitCode.Usage, $"name either refs or --subscription NAME (relaygate queue {verb} --help)");
         var body = new JsonObject();
         Fields.SetList(body, "refs", refs);
         Fields.Set(body, "subscription", subscription);
         JsonNode answer = await client.PostAsync($"queue/{verb}", body, cancellationToken);
-        return output.Done(answer, $"{Cell.Text(answer["count"])} {((long?)answer["count"] == 1 ? "message" : "messages")} {done}");
+        return output.Done(answer, Count(answer, done));
+    }
+
+    private static async Task<int> FlushAsync(ControlClient client, Output output, CancellationToken cancellationToken)
+    {
+        JsonNode answer = await client.PostAsync("queue/flush", null, cancellationToken);
+        return output.Done(answer, Count(answer, "to be tried now"));
+    }
+
+    private static string Count(JsonNode answer, string done)
+    {
+        string line = $"{answer["count"]} {((long?)answer["count"] == 1 ? "message" : "messages")} {done}";
+        if ((long?)answer["unchanged"] is > 0 and var unchanged)
+            line += $", {unchanged} unchanged";
+        if ((long?)answer["inFlight"] is > 0 and var inFlight)
+            line += $"; {inFlight} in an attempt that may still finish";
+        return (answer["notFound"] as JsonArray) is { Count: > 0 } missing ? $"{line}; not in the queue: {Cell.Text(missing)}" : line;
     }
 }

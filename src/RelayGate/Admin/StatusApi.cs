@@ -1,22 +1,21 @@
 using System.Text.Json.Nodes;
 using RelayGate.Configuration;
 using RelayGate.Core.Policy;
+using RelayGate.Queue;
 using RelayGate.Telemetry;
 
 namespace RelayGate.Admin;
 
 /// <summary><c>status</c>: how the gateway is, in one answer.</summary>
-internal sealed class StatusApi(GatewayState state, RelayGateOptions options, RelayGateMetrics metrics, TimeProvider time)
+internal sealed class StatusApi(GatewayState state, RelayGateOptions options, RelayGateMetrics metrics, QueueGauge gauge, TimeProvider time)
 {
-    public void Map(AdminDispatcher api) => api.ReadAll("status", _ => Task.FromResult<JsonNode?>(Status()));
+    public void Map(AdminDispatcher api) => api.ReadAll("status", StatusAsync);
 
-    private JsonObject Status()
+    private async Task<JsonNode?> StatusAsync(AdminRequest request)
     {
+        QueueFigures figures = await gauge.RefreshAsync(request.Aborted);
         TimeSpan uptime = time.GetUtcNow() - state.StartedAt;
         long accepted = metrics.Messages.Value("accepted", Reasons.Accepted) + metrics.Messages.Value("held", Reasons.LimitReached);
-        var queue = new JsonObject();
-        foreach ((string name, long count) in metrics.QueueMessages())
-            queue[name] = count;
         return new JsonObject
         {
             ["version"] = RelayGateMetrics.Version,
@@ -33,7 +32,8 @@ internal sealed class StatusApi(GatewayState state, RelayGateOptions options, Re
             ["deferred"] = metrics.Deliveries.Value("deferred"),
             ["failed"] = metrics.Deliveries.Value("failed"),
             ["dsns"] = metrics.Dsns.Total,
-            ["queue"] = queue,
+            ["queue"] = new JsonObject { ["waiting"] = figures.Waiting, ["held"] = figures.Held, ["inFlight"] = figures.InFlight },
+            ["oldestAt"] = figures.OldestAt is { } oldest ? AdminJson.Time(oldest) : null,
             ["nextHop"] = options.Delivery.NextHop,
             ["listeners"] = new JsonArray([.. state.Listeners.Select(l => (JsonNode)l)]),
         };

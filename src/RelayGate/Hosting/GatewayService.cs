@@ -1,5 +1,6 @@
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
+using RelayGate.Accounts;
 using RelayGate.Configuration;
 using RelayGate.Delivery;
 using RelayGate.Queue;
@@ -13,7 +14,8 @@ namespace RelayGate.Hosting;
 /// Not a BackgroundService: its work would begin on the pool under the stopping token, and what must drain may not depend on that.
 /// </remarks>
 internal sealed class GatewayService(
-    GatewayState state, ListenerPlan listeners, RelayGateOptions options, ILogger<GatewayService> logger, QueueWriter writer, DeliveryService delivery, MailLog mailLog) : IHostedLifecycleService
+    GatewayState state, ListenerPlan listeners, RelayGateOptions options, TimeProvider time, ILogger<GatewayService> logger, RelayGateMetrics metrics,
+    QueueWriter writer, AccountDirectory accounts, QueueGauge gauge, Maintenance maintenance, DeliveryService delivery, MailLog mailLog) : IHostedLifecycleService
 {
     private readonly SystemdNotifier _systemd = SystemdNotifier.FromEnvironment();
 
@@ -24,6 +26,10 @@ internal sealed class GatewayService(
         if (options.Postmaster.Length == 0)
             Log.NoPostmaster(logger);
         mailLog.Start();
+        writer.Reopened += accounts.Forget;
+        await gauge.StartAsync(cancellationToken);
+        metrics.ObserveQueue(() => States(gauge.Last), () => gauge.Last.OldestAt is { } oldest ? (time.GetUtcNow() - oldest).TotalSeconds : 0);
+        await maintenance.StartAsync(cancellationToken);
         await delivery.StartAsync(cancellationToken);
     }
 
@@ -47,9 +53,13 @@ internal sealed class GatewayService(
     public async Task StopAsync(CancellationToken cancellationToken)
     {
         await delivery.StopAsync(cancellationToken);
+        await maintenance.StopAsync(cancellationToken);
+        await gauge.RefreshAsync(CancellationToken.None); // The last figures are those of the end.
         writer.Dispose();
         await mailLog.StopAsync();
     }
 
     public Task StoppedAsync(CancellationToken cancellationToken) => Task.CompletedTask;
+
+    private static (string, long)[] States(QueueFigures figures) => [("waiting", figures.Waiting), ("held", figures.Held), ("in-flight", figures.InFlight)];
 }

@@ -69,6 +69,11 @@ public static class RelayGateServices
         services.AddSingleton<ChunkReader>(provider => provider.GetRequiredService<SqliteRelayStore>().ReadChunkAsync);
         services.AddSingleton<EgressPermission>(provider => provider.GetRequiredService<AccountDirectory>().MayLeaveFromAsync);
         services.AddSingleton<DeliveryService>();
+        services.AddSingleton(provider => provider.GetRequiredService<QueueWriter>().Feed);
+        services.AddSingleton<MessageLog>();
+        services.AddSingleton<QueueAdministration>();
+        services.AddSingleton<QueueGauge>();
+        services.AddSingleton<Maintenance>();
         services.AddSingleton(provider => LoadCertificate(options, provider));
         services.AddSingleton<SubmissionService>();
     }

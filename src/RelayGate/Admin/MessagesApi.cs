@@ -1,0 +1,108 @@
+using System.Text.Json.Nodes;
+using RelayGate.Core.Mail;
+using RelayGate.Queue;
+
+namespace RelayGate.Admin;
+
+/// <summary>The decision log and the queue. A subscription's own user reads what belongs to it; orders are for administrators.</summary>
+internal sealed class MessagesApi(MessageLog log, QueueAdministration queue)
+{
+    public void Map(AdminDispatcher api)
+    {
+        api.Read("messages", ListAsync);
+        api.Read("messages/news", NewsAsync);
+        api.Read("messages/{ref}", async r => RecordJson.ToNode(
+            await log.ShowAsync(Ref(r), r.Caller.Subscription, r.Aborted) ?? throw NotFound($"there is no record {r.Route("ref")}"), RecordJson.Default.MessageRecord));
+        api.Read("queue", ListQueueAsync);
+        api.Read("queue/{ref}", async r => RecordJson.ToNode(
+            await queue.ShowAsync(Ref(r), r.Caller.Subscription, r.Aborted) ?? throw NotFound($"message {r.Route("ref")} is not in the queue; what became of it: relaygate message explain {r.Route("ref")}"),
+            RecordJson.Default.QueueEntry));
+        Order(api, "hold", queue.HoldAsync);
+        Order(api, "release", queue.ReleaseAsync);
+        Order(api, "retry", queue.RetryAsync);
+        Order(api, "delete", queue.DeleteAsync);
+        api.Change("POST", "queue/flush", async r =>
+            RecordJson.ToNode(await queue.FlushAsync((await r.BodyAsync("dryRun")).Flag("dryRun"), r.Caller.Subscription, r.Aborted), RecordJson.Default.QueueOrderResult));
+    }
+
+    private static void Order(AdminDispatcher api, string verb, Func<QueueSelection, bool, string?, CancellationToken, Task<QueueOrderResult>> order) =>
+        api.Change("POST", $"queue/{verb}", async r =>
+        {
+            RequestBody body = await r.BodyAsync("refs", "subscription", "recipientDomain", "dryRun");
+            QueueId[] ids = [.. body.Texts("refs").Select(Parse)];
+            string? subscription = body.Text("subscription"), domain = body.Text("recipientDomain");
+            if (ids.Length == 0 && subscription is null && domain is null)
+                throw AdminRequest.Bad("name refs, a subscription or a recipientDomain");
+            var selection = new QueueSelection([.. ids], subscription, domain);
+            QueueOrderResult result = await order(selection, body.Flag("dryRun"), r.Caller.Subscription, r.Aborted);
+            if (result.Outcome == QueueOrderOutcome.NotFound)
+                throw NotFound($"not in the queue: {string.Join(", ", result.NotFound.Take(5))}{(result.NotFound.Length > 5 ? " and more" : "")}");
+            return RecordJson.ToNode(result, RecordJson.Default.QueueOrderResult);
+        });
+
+    private async Task<JsonNode?> ListAsync(AdminRequest r)
+    {
+        MessagePage page = await log.ListAsync(Query(r), r.Caller.Subscription, r.Aborted) ?? throw BadCursor();
+        return RecordJson.List(page.Items, RecordJson.Default.MessageItem, page.NextCursor);
+    }
+
+    private async Task<JsonNode?> NewsAsync(AdminRequest r)
+    {
+        MessageNews news = await log.AfterAsync(r.Query("cursor"), Query(r), r.Caller.Subscription, r.Aborted) ?? throw BadCursor();
+        JsonObject answer = RecordJson.List(news.Items, RecordJson.Default.MessageItem, news.Cursor);
+        answer["gap"] = news.IsGap;
+        return answer;
+    }
+
+    private async Task<JsonNode?> ListQueueAsync(AdminRequest r)
+    {
+        var query = new QueueQuery
+        {
+            Subscription = r.Query("subscription"),
+            RecipientDomain = r.Query("recipientDomain"),
+            State = Word<QueueState>(r, "state"),
+            Limit = r.Limit,
+            Cursor = r.Query("cursor"),
+        };
+        QueuePage page = await queue.ListAsync(query, r.Caller.Subscription, r.Aborted) ?? throw BadCursor();
+        return RecordJson.List(page.Items, RecordJson.Default.QueueItem, page.NextCursor);
+    }
+
+    private static MessageQuery Query(AdminRequest r) => new()
+    {
+        Subscription = r.Query("subscription"),
+        Sender = r.Query("from"),
+        Recipient = r.Query("to"),
+        RecipientDomain = r.Query("toDomain"),
+        Verdict = Word<Core.Policy.Verdict>(r, "verdict"),
+        Outcome = Word<RecordOutcome>(r, "outcome"),
+        Reason = r.Query("reason"),
+        Identity = r.Query("identity"),
+        Since = r.Time("since"),
+        Until = r.Time("until"),
+        Limit = r.Limit,
+        Cursor = r.Query("cursor"),
+    };
+
+    /// <summary>A word of an enumeration as it is written in answers.</summary>
+    private static T? Word<T>(AdminRequest r, string name) where T : struct, Enum
+    {
+        if (r.Query(name) is not { } text)
+            return null;
+        foreach (T value in Enum.GetValues<T>())
+        {
+            if (System.Text.Json.JsonNamingPolicy.KebabCaseLower.ConvertName(value.ToString()) == text)
+                return value;
+        }
+        throw AdminRequest.Bad($"{name} is '{text}': one of {string.Join(", ", Enum.GetNames<T>().Select(System.Text.Json.JsonNamingPolicy.KebabCaseLower.ConvertName))} is expected");
+    }
+
+    private static QueueId Ref(AdminRequest r) => Parse(r.Route("ref"));
+
+    private static QueueId Parse(string text) => QueueId.TryParse(text, out QueueId id) ? id
+        : throw AdminRequest.Bad($"'{text}' is no ref: it has 26 letters and digits, as at the end of a reply");
+
+    private static ProblemException NotFound(string title) => new(Problem.NotFound(title));
+
+    private static ProblemException BadCursor() => AdminRequest.Bad("the cursor is not one that a page gave");
+}
