@@ -9,6 +9,12 @@ switch (args)
     case ["delivery-sink"]:
         await DeliveryMeasure.SinkAsync();
         break;
+    case ["store", .. string[] rest]:
+        await StoreBenchmark.RunAsync(rest);
+        break;
+    case ["statements"]:
+        StatementBenchmark.Run();
+        break;
     default:
         BenchmarkSwitcher.FromAssembly(typeof(Program).Assembly).Run(args);
         break;

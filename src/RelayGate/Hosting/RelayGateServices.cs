@@ -62,7 +62,7 @@ public static class RelayGateServices
         services.AddSingleton<AccountAdministration>();
         services.AddSingleton(provider => new QueueScheduler(
             provider.GetRequiredService<SqliteRelayStore>(), provider.GetRequiredService<QueueWriter>(), DestinationLanes.Of(options.Delivery),
-            (subscription, _) => ValueTask.FromResult(provider.GetRequiredService<AccountDirectory>().IsSuspended(subscription)), options.Delivery.Retry.First, provider.GetRequiredService<TimeProvider>(), provider.GetRequiredService<ILogger<QueueScheduler>>()));
+            provider.GetRequiredService<AccountDirectory>().IsSuspended, options.Delivery.Retry.First, provider.GetRequiredService<TimeProvider>(), provider.GetRequiredService<ILogger<QueueScheduler>>()));
         services.AddSingleton(provider => new DnsServers(options.Delivery.Resolver, provider.GetRequiredService<TimeProvider>()));
         services.AddSingleton<DnsResolver>();
         services.AddSingleton<NextHopResolver>();

@@ -96,7 +96,7 @@ public sealed partial class QueueScheduler
         {
             DuePage page = await _store.ReadRawAsync(connection => ReadPage(connection, after), CancellationToken.None);
             (after, end) = (page.LastSubscription, page.IsEnd);
-            next = Earlier(next, await PassOverSuspendedAsync(page));
+            next = Earlier(next, PassOverSuspended(page));
             more.AddRange(page.More);
             next = Earlier(next, Admit(page.Due));
             next = Earlier(next, page.NextDue);
@@ -137,12 +137,12 @@ public sealed partial class QueueScheduler
 
     /// <summary>Takes out of a page what may not leave now.</summary>
     /// <returns>When to look again because of it, or the end of time.</returns>
-    private async Task<DateTimeOffset> PassOverSuspendedAsync(DuePage page)
+    private DateTimeOffset PassOverSuspended(DuePage page)
     {
         DateTimeOffset next = DateTimeOffset.MaxValue;
         foreach (string subscription in page.Due.Select(d => d.Subscription).Distinct().ToList())
         {
-            if (!await _isSuspended(subscription, CancellationToken.None))
+            if (!_isSuspended(subscription))
                 continue;
             page.Due.RemoveAll(d => d.Subscription == subscription);
             page.More.RemoveAll(d => d.Subscription == subscription);

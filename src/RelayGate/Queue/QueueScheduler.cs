@@ -1,6 +1,5 @@
 using Microsoft.Extensions.Logging;
 using RelayGate.Storage;
-using RelayGate.Telemetry;
 
 namespace RelayGate.Queue;
 
@@ -23,7 +22,7 @@ public sealed partial class QueueScheduler : IDisposable
     private readonly SqliteRelayStore _store;
     private readonly QueueWriter _writer;
     private readonly DestinationLanes _lanes;
-    private readonly Func<string, CancellationToken, ValueTask<bool>> _isSuspended;
+    private readonly Func<string, bool> _isSuspended;
     private readonly TimeSpan _lease;
     private readonly TimeProvider _time;
     private readonly ILogger<QueueScheduler> _logger;
@@ -39,10 +38,10 @@ public sealed partial class QueueScheduler : IDisposable
     private int _knownRows;
     private bool _stopping;
 
-    /// <param name="isSuspended">Whether a subscription's mail is passed over now; asked for each job, answered from memory as a rule.</param>
+    /// <param name="isSuspended">Whether a subscription's mail is passed over now; asked for each job, must not block.</param>
     /// <param name="lease">A row that is picked gets this as its next attempt first, so that a crash during the attempt cannot hammer a peer (Retry:First).</param>
     public QueueScheduler(
-        SqliteRelayStore store, QueueWriter writer, DestinationLanes lanes, Func<string, CancellationToken, ValueTask<bool>> isSuspended, TimeSpan lease, TimeProvider time,
+        SqliteRelayStore store, QueueWriter writer, DestinationLanes lanes, Func<string, bool> isSuspended, TimeSpan lease, TimeProvider time,
         ILogger<QueueScheduler> logger, long windowOctets = DefaultWindowOctets)
     {
         _store = store;
@@ -222,7 +221,7 @@ public sealed partial class QueueScheduler : IDisposable
 
     private void PutInRing(SubscriptionQueue subscription)
     {
-        if (subscription.InRing || subscription.IsAsking || subscription.Ring.Count == 0)
+        if (subscription.InRing || subscription.Ring.Count == 0)
             return;
         subscription.InRing = true;
         _ring.Enqueue(subscription);
@@ -236,55 +235,15 @@ public sealed partial class QueueScheduler : IDisposable
         while (_ring.TryDequeue(out SubscriptionQueue? subscription))
         {
             subscription.InRing = false;
-            if (IsSuspended(subscription) is not { } suspended)
-                continue; // It is back in the ring when the answer is there.
             SubscriptionFlow flow = subscription.Ring.Dequeue();
             flow.InRing = false;
-            DeliveryJob? job = suspended ? DropReady(flow) : Next(flow);
+            DeliveryJob? job = _isSuspended(subscription.Name) ? DropReady(flow) : Next(flow);
             PutInRing(subscription);
             if (job is not null)
                 return job;
             RemoveIfUnused(flow);
         }
         return null;
-    }
-
-    /// <summary>Null when the answer has to be read first.</summary>
-    private bool? IsSuspended(SubscriptionQueue subscription)
-    {
-        if (subscription.Answer is { } read)
-        {
-            subscription.Answer = null;
-            return read;
-        }
-        ValueTask<bool> asked = _isSuspended(subscription.Name, CancellationToken.None);
-        if (asked.IsCompletedSuccessfully)
-            return asked.Result;
-        subscription.IsAsking = true;
-        _ = AskAsync(subscription, asked);
-        return null;
-    }
-
-    private async Task AskAsync(SubscriptionQueue subscription, ValueTask<bool> asked)
-    {
-        await Task.Yield(); // Not under the lock.
-        bool suspended;
-        try
-        {
-            suspended = await asked;
-        }
-        catch (Exception e)
-        {
-            Log.SweepFailed(_logger, e);
-            suspended = true; // Nothing leaves on a guess; the store still has it.
-        }
-        lock (_gate)
-        {
-            subscription.IsAsking = false;
-            subscription.Answer = suspended;
-            PutInRing(subscription);
-            DispatchLocked();
-        }
     }
 
     private DeliveryJob? Next(SubscriptionFlow flow)

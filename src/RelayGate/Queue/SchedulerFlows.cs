@@ -72,12 +72,6 @@ internal sealed class SubscriptionQueue(string name)
 
     public bool InRing { get; set; }
 
-    /// <summary>Out of the ring until it is known whether it is suspended.</summary>
-    public bool IsAsking { get; set; }
-
-    /// <summary>Whether it is suspended, if that had to be asked; good for one turn.</summary>
-    public bool? Answer { get; set; }
-
     /// <summary>Octets of jobs in memory that wait.</summary>
     public long WaitingOctets { get; set; }
 }

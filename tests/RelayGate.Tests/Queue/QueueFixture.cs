@@ -48,9 +48,6 @@ internal sealed class QueueFixture : IDisposable
 
     public HashSet<string> Suspended { get; } = [];
 
-    /// <summary>Whether the directory has to read before it answers.</summary>
-    public bool AnswersLate { get; set; }
-
     /// <summary>What the disk would say.</summary>
     public long FreeOctets { get; set; } = long.MaxValue;
 
@@ -193,15 +190,8 @@ internal sealed class QueueFixture : IDisposable
     }
 
     private QueueScheduler NewScheduler() => new(
-        Store, Writer, new DestinationLanes(r => r.ForwardPath.Address.DomainText, _ => LaneBound), IsSuspendedAsync, Options.Delivery.Retry.First, Time,
+        Store, Writer, new DestinationLanes(r => r.ForwardPath.Address.DomainText, _ => LaneBound), Suspended.Contains, Options.Delivery.Retry.First, Time,
         NullLogger<QueueScheduler>.Instance, WindowOctets);
-
-    private async ValueTask<bool> IsSuspendedAsync(string subscription, CancellationToken cancellationToken)
-    {
-        if (AnswersLate)
-            await Task.Yield();
-        return Suspended.Contains(subscription);
-    }
 
     private void Close()
     {

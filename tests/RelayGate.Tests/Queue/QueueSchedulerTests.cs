@@ -152,12 +152,9 @@ public sealed class QueueSchedulerTests : IDisposable
         Assert.Equal(0, await _queue.Count("message"));
     }
 
-    [Theory]
-    [InlineData(false)]
-    [InlineData(true)]
-    public async Task Mail_of_a_suspended_subscription_is_passed_over_and_goes_on_at_resume(bool answersLate)
+    [Fact]
+    public async Task Mail_of_a_suspended_subscription_is_passed_over_and_goes_on_at_resume()
     {
-        _queue.AnswersLate = answersLate;
         _ = _queue.Scheduler;
         _queue.Suspended.Add("acme");
         await _queue.AcceptAsync(_queue.Account());
