@@ -50,11 +50,12 @@ public sealed partial class DemoTests
     public async Task A_folder_that_is_not_a_demos_is_left_alone()
     {
         using var folder = new TestFolder();
-        string file = folder.Write("precious", "x");
+        Directory.CreateDirectory(folder[".relaygate-demo"]);
+        string file = folder.Write(".relaygate-demo/precious", "x");
 
-        ProgramResult result = await new ProgramRun(Repository.Gateway, "demo", "--data", folder.FullName) { WorkingDirectory = folder.FullName }.RunAsync();
+        ProgramResult result = await new ProgramRun(Repository.Gateway, "demo") { WorkingDirectory = folder.FullName }.RunAsync();
 
-        result.ShouldExit(1).ShouldSay(folder.FullName);
+        result.ShouldExit(1).ShouldSay("--data");
         Assert.True(File.Exists(file));
     }
 
