@@ -32,6 +32,11 @@ internal static class CommandLine
             await Console.Error.WriteLineAsync($"relaygate: {Output.Clean(error.Message)}");
             return error.ExitCode;
         }
+        catch (Exception error) when (GatewayRun.FindStartFault(error) is { } fault) // Found while the host was built: a lock, a store.
+        {
+            await Console.Error.WriteLineAsync($"relaygate: {fault}");
+            return ExitCode.Failed;
+        }
     }
 
     private static Command CreateRoot() =>

@@ -35,7 +35,8 @@ internal static class GatewayRun
         return ExitCode.Ok;
     }
 
-    private static string? FindStartFault(Exception error)
+    /// <summary>The line of a start that failed, wherever in the chain it is; null for any other fault.</summary>
+    public static string? FindStartFault(Exception error)
     {
         for (Exception? cause = error; cause is not null; cause = cause.InnerException)
         {

@@ -54,9 +54,9 @@ internal sealed class ControlClient : IDisposable
         }
         catch (HttpRequestException error)
         {
-            throw new CliException(ExitCode.Unreachable, error.InnerException is SocketException { SocketErrorCode: SocketError.AccessDenied }
-                ? $"not permitted to use the control socket {_socket}: become root or a member of the gateway's admin group"
-                : $"no gateway answers on {_socket}: is it running? (systemctl status relaygate; another socket: --socket PATH or RELAYGATE_SOCKET)");
+            if (error.InnerException is SocketException { SocketErrorCode: SocketError.AccessDenied })
+                throw new CliException(ExitCode.NotPermitted, $"not permitted to use the control socket {_socket}: become root or a member of the gateway's admin group");
+            throw new CliException(ExitCode.Unreachable, $"no gateway answers on {_socket}: is it running? (systemctl status relaygate; another socket: --socket PATH or RELAYGATE_SOCKET)");
         }
         catch (TaskCanceledException) when (!cancellationToken.IsCancellationRequested)
         {

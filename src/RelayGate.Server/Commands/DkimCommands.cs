@@ -20,7 +20,7 @@ internal static class DkimCommands
             Fields.Set(body, "selector", parsed.GetValue(Selector));
             if (parsed.GetValue(KeyFile) is { } file)
                 body["privateKey"] = await ReadKeyAsync(file, cancellationToken);
-            JsonNode answer = await client.PostAsync("dkim", body, cancellationToken);
+            JsonNode answer = await CreateAsync(client, body, parsed.GetValue(KeyFile), cancellationToken);
             return output.Show(answer, () =>
             {
                 Console.WriteLine($"signing for {Cell.Text(answer["domain"])} with selector {Cell.Text(answer["selector"])}; publish:");
@@ -44,6 +44,19 @@ internal static class DkimCommands
             JsonNode answer = await client.DeleteAsync(PathTo(parsed), cancellationToken);
             return output.Done(answer, $"key {Cell.Text(answer["selector"])} of {Cell.Text(answer["domain"])} removed");
         }));
+
+    /// <summary>What is wrong with a key is wrong with its file.</summary>
+    private static async Task<JsonNode> CreateAsync(ControlClient client, JsonObject body, string? keyFile, CancellationToken cancellationToken)
+    {
+        try
+        {
+            return await client.PostAsync("dkim", body, cancellationToken);
+        }
+        catch (CliException error) when (keyFile is not null)
+        {
+            throw new CliException(error.ExitCode, $"{keyFile}: {error.Message}");
+        }
+    }
 
     private static void PrintRecord(JsonNode key) => Console.WriteLine(Output.Clean(Cell.Text(key["zoneLine"]) ?? ""));
 

@@ -9,8 +9,7 @@ namespace RelayGate.Hosting;
 /// <remarks>Only used after the data directory is locked: a socket file that nobody answers on is then a leftover of ours.</remarks>
 public sealed class ListenSockets
 {
-    private const UnixFileMode Everybody = (UnixFileMode)0x1B6; // 0666: the kernel names the peer's uid, which is the identity.
-    private const UnixFileMode OwnerAndGroup = (UnixFileMode)0x1B0; // 0660.
+    private const UnixFileMode Everybody = (UnixFileMode)0x1B6; // 0666: the kernel names the peer, and who that is decides: on the control socket a system user sees its own subscription.
     private const UnixFileMode PublicFolder = (UnixFileMode)0x1ED; // 0755: a socket everybody may use needs a folder everybody may pass.
 
     private readonly ConcurrentDictionary<EndPoint, Purpose> _purposes = new(ReferenceEqualityComparer.Instance);
@@ -85,7 +84,7 @@ public sealed class ListenSockets
     {
         if (purpose.IsControl && purpose.Gid is { } gid)
             NativeMethods.TryChangeGroup(path, gid); // Without the right to, root and our own uid still administrate.
-        File.SetUnixFileMode(path, purpose.IsControl ? OwnerAndGroup : Everybody);
+        File.SetUnixFileMode(path, Everybody);
     }
 
     private static string Explain(EndPoint endPoint, Purpose purpose, SocketException error)
