@@ -68,6 +68,16 @@ public sealed partial class QueueScheduler : IDisposable
         }
     }
 
+    /// <summary>Octets of messages in memory, waiting or in flight.</summary>
+    public long MemoryOctets
+    {
+        get
+        {
+            lock (_gate)
+                return _octets;
+        }
+    }
+
     private long FreeOctets => _windowOctets - _octets;
 
     /// <summary>Waits for the next job that may start now. Called by each delivery worker; null when stopping.</summary>

@@ -17,13 +17,16 @@ namespace RelayGate.Tests.Queue;
 /// <summary>A real store in a folder of its own, with writer and, when asked for, scheduler. <see cref="Reopen"/> is a restart.</summary>
 internal sealed class QueueFixture : IDisposable
 {
-    private readonly TempFolder _folder = new();
+    private readonly TempFolder? _folder;
     private readonly ulong _run = (ulong)Random.Shared.NextInt64();
     private QueueScheduler? _scheduler;
     private int _ids;
 
-    public QueueFixture()
+    /// <param name="folder">A folder that stays; null: one of its own.</param>
+    public QueueFixture(string? folder = null)
     {
+        _folder = folder is null ? new TempFolder() : null;
+        Folder = folder ?? _folder!.Path;
         Options = new RelayGateOptions();
         Options.Storage.MinimumFree = 0;
         Open();
@@ -33,9 +36,9 @@ internal sealed class QueueFixture : IDisposable
 
     public ManualTimeProvider Time { get; } = new();
 
-    public string Folder => _folder.Path;
+    public string Folder { get; }
 
-    public string File => Path.Combine(_folder.Path, SqliteRelayStore.FileName);
+    public string File => Path.Combine(Folder, SqliteRelayStore.FileName);
 
     public SqliteRelayStore Store { get; private set; } = null!;
 
@@ -178,12 +181,12 @@ internal sealed class QueueFixture : IDisposable
     public void Dispose()
     {
         Close();
-        _folder.Dispose();
+        _folder?.Dispose();
     }
 
     private void Open()
     {
-        Store = SqliteRelayStore.Open(_folder.Path);
+        Store = SqliteRelayStore.Open(Folder);
         Usage = new UsageTable(Store, Time);
         Writer = new QueueWriter(
             Store, Usage, _ => Version, Options, new RelayGateMetrics(), Time, NullLogger<QueueWriter>.Instance, new FreeSpace(() => FreeOctets, () => System.IO.File.Exists(File), 1, Time));

@@ -1,6 +1,7 @@
 using System.Text;
 using RelayGate.Core.Mail;
 using RelayGate.Queue;
+using RelayGate.Tests.Storage;
 
 namespace RelayGate.Tests.Queue;
 
@@ -190,7 +191,60 @@ public sealed class QueueSchedulerTests : IDisposable
         Assert.Equal(1, await _queue.Count("usage_hour", "level = 2 and messages = 1")); // Not counted.
     }
 
+    [Fact]
+    public async Task A_backlog_of_many_thousands_costs_no_memory_and_does_not_hold_up_the_single_message_of_another()
+    {
+        await BacklogAsync("bulk", 30_000);
+        await BacklogAsync("small", 1);
+        _queue.Time.Advance(TimeSpan.FromHours(1));
+
+        var order = new List<string>();
+        for (int i = 0; i < 40; i++)
+        {
+            DeliveryJob job = await AdvanceUntil(_queue.TakeAsync());
+            order.Add(job.Message.Subscription);
+            await _queue.EndAsync(job, DeliveryResult.Delivered);
+        }
+
+        Assert.Contains("small", order);
+        Assert.True(_queue.Scheduler.MemoryOctets < 4 * 1024 * 1024, $"{_queue.Scheduler.MemoryOctets} octets of messages in memory");
+    }
+
+    [Fact]
+    public async Task A_message_held_while_it_waits_in_memory_is_not_handed_out_until_it_is_released()
+    {
+        _ = _queue.Scheduler;
+        OfferedMessage message = await _queue.AcceptAsync(_queue.Account());
+        var orders = new QueueAdministration(_queue.Store, _queue.Writer, _queue.Scheduler, _queue.Time);
+        await orders.HoldAsync(QueueSelection.Of(message.Id), dryRun: false, null, default);
+
+        Task<DeliveryJob> next = _queue.TakeAsync();
+        for (int i = 0; i < 5; i++)
+        {
+            _queue.Time.Advance(TimeSpan.FromMinutes(5));
+            await _queue.Count("message");
+        }
+        Assert.False(next.IsCompleted);
+
+        await orders.ReleaseAsync(QueueSelection.Of(message.Id), dryRun: false, null, default);
+        Assert.Equal(message.Id, (await AdvanceUntil(next)).Message.Id);
+    }
+
     public void Dispose() => _queue.Dispose();
+
+    private Task<int> BacklogAsync(string subscription, int messages) => _queue.Writer.WriteAsync(connection =>
+    {
+        string insert = $"""
+            with recursive n(i) as (select 1 union all select i + 1 from n where i < {messages}), base(s) as (select coalesce(max(seq), 0) from message)
+            insert into message select s + i, randomblob(16), '{subscription}', 'info@acme.test', 0, 0, null, 'server-address' || char(9) || 'system' || char(9) || 'relay' || char(9, 9, 9, 9),
+              20, 0, null, cast('Subject: x' || char(13, 10, 13, 10) as blob), zeroblob(6) from n, base
+            """;
+        string recipients = $"""
+            insert into recipient select seq, 0, subscription, 'bob@example.org', 0, null, 0, 1, {_queue.Time.GetUtcNow().ToUnixTimeMilliseconds()}, null
+            from message where subscription = '{subscription}'
+            """;
+        return SqliteRelayStoreTests.Execute(connection, insert) + SqliteRelayStoreTests.Execute(connection, recipients);
+    });
 
     /// <summary>Advances the clock a second at a time until the scheduler has found what is due.</summary>
     private async Task<DeliveryJob> AdvanceUntil(Task<DeliveryJob> taking)
