@@ -19,6 +19,6 @@ public sealed class ReadmeTests
 
     [Fact]
     public void Every_snippet_has_a_test_that_runs_it() => Assert.Equal(
-        ["curl.sh", "msmtprc", "php.ini", "phpmailer.php", "sendmail.sh", "smtplib.py", "swaks.sh"],
+        ["curl.sh", "msmtprc", "php.ini", "phpmailer.php", "send.py", "sendmail.sh", "swaks.sh"],
         Directory.EnumerateFiles(Repository.TestFile("Snippets")).Select(static f => Path.GetFileName(f)).Order(StringComparer.Ordinal));
 }

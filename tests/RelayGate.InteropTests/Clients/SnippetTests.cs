@@ -9,7 +9,7 @@ public sealed class SnippetTests(HostedServer host) : IClassFixture<HostedServer
     public Task PHPMailer_sends() => SendsAsync("Hello from PHPMailer", HostedServer.AcmeIPv4, "php", Snippet("phpmailer.php"));
 
     [HostedFact]
-    public Task Smtplib_sends() => SendsAsync("Hello from smtplib", HostedServer.AcmeIPv4, Programs.Python, Snippet("smtplib.py"));
+    public Task Smtplib_sends() => SendsAsync("Hello from smtplib", HostedServer.AcmeIPv4, Programs.Python, Snippet("send.py"));
 
     [HostedFact("swaks")]
     public Task Swaks_sends() => SendsAsync("Hello from swaks", HostedServer.AcmeIPv4, "sh", "-e", Snippet("swaks.sh"));

@@ -64,9 +64,9 @@ public sealed class SystemUserTests(HostedServer host) : IClassFixture<HostedSer
     }
 
     [HostedFact]
-    public async Task Mail_to_a_local_user_of_a_subscription_goes_to_its_contact()
+    public async Task Mail_of_a_system_user_to_a_name_without_a_domain_goes_to_the_contact_of_its_subscription()
     {
-        (await host.RunAsync("Subject: for www-data\n\nx\n", [.. HostedServer.As(HostedServer.BetaUser), "/usr/local/bin/relaygate-sendmail", "-i", "www-data"])).ShouldSucceed();
+        (await host.RunAsync("Subject: for www-data\n\nx\n", [.. HostedServer.As(HostedServer.AcmeUser), "/usr/local/bin/relaygate-sendmail", "-i", "www-data"])).ShouldSucceed();
 
         SinkMessage message = await host.Mx1.ReceiveAsync("Subject: for www-data\r\n");
         Assert.Equal(["<owner@example.com>"], message.Recipients.Select(static r => r.Split(' ')[0]));

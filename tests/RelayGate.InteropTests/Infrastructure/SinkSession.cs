@@ -17,7 +17,8 @@ internal sealed class SinkSession(SinkServer server, Socket socket, Stream strea
     public async Task RunAsync(CancellationToken cancellationToken)
     {
         IPAddress client = ((IPEndPoint)socket.RemoteEndPoint!).Address;
-        string helo = "", mail = "";
+        string helo = "";
+        string? mail = null;
         List<string> recipients = [];
         if (!await SendAsync(server.Reply("CONNECT") ?? "220 sink.test ESMTP"))
             return;
@@ -40,9 +41,12 @@ internal sealed class SinkSession(SinkServer server, Socket socket, Stream strea
                     (_stream, _tls, _start, _end) = (secured, true, 0, 0);
                     break;
                 case "MAIL":
-                    mail = line[(line.IndexOf(':', StringComparison.Ordinal) + 1)..].Trim();
+                    mail = taken ? line[(line.IndexOf(':', StringComparison.Ordinal) + 1)..].Trim() : null;
                     recipients.Clear();
                     await SendAsync(told ?? "250 2.1.0 Ok");
+                    break;
+                case "RCPT" when mail is null: // Pipelined behind a refused MAIL.
+                    await SendAsync("503 5.5.1 MAIL first");
                     break;
                 case "RCPT":
                     if (taken)
@@ -59,13 +63,20 @@ internal sealed class SinkSession(SinkServer server, Socket socket, Stream strea
                     byte[] data = await ReadDataAsync(cancellationToken);
                     string? end = server.Reply(".");
                     if (end is null || end.StartsWith('2'))
-                        server.Keep(new SinkMessage(client, helo, mail, [.. recipients], data, _tls));
+                        server.Keep(new SinkMessage(client, helo, mail!, [.. recipients], data, _tls));
+                    mail = null;
+                    recipients.Clear();
                     await SendAsync(end ?? "250 2.0.0 Ok");
                     break;
                 case "QUIT":
                     await SendAsync("221 2.0.0 Bye");
                     return;
-                case "RSET" or "NOOP":
+                case "RSET":
+                    mail = null;
+                    recipients.Clear();
+                    await SendAsync("250 2.0.0 Ok");
+                    break;
+                case "NOOP":
                     await SendAsync("250 2.0.0 Ok");
                     break;
                 default:
