@@ -20,6 +20,8 @@ internal static class MessageRows
 
     private const string DeleteRecipients = "delete from recipient where message = ?";
     private const string DeleteMessage = "delete from message where seq = ?";
+    private const string ParkMessage = "update message set held = ? where seq = ? returning id";
+    private const string ParkRecipients = "update recipient set next_attempt = null where message = ?";
     private const string DeleteChunks = "delete from chunk where id = ?";
 
     public static MessageFlags Flags(QueuedMessage message) =>
@@ -59,6 +61,17 @@ internal static class MessageRows
         if (isChunked)
             context.Prepared(DeleteChunks).Bind(1, idOctets).Execute();
         return existed;
+    }
+
+    /// <summary>Holds a message that something is wrong with.</summary>
+    public static void Park(WriteContext context, long seq, DateTimeOffset now)
+    {
+        SqliteStatement park = context.Prepared(ParkMessage).Bind(1, (long)HoldReason.Fault).Bind(2, seq);
+        byte[]? id = park.Step() ? park.Blob(0).ToArray() : null;
+        park.Reset();
+        context.Prepared(ParkRecipients).Bind(1, seq).Execute();
+        if (id is not null)
+            RecordRows.SetOutcome(context, id, RecordOutcome.Held, now);
     }
 
     /// <summary>The recipients of a new message, born with their next attempt set: a crash right after the first attempt cannot hammer a peer.</summary>

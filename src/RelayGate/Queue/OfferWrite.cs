@@ -9,6 +9,7 @@ internal sealed class OfferWrite : PendingWrite
 {
     private const string DeleteDecision = "delete from decision where id = ?";
     private const string SelectSeq = "select seq from message where id = ?";
+    private const string SumChunks = "select coalesce(sum(length(octets)), 0) from chunk where id = ?";
 
     private readonly TaskCompletionSource<OfferResult> _done = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly OfferedMessage _message;
@@ -75,6 +76,8 @@ internal sealed class OfferWrite : PendingWrite
         if (decision.IsAccepted)
         {
             bool held = decision.Verdict == Verdict.Hold;
+            if (_message.Body.IsChunked)
+                CheckChunks(context);
             _seq = context.NextSeq();
             MessageFlags flags = MessageRows.Flags(_queued) | (held ? MessageFlags.Uncounted : MessageFlags.None);
             MessageRows.Insert(context, _seq, _id, _queued, flags, _egress, held ? HoldReason.Policy : HoldReason.None);
@@ -119,6 +122,17 @@ internal sealed class OfferWrite : PendingWrite
             connection.Prepared("delete from message where seq = ?").Bind(1, found).Execute();
         }
         connection.Prepared(DeleteDecision).Bind(1, _id).Execute();
+    }
+
+    /// <summary>An upload that stood still for longer than orphans are kept has lost chunks: it is not acknowledged.</summary>
+    private void CheckChunks(WriteContext context)
+    {
+        SqliteStatement sum = context.Prepared(SumChunks).Bind(1, _id);
+        sum.Step();
+        long octets = sum.Int64(0);
+        sum.Reset();
+        if (octets != _message.Body.Octets)
+            throw new InvalidOperationException($"The chunks of message {_message.Id} have {octets} octets, not {_message.Body.Octets}");
     }
 
     private void End(OfferResult result)

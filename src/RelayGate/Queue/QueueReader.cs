@@ -57,17 +57,10 @@ internal static class QueueReader
 
     /// <summary>One message with its pending recipients; its body is in pooled memory, or left in its chunks.</summary>
     /// <returns>Null when it has gone.</returns>
+    /// <exception cref="FormatException">A row was not written by this program, or is damaged.</exception>
     public static QueuedMessage? Message(StoreConnection connection, long seq)
     {
-        var recipients = ImmutableArray.CreateBuilder<QueuedRecipient>();
-        int count = 0;
-        SqliteStatement rows = connection.Prepared(SelectRecipients).Bind(1, seq);
-        while (rows.Step())
-        {
-            count++;
-            if ((RecipientState)rows.Int64(4) == RecipientState.Pending)
-                recipients.Add(Recipient(rows));
-        }
+        (ImmutableArray<QueuedRecipient> recipients, int count) = Recipients(connection, seq);
         SqliteStatement row = connection.Prepared(SelectMessage).Bind(1, seq);
         if (!row.Step())
             return null;
@@ -83,7 +76,7 @@ internal static class QueueReader
                 Subscription = row.Text(1),
                 ReceivedAt = id.Timestamp,
                 ReversePath = row.Text(2) is { Length: > 0 } path ? new ReversePath(Address(path)) : ReversePath.Null,
-                Recipients = recipients.ToImmutable(),
+                Recipients = recipients,
                 RecipientCount = count,
                 Return = (DsnReturn)row.Int64(4),
                 EnvelopeId = row.NullableText(5),
@@ -113,6 +106,28 @@ internal static class QueueReader
 
     public static MailboxAddress Address(string text) =>
         MailboxAddress.TryParse(text, out MailboxAddress? address, allowUnqualified: true) ? address : throw new FormatException("A stored address cannot be read");
+
+    /// <returns>Those that have not ended, and how many there are in all.</returns>
+    private static (ImmutableArray<QueuedRecipient> Pending, int Count) Recipients(StoreConnection connection, long seq)
+    {
+        var recipients = ImmutableArray.CreateBuilder<QueuedRecipient>();
+        int count = 0;
+        SqliteStatement row = connection.Prepared(SelectRecipients).Bind(1, seq);
+        try
+        {
+            while (row.Step())
+            {
+                count++;
+                if ((RecipientState)row.Int64(4) == RecipientState.Pending)
+                    recipients.Add(Recipient(row));
+            }
+        }
+        finally
+        {
+            row.Reset(); // Also when a row cannot be read: an open statement would keep the reader at an old state of the store.
+        }
+        return (recipients.ToImmutable(), count);
+    }
 
     private static QueuedRecipient Recipient(SqliteStatement row) => new(
         row.Int32(0), new ForwardPath(Address(row.Text(1))), (DsnNotify)row.Int64(2), row.NullableText(3), (RecipientState)row.Int64(4), row.Int32(5),

@@ -1,5 +1,6 @@
 using System.Collections.Immutable;
 using System.Diagnostics;
+using RelayGate.Core.Mail;
 using RelayGate.Storage;
 using RelayGate.Telemetry;
 
@@ -174,11 +175,7 @@ public sealed partial class QueueScheduler
         {
             foreach (DueRecipient recipient in due)
             {
-                // Only the address matters for the lane.
-                var probe = new QueuedRecipient(
-                    recipient.Position, new Core.Mail.ForwardPath(QueueReader.Address(recipient.Address)), Core.Mail.DsnNotify.Default, null,
-                    RecipientState.Pending, 0, default, null);
-                SubscriptionFlow flow = Flow(recipient.Subscription, _lanes.KeyOf(probe));
+                SubscriptionFlow flow = Flow(recipient.Subscription, LaneOf(recipient));
                 if (!TryKnow(recipient.Seq, flow.Lane))
                 {
                     passedOver = true; // In flight or waiting; perhaps it is rescheduled before it ends.
@@ -194,6 +191,14 @@ public sealed partial class QueueScheduler
             DispatchLocked();
         }
         return passedOver || due.Count > 0 ? _time.GetUtcNow() + Grid : DateTimeOffset.MaxValue;
+    }
+
+    private string LaneOf(DueRecipient recipient)
+    {
+        if (!MailboxAddress.TryParse(recipient.Address, out MailboxAddress? address, allowUnqualified: true))
+            return ""; // Its message is parked when it is read.
+        // Only the address matters for the lane.
+        return _lanes.KeyOf(new QueuedRecipient(recipient.Position, new ForwardPath(address), DsnNotify.Default, null, RecipientState.Pending, 0, default, null));
     }
 
     private bool MayLoad(DestinationLane lane) => lane.WaitingOctets == 0 || lane.WaitingOctets <= FreeOctets;
@@ -230,8 +235,12 @@ public sealed partial class QueueScheduler
             var jobs = new List<DeliveryJob>();
             try
             {
-                (List<QueuedMessage> messages, int read) = await _store.ReadRawAsync(connection => ReadMessages(connection, rowIds), CancellationToken.None);
+                var unreadable = new List<long>();
+                (List<QueuedMessage> messages, int read) =
+                    await _store.ReadRawAsync(connection => ReadMessages(connection, rowIds, unreadable), CancellationToken.None);
                 PutBack(flow, rowIds, read);
+                if (unreadable.Count > 0)
+                    await ParkAsync(unreadable);
                 jobs = await LeaseAsync(messages, flow.Lane);
             }
             catch (ObjectDisposedException)
@@ -276,7 +285,7 @@ public sealed partial class QueueScheduler
     }
 
     /// <returns>The messages, and how many rows were looked at.</returns>
-    private static (List<QueuedMessage> Messages, int Read) ReadMessages(StoreConnection connection, List<long> rowIds)
+    private (List<QueuedMessage> Messages, int Read) ReadMessages(StoreConnection connection, List<long> rowIds, List<long> unreadable)
     {
         var messages = new List<QueuedMessage>(rowIds.Count);
         long octets = 0;
@@ -286,13 +295,31 @@ public sealed partial class QueueScheduler
             if (octets >= LoadOctets)
                 break;
             read++;
-            if (QueueReader.Message(connection, rowId) is not { } message)
-                continue;
-            octets += Cost(message);
-            messages.Add(message);
+            try
+            {
+                if (QueueReader.Message(connection, rowId) is not { } message)
+                    continue;
+                octets += Cost(message);
+                messages.Add(message);
+            }
+            catch (Exception e) when (e is FormatException or ArgumentException)
+            {
+                Log.MessageUnreadable(_logger, rowId, e);
+                unreadable.Add(rowId);
+            }
         }
         return (messages, read);
     }
+
+    /// <summary>Holds messages whose rows cannot be understood, for a human to look at: they must not hold up those behind them.</summary>
+    private Task<bool> ParkAsync(List<long> rowIds) => _writer.RunAsync(
+        context =>
+        {
+            foreach (long rowId in rowIds)
+                MessageRows.Park(context, rowId, _time.GetUtcNow());
+            return true;
+        },
+        CancellationToken.None);
 
     /// <summary>Moves the next attempt of what is to be tried now into the future before anything is dialled; what was held meanwhile drops out.</summary>
     private async Task<List<DeliveryJob>> LeaseAsync(List<QueuedMessage> messages, DestinationLane lane)

@@ -55,6 +55,7 @@ public sealed partial class QueueScheduler : IDisposable
         _timer = time.CreateTimer(_ => BeginSweep(), null, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
         writer.Attach(Enqueue, NoteDue);
         writer.OutcomesWritten += Dispatch;
+        writer.Reopened += () => NoteDue(DateTimeOffset.MinValue); // A commit whose end was not known may have left something behind.
         NoteDue(DateTimeOffset.MinValue); // What an earlier run left behind.
     }
 

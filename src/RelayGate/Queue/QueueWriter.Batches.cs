@@ -9,8 +9,6 @@ public sealed partial class QueueWriter
 {
     private const int MaxBatchWrites = 256;
     private const long MaxBatchOctets = 16 * 1024 * 1024;
-    private const string ParkMessage = "update message set held = ? where seq = ?";
-    private const string ParkRecipients = "update recipient set next_attempt = null where message = ?";
 
     private static readonly TimeSpan FirstPause = TimeSpan.FromSeconds(1);
     private static readonly TimeSpan LongestPause = TimeSpan.FromMinutes(1);
@@ -205,8 +203,7 @@ public sealed partial class QueueWriter
             if (_closed)
                 return;
             _context.Prepared(Sql.BeginImmediate).Execute();
-            _context.Prepared(ParkMessage).Bind(1, (long)HoldReason.Fault).Bind(2, job.Message.RowId).Execute();
-            _context.Prepared(ParkRecipients).Bind(1, job.Message.RowId).Execute();
+            MessageRows.Park(_context, job.Message.RowId, _time.GetUtcNow());
             _context.Prepared(Sql.Commit).Execute();
         }
         catch (SqliteException e)
@@ -276,6 +273,8 @@ public sealed partial class QueueWriter
                 write.Undo(connection); // They were answered with 451: they must not be delivered as well.
             connection.Prepared(Sql.Commit).Execute();
             _context.Attach(connection);
+            _usage.Clear();
+            Reopened?.Invoke(); // A cache that cannot be read anew would decide by what may no longer be true.
         }
         catch (Exception e)
         {
@@ -289,9 +288,7 @@ public sealed partial class QueueWriter
         _doubtful.Clear();
         _reopenFailure = null;
         _closed = false;
-        _usage.Clear();
         Log.StoreReopened(_logger);
-        Reopened?.Invoke();
         return true;
     }
 

@@ -70,5 +70,9 @@ internal sealed class MergedRefusalWrite(RefusalFlood flood, Action ended) : Pen
         ended();
     }
 
-    public override void Failed(StoreError error, Exception cause) => ended();
+    public override void Failed(StoreError error, Exception cause)
+    {
+        flood.UpdateDropped(); // The next refusal tries again.
+        ended();
+    }
 }

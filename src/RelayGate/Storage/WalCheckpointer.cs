@@ -22,7 +22,8 @@ internal sealed class WalCheckpointer : IDisposable
     private readonly SemaphoreSlim _begin = new(0);
     private readonly ManualResetEventSlim _idle = new(true);
     private StoreConnection? _writer; // Page counts are those of this connection.
-    private long _pagesAtReset;
+    private int _pagesSeen;
+    private long _pagesInLog;
     private volatile bool _moved;
     private volatile bool _stopping;
     private volatile int _logFrames;
@@ -42,9 +43,12 @@ internal sealed class WalCheckpointer : IDisposable
         if (writer != _writer)
         {
             _writer = writer; // Opened anew: the log was emptied then.
-            _pagesAtReset = pages;
+            _pagesSeen = pages;
+            _pagesInLog = 0;
         }
-        long logOctets = (pages - _pagesAtReset) * FrameOctets;
+        _pagesInLog += PagesSince(_pagesSeen, pages);
+        _pagesSeen = pages;
+        long logOctets = _pagesInLog * FrameOctets;
         if (logOctets < Begin)
             return;
         if (!_idle.IsSet)
@@ -64,8 +68,11 @@ internal sealed class WalCheckpointer : IDisposable
         int result = raw.sqlite3_wal_checkpoint_v2(
             writer.Connection.Handle, null, far ? raw.SQLITE_CHECKPOINT_RESTART : raw.SQLITE_CHECKPOINT_PASSIVE, out int frames, out int moved);
         if (result == raw.SQLITE_OK && frames == moved)
-            _pagesAtReset = pages;
+            _pagesInLog = 0;
     }
+
+    /// <summary>SQLite's count of pages begins again at 0 after 2^31 of them: days, on a busy gateway.</summary>
+    internal static int PagesSince(int before, int now) => unchecked(now - before) & int.MaxValue;
 
     public void Dispose()
     {

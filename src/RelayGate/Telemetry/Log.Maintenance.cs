@@ -2,7 +2,7 @@ using Microsoft.Extensions.Logging;
 
 namespace RelayGate.Telemetry;
 
-/// <summary>Log messages of housekeeping.</summary>
+/// <summary>Log messages of housekeeping and of what only a human can mend.</summary>
 internal static partial class Log
 {
     [LoggerMessage(Level = LogLevel.Information, EventId = 450, Message = "Removed {Decisions} old records, {Messages} failed messages, {Chunks} orphan chunks and {Hours} hourly totals; gave back {Pages} pages")]
@@ -10,4 +10,7 @@ internal static partial class Log
 
     [LoggerMessage(Level = LogLevel.Warning, EventId = 451, Message = "Housekeeping of the store failed; it goes on in ten minutes")]
     public static partial void MaintenanceFailed(ILogger logger, Exception cause);
+
+    [LoggerMessage(Level = LogLevel.Error, EventId = 452, Message = "The queued message in row {Row} cannot be read; it is held")]
+    public static partial void MessageUnreadable(ILogger logger, long row, Exception cause);
 }
