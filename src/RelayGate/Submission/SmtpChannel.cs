@@ -227,7 +227,7 @@ internal sealed class SmtpChannel(PipeReader input, PipeWriter output, TimeProvi
 
     public void Dispose()
     {
-        _expiry?.Dispose();
+        ClearDeadline(); // The token source stays as it is: the timer's thread may be about to cancel it, and it holds nothing.
         byte[] line = Interlocked.Exchange(ref _line, []);
         if (line.Length > 0)
         {

@@ -13,6 +13,8 @@ internal sealed partial class SmtpSession
 {
     private const int TlsBuffer = 16 * 1024; // One TLS record.
 
+    private PipeReader? _tlsInput;
+
     private bool OffersStartTls => _client.Tls == ListenerTls.StartTls && _tls is null && _service.Certificate.IsAvailable;
 
     private string? TlsVersion => _tls?.SslProtocol switch
@@ -67,9 +69,8 @@ internal sealed partial class SmtpSession
             return false;
         }
         _tls = stream;
-        _channel.Replace(
-            PipeReader.Create(stream, new StreamPipeReaderOptions(bufferSize: TlsBuffer, minimumReadSize: 1024, leaveOpen: true, useZeroByteReads: true)),
-            PipeWriter.Create(stream, new StreamPipeWriterOptions(leaveOpen: true)));
+        _tlsInput = PipeReader.Create(stream, new StreamPipeReaderOptions(bufferSize: TlsBuffer, minimumReadSize: 1024, leaveOpen: true, useZeroByteReads: true));
+        _channel.Replace(_tlsInput, PipeWriter.Create(stream, new StreamPipeWriterOptions(leaveOpen: true)));
         return true;
     }
 

@@ -81,6 +81,8 @@ internal sealed partial class SmtpSession : IAsyncDisposable
     {
         EndTransaction();
         LeaveIdentity();
+        if (_tlsInput is not null)
+            await _tlsInput.CompleteAsync(); // Gives its buffers back.
         if (_tls is not null)
             await _tls.DisposeAsync();
     }

@@ -74,8 +74,14 @@ internal sealed record Dialog(string Listener, IReadOnlyList<(bool FromClient, s
                 await received.ExpectAsync(text);
                 continue;
             }
-            foreach (byte octet in Encoding.Latin1.GetBytes(text))
-                await socket.SendAsync((byte[])[octet]);
+            try
+            {
+                foreach (byte octet in Encoding.Latin1.GetBytes(text))
+                    await socket.SendAsync((byte[])[octet]);
+            }
+            catch (SocketException) // The server has closed in the middle of the line; what it said first is checked below.
+            {
+            }
         }
     });
 

@@ -42,7 +42,7 @@ public class SmtpSessionTests
         DateTimeOffset start = host.Time.GetUtcNow();
         while (!reply.IsCompleted && host.Time.GetUtcNow() - start < TimeSpan.FromMinutes(10))
         {
-            await client.SendAsync("N");
+            await client.DripAsync("N");
             host.Time.Advance(TimeSpan.FromMinutes(1));
             await Task.WhenAny(reply, Task.Delay(20));
         }
@@ -148,7 +148,7 @@ public class SmtpSessionTests
         await using SubmissionHost host = await SubmissionHost.StartAsync();
         await using TestClient client = await TestClient.GreetAsync(host.StartTls);
         Assert.StartsWith("220 2.0.0", await client.CommandAsync("STARTTLS"), StringComparison.Ordinal);
-        await client.SendAsync("EHLO evil.test\r\nNOOP\r\n");
+        await client.DripAsync("EHLO evil.test\r\nNOOP\r\n");
 
         Assert.DoesNotContain("250", await client.ReadToEndAsync(), StringComparison.Ordinal);
     }

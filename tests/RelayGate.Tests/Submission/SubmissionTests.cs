@@ -420,7 +420,7 @@ public class SubmissionTests
         DateTimeOffset start = host.Time.GetUtcNow();
         while (!reply.IsCompleted && host.Time.GetUtcNow() - start < TimeSpan.FromHours(2))
         {
-            await client.SendAsync("x\r\n");
+            await client.DripAsync("x\r\n");
             host.Time.Advance(TimeSpan.FromMinutes(1)); // Less than Idle.
             await Task.WhenAny(reply, Task.Delay(20));
         }

@@ -97,6 +97,18 @@ internal sealed class TestClient : IAsyncDisposable
         await _stream.FlushAsync(patience.Token);
     }
 
+    /// <summary>Sends, or does not when the server has closed meanwhile.</summary>
+    public async Task DripAsync(string text)
+    {
+        try
+        {
+            await SendAsync(text);
+        }
+        catch (IOException) // Its last reply is still there to be read.
+        {
+        }
+    }
+
     /// <summary>Reads one reply, all of its lines; "(closed)" at the end.</summary>
     public async Task<string> ReadAsync()
     {
