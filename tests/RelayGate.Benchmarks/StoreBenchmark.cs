@@ -161,7 +161,6 @@ internal static class StoreBenchmark
 
     private static LevelLimit Level(AccountKey key)
     {
-        LimitSet.TryParse("100000000/h", out LimitSet? limits);
-        return new LevelLimit(key, limits!, "own");
+        return LimitSet.TryParse("100000000/h", out LimitSet? limits) ? new LevelLimit(key, limits, "own") : throw new FormatException("The limit cannot be read");
     }
 }
