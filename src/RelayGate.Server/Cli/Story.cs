@@ -10,7 +10,7 @@ internal static class Story
         string at = Cell.Clock(record["at"]);
         if (Text(record, "kind") == "dsn")
             yield return Line(at, "dsn", $"reports on {Text(record, "original")} to {Recipients(record)}");
-        else
+        else if (Text(record, "kind") != "dry-run")
             yield return Line(at, "connect", Connect(record));
         if (Identity(record) is { } identity)
             yield return Line(at, "identity", identity);

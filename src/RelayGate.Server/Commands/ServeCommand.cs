@@ -35,6 +35,7 @@ internal static class ServeCommand
                 await Console.Error.WriteLineAsync($"relaygate: {fault}");
             return ExitCode.Failed;
         }
+        GatewayProcess.HearInterrupts();
         GatewayProcess.KeepFilesToOurselves();
         await using WebApplication app = GatewayApp.Build(options, LogLevel.Information);
         return await GatewayRun.RunAsync(app, () =>

@@ -12,6 +12,7 @@ internal static class DemoRun
 {
     public static async Task<int> RunAsync(string folder, int port, bool keep, CancellationToken cancellationToken)
     {
+        GatewayProcess.HearInterrupts();
         GatewayProcess.KeepFilesToOurselves();
         Prepare(folder, keep);
         var screen = new DemoScreen();
@@ -49,17 +50,14 @@ internal static class DemoRun
         string mark = Path.Combine(folder, ".demo");
         try
         {
-            if (Directory.Exists(folder) && !keep)
+            if (Directory.Exists(folder) && !File.Exists(mark) && Directory.EnumerateFileSystemEntries(folder).Any())
+                throw new CliException(ExitCode.Failed, $"{folder} is there and not the folder of a demo: remove it, or choose another with --data DIR");
+            if (File.Exists(mark) && !keep)
             {
-                if (!File.Exists(mark) && Directory.EnumerateFileSystemEntries(folder).Any())
-                    throw new CliException(ExitCode.Failed, $"{folder} is there and not the folder of a demo: remove it, or choose another with --data DIR");
-                if (File.Exists(mark))
+                using (DataDirectory.Open(Path.Combine(folder, "data"))) // Refuses while a demo runs in it.
                 {
-                    using (DataDirectory.Open(Path.Combine(folder, "data"))) // Refuses while a demo runs in it.
-                    {
-                    }
-                    Directory.Delete(folder, recursive: true);
                 }
+                Directory.Delete(folder, recursive: true);
             }
             Directory.CreateDirectory(folder);
             File.SetUnixFileMode(folder, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);

@@ -24,7 +24,7 @@ internal sealed class DemoScreen
             Login {DemoSamples.Mailbox}, password {password}, server {server}, no TLS
 
             In a second terminal:
-              export PATH={Quote(programs)}:{Quote(Path.Combine(programs, "sendmail"))}:$PATH RELAYGATE_SOCKET={Quote(Path.Combine(folder, "control.sock"))} RELAYGATE_SUBMIT={Quote(Path.Combine(folder, "submit.sock"))}
+              export PATH={Quote(programs)}:$PATH RELAYGATE_SOCKET={Quote(Path.Combine(folder, "control.sock"))} RELAYGATE_SUBMIT={Quote(Path.Combine(folder, "submit.sock"))}
               relaygate send --to ann@example.net --subject Hello              # by SMTP, as info@shop.test
               for i in 1 2 3 4 5; do relaygate send -q --to ann@example.net; done   # the sixth within the hour is refused
               relaygate message list                                          # then: relaygate message explain REF
