@@ -23,6 +23,7 @@ public static class AdminApi
         ActivatorUtilities.CreateInstance<LimitsApi>(services).Map(api);
         ActivatorUtilities.CreateInstance<MessagesApi>(services).Map(api);
         ActivatorUtilities.CreateInstance<ExplainApi>(services).Map(api);
+        ActivatorUtilities.CreateInstance<DoctorApi>(services).Map(api);
         api.Fallback();
     }
 

@@ -1,0 +1,124 @@
+using System.Diagnostics;
+using System.Text.Json.Nodes;
+using RelayGate.Tests.Fakes;
+
+namespace RelayGate.Tests.Server;
+
+/// <summary>The built command against a running gateway: what it prints where, and its exit codes.</summary>
+public sealed class CommandLineTests : IAsyncLifetime
+{
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(60);
+
+    private TestGateway _gateway = null!;
+    private FakeNextHop _nextHop = null!;
+
+    public async Task InitializeAsync()
+    {
+        _nextHop = new FakeNextHop();
+        _gateway = await TestGateway.StartAsync(_nextHop.Url);
+    }
+
+    public async Task DisposeAsync()
+    {
+        await _gateway.DisposeAsync();
+        await _nextHop.DisposeAsync();
+    }
+
+    [Fact]
+    public async Task Accounts_limits_and_mail_go_their_way_by_commands_alone()
+    {
+        await OkAsync("plan add basic");
+        await OkAsync("subscription add acme --plan basic --ipv4 127.0.0.11");
+        await OkAsync("domain add shop.test --subscription acme");
+        await OkAsync("mailbox add info@shop.test --password-stdin", "secret-7\n");
+        await OkAsync("limit set mailbox info@shop.test 1/h");
+        Assert.Contains("_domainkey.shop.test", await OkAsync("dkim create shop.test --selector rg1"), StringComparison.Ordinal);
+        string send = $"send --server {_gateway.Local} --login info@shop.test --password-stdin --to ann@example.net";
+
+        string sent = await OkAsync(send, "secret-7");
+        ReceivedMessage message = await _nextHop.NextAsync();
+        Run refused = await RunAsync(send, "secret-7");
+        JsonNode records = JsonNode.Parse(await OkAsync("message list --json"))!;
+        string reference = (string)records["items"]!.AsArray().First(i => (string?)i!["outcome"] == "refused")!["ref"]!;
+        string story = await OkAsync($"message explain {reference}");
+        string dryRun = await OkAsync("explain --as info@shop.test --from ceo@bank.example --to ann@example.net");
+
+        Assert.Contains("queued ", sent, StringComparison.Ordinal);
+        Assert.Equal("127.0.0.11", message.Client.ToString());
+        Assert.Contains("DKIM-Signature:", message.Text, StringComparison.Ordinal);
+        Assert.Equal(1, refused.ExitCode);
+        Assert.Contains("refused: 451 4.7.1", refused.Output, StringComparison.Ordinal);
+        Assert.Contains(reference, refused.Output, StringComparison.Ordinal);
+        Assert.Contains("STOP", story, StringComparison.Ordinal);
+        Assert.Contains("nothing was sent or counted", dryRun, StringComparison.Ordinal);
+        Assert.Contains("accepted", await OkAsync("status"), StringComparison.Ordinal);
+        Assert.Contains("0 problems", await OkAsync("doctor"), StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("plan show nope", 3, "There is no plan 'nope'")]
+    [InlineData("message explain 01K3ZC9V7M01K3ZC9V7M01K3ZC", 3, "there is no record")]
+    [InlineData("message explain nonsense", 2, "is no ref")]
+    [InlineData("queue retry 01K3ZC9V7M01K3ZC9V7M01K3ZC", 3, "not in the queue")]
+    [InlineData("queue hold", 2, "name either refs or --subscription")]
+    [InlineData("limit set server 0", 2, "write forbidden or unlimited")]
+    [InlineData("limit set planet x 5/h", 2, "name the object as")]
+    [InlineData("domain add shop.test", 2, "--subscription NAME")]
+    [InlineData("message list --outcome odd", 2, "one of queued")]
+    [InlineData("message list --since yesterday", 2, "is no time")]
+    [InlineData("message list --cursor odd", 2, "the cursor")]
+    [InlineData("explain --to a@b.example", 2, "say who sends")]
+    [InlineData("network add 127.0.0.1/33", 2, "127.0.0.1/33")]
+    [InlineData("dkim create shop.test --key-file /nonexistent", 2, "cannot read the key file")]
+    [InlineData("mailbox add a@b.example --password hunter2", 2, "Unrecognized")]
+    [InlineData("bogus", 2, "bogus")]
+    [InlineData("plan", 2, "Required command")]
+    public async Task What_is_wrong_is_one_line_on_stderr_and_its_exit_code(string arguments, int exitCode, string expected)
+    {
+        Run run = await RunAsync(arguments);
+
+        Assert.Equal(exitCode, run.ExitCode);
+        Assert.Empty(run.Output);
+        string[] lines = run.Error.Split('\n', StringSplitOptions.RemoveEmptyEntries);
+        Assert.InRange(lines.Length, 1, 2); // A usage error has a hint below it.
+        Assert.StartsWith("relaygate: ", lines[0], StringComparison.Ordinal);
+        Assert.Contains(expected, lines[0], StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task What_exists_already_is_a_conflict_and_no_gateway_is_7()
+    {
+        await OkAsync("plan add basic");
+
+        Assert.Equal(5, (await RunAsync("plan add basic")).ExitCode);
+        Run unreachable = await RunAsync("status", socket: _gateway.ControlSocket + "x");
+        Assert.Equal(7, unreachable.ExitCode);
+        Assert.Contains("is it running?", unreachable.Error, StringComparison.Ordinal);
+    }
+
+    private async Task<string> OkAsync(string arguments, string input = "")
+    {
+        Run run = await RunAsync(arguments, input);
+        Assert.True(run.ExitCode == 0, $"{arguments}: {run.ExitCode} {run.Error}{run.Output}");
+        return run.Output;
+    }
+
+    private async Task<Run> RunAsync(string arguments, string input = "", string? socket = null)
+    {
+        string program = Path.Combine(AppContext.BaseDirectory, "RelayGate.Server.dll");
+        var start = new ProcessStartInfo("dotnet", [program, .. arguments.Split(' '), "--socket", socket ?? _gateway.ControlSocket])
+        {
+            RedirectStandardInput = true,
+            RedirectStandardOutput = true,
+            RedirectStandardError = true,
+        };
+        using Process process = Process.Start(start)!;
+        Task<string> output = process.StandardOutput.ReadToEndAsync(), error = process.StandardError.ReadToEndAsync();
+        await process.StandardInput.WriteAsync(input);
+        process.StandardInput.Close();
+        await process.WaitForExitAsync().WaitAsync(Patience);
+        return new Run(process.ExitCode, await output, await error);
+    }
+
+    private sealed record Run(int ExitCode, string Output, string Error);
+}
