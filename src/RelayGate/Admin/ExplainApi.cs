@@ -73,7 +73,7 @@ internal sealed class ExplainApi(AccountDirectory directory, TimeProvider time)
             ["corrections"] = new JsonArray([.. decision.Corrections.Select(c => (JsonNode)new JsonObject { ["what"] = c.What, ["original"] = c.Original, ["replacement"] = c.Replacement, ["why"] = c.Why })]),
             ["egress"] = decision.IsAccepted ? Egress(decision.Egress) : null,
             ["signatures"] = new JsonArray([.. decision.SigningKeys.Select(Signature)]),
-            ["levels"] = new JsonArray([.. decision.Levels.Select(l => Level(l, ReferenceEquals(l, decision.Stopped)))]),
+            ["levels"] = new JsonArray([.. decision.Levels.Select(l => (JsonNode)Level(l, ReferenceEquals(l, decision.Stopped)))]),
             ["nextPossible"] = decision.NextPossible is { } next ? AdminJson.Time(next) : null,
         };
     }
@@ -88,7 +88,7 @@ internal sealed class ExplainApi(AccountDirectory directory, TimeProvider time)
         ["helo"] = (egress.IPv4 ?? egress.IPv6)?.Helo ?? egress.Helo,
     };
 
-    private static JsonNode Level(LevelUsage level, bool stopped) => new JsonObject
+    private static JsonObject Level(LevelUsage level, bool stopped) => new JsonObject
     {
         ["level"] = AdminJson.Word(level.Key.Level),
         ["name"] = level.Key.Name,

@@ -5,7 +5,7 @@ using RelayGate.Tests.Fakes;
 namespace RelayGate.Tests.Server;
 
 /// <summary>The built command against a running gateway: what it prints where, and its exit codes.</summary>
-public sealed class CommandLineTests : IAsyncLifetime
+public sealed class CommandLineTests : IAsyncLifetime, IAsyncDisposable
 {
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(60);
 
@@ -18,11 +18,13 @@ public sealed class CommandLineTests : IAsyncLifetime
         _gateway = await TestGateway.StartAsync(_nextHop.Url);
     }
 
-    public async Task DisposeAsync()
+    public async ValueTask DisposeAsync()
     {
         await _gateway.DisposeAsync();
         await _nextHop.DisposeAsync();
     }
+
+    Task IAsyncLifetime.DisposeAsync() => DisposeAsync().AsTask(); // The one that this version of the runner calls.
 
     [Fact]
     public async Task Accounts_limits_and_mail_go_their_way_by_commands_alone()
@@ -108,6 +110,7 @@ public sealed class CommandLineTests : IAsyncLifetime
         string program = Path.Combine(AppContext.BaseDirectory, "RelayGate.Server.dll");
         var start = new ProcessStartInfo("dotnet", [program, .. arguments.Split(' '), "--socket", socket ?? _gateway.ControlSocket])
         {
+            UseShellExecute = false,
             RedirectStandardInput = true,
             RedirectStandardOutput = true,
             RedirectStandardError = true,
