@@ -71,6 +71,7 @@ public sealed class StoreCrashTests : IDisposable
     {
         var start = new ProcessStartInfo(Environment.ProcessPath is { } dotnet && Path.GetFileName(dotnet) == "dotnet" ? dotnet : "dotnet")
         {
+            UseShellExecute = false,
             RedirectStandardOutput = true,
             UseShellExecute = false,
             ArgumentList = { "exec", typeof(StoreCrashTests).Assembly.Location, "store-crash", _folder.Path },
