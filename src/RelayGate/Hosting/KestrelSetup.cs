@@ -15,6 +15,10 @@ internal sealed class KestrelSetup(ListenerPlan plan, ListenSockets sockets, Sub
     private const int Backlog = 4096; // Kestrel's 512 is not enough for a burst of PHP processes.
     private const long MaxRequestOctets = 1024 * 1024; // The largest request is a key file.
 
+    private const int MaxHttpConnections = 200; // On the control socket and the admin endpoint together.
+
+    private int _httpConnections;
+
     public void Configure(SocketTransportOptions options)
     {
         options.Backlog = Backlog;
@@ -25,12 +29,32 @@ internal sealed class KestrelSetup(ListenerPlan plan, ListenSockets sockets, Sub
     {
         options.AddServerHeader = false;
         options.Limits.MaxRequestBodySize = MaxRequestOctets;
-        options.Limits.MaxConcurrentConnections = 200; // HTTP only; SMTP sessions are bounded by Sessions:Max.
+        // Kestrel's own bound counts connections of all listeners and closes without a word: sessions are bounded by Sessions:Max, with a reply.
+        options.Limits.MaxConcurrentConnections = null;
         foreach ((ListenerOptions listener, EndPoint endPoint) in plan.Submission)
             Listen(options, endPoint, o => o.Run(new SubmissionConnectionHandler(listener, submission).OnConnectedAsync));
         if (plan.Http is { } http)
-            Listen(options, http, o => o.Protocols = HttpProtocols.Http1);
-        Listen(options, plan.Control, o => o.Protocols = HttpProtocols.Http1);
+            Listen(options, http, Http);
+        Listen(options, plan.Control, Http);
+    }
+
+    private void Http(ListenOptions options)
+    {
+        options.Protocols = HttpProtocols.Http1;
+        options.Use(next => async connection =>
+        {
+            try
+            {
+                if (Interlocked.Increment(ref _httpConnections) > MaxHttpConnections)
+                    connection.Abort();
+                else
+                    await next(connection);
+            }
+            finally
+            {
+                Interlocked.Decrement(ref _httpConnections);
+            }
+        });
     }
 
     private static void Listen(KestrelServerOptions options, EndPoint endPoint, Action<ListenOptions> configure)

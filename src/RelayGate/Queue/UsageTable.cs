@@ -54,7 +54,7 @@ public sealed class UsageTable
             for (int i = 0; i < copies.Length; i++)
             {
                 if (_entries.TryGetValue(keys[i], out Entry? entry))
-                    copies[i] = entry.Ring.Copy();
+                    copies[i] = entry.Published();
                 else
                     complete = false;
             }
@@ -96,7 +96,7 @@ public sealed class UsageTable
     internal void Add(Entry entry, int recipients, DateTimeOffset now)
     {
         lock (_gate)
-            entry.Ring.Add(recipients, now);
+            entry.Add(recipients, now);
     }
 
     /// <summary>Puts another ring into an entry: a rollback, or a reset by the administrator. For the writer's thread.</summary>
@@ -127,10 +127,9 @@ public sealed class UsageTable
                 if (read[i] is not { } ring)
                     continue;
                 if (_entries.TryGetValue(keys[i], out Entry? entry))
-                    ring = entry.Ring;
-                else if (dropped == _dropped)
-                    ring = Insert(keys[i], ring).Ring;
-                copies[i] = ring.Copy();
+                    copies[i] = entry.Published();
+                else
+                    copies[i] = dropped == _dropped ? Insert(keys[i], ring).Published() : ring;
             }
         }
         return new UsageView(copies, Now);
@@ -174,6 +173,8 @@ public sealed class UsageTable
     /// <summary>One object's ring in memory.</summary>
     internal sealed class Entry
     {
+        private UsageRing? _published; // Never changed: all sessions share it until the ring itself changes.
+
         public Entry(AccountKey key, UsageRing ring)
         {
             Key = key;
@@ -183,9 +184,25 @@ public sealed class UsageTable
 
         public AccountKey Key { get; }
 
-        public UsageRing Ring { get; set; }
+        public UsageRing Ring
+        {
+            get;
+            set
+            {
+                field = value;
+                _published = null;
+            }
+        }
 
         public LinkedListNode<Entry> Node { get; }
+
+        public UsageRing Published() => _published ??= Ring.Copy();
+
+        public void Add(int recipients, DateTimeOffset now)
+        {
+            Ring.Add(recipients, now);
+            _published = null;
+        }
 
         /// <summary>Changed by the batch that runs.</summary>
         public bool InBatch { get; set; }
