@@ -73,7 +73,6 @@ public sealed class StoreCrashTests : IDisposable
         {
             UseShellExecute = false,
             RedirectStandardOutput = true,
-            UseShellExecute = false,
             ArgumentList = { "exec", typeof(StoreCrashTests).Assembly.Location, "store-crash", _folder.Path },
         };
         using Process child = Process.Start(start)!;
