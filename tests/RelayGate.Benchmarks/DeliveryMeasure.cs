@@ -92,9 +92,16 @@ internal static class DeliveryMeasure
             0, new ForwardPath(MailboxAddress.Parse("b@dest.test")), DsnNotify.Default, null, RecipientState.Pending, 0, DateTimeOffset.UnixEpoch, null);
         var message = new QueuedMessage
         {
-            Id = default, RowId = 1, Subscription = "acme", ReceivedAt = DateTimeOffset.UnixEpoch, ReversePath = new ReversePath(MailboxAddress.Parse("a@shop.test")),
-            Recipients = [recipient], RecipientCount = 1, Egress = new EgressChoice(new EgressAddress(IPAddress.Loopback, "mail.shop.test"), null, "", "subscription-address"),
-            HeaderSection = Encoding.ASCII.GetBytes(header), Body = MessageBody.FromBytes(Encoding.ASCII.GetBytes(body.ToString())),
+            Id = default,
+            RowId = 1,
+            Subscription = "acme",
+            ReceivedAt = DateTimeOffset.UnixEpoch,
+            ReversePath = new ReversePath(MailboxAddress.Parse("a@shop.test")),
+            Recipients = [recipient],
+            RecipientCount = 1,
+            Egress = new EgressChoice(new EgressAddress(IPAddress.Loopback, "mail.shop.test"), null, "", "subscription-address"),
+            HeaderSection = Encoding.ASCII.GetBytes(header),
+            Body = MessageBody.FromBytes(Encoding.ASCII.GetBytes(body.ToString())),
         };
         return new DeliveryJob(message, [recipient]);
     }

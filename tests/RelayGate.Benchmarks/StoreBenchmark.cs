@@ -128,7 +128,10 @@ internal static class StoreBenchmark
             Facts = new MessageFacts { Octets = header.Length + body.Length, FromFields = 1, From = [account.Mailbox!], HasDate = true, HasMessageId = true, MessageId = "<1@shop.test>", Subject = "Your order" },
             Early = new Decision
             {
-                Verdict = Verdict.Accept, Reason = Reasons.Accepted, Reply = SmtpReply.Parse("250 2.0.0 Queued"), ReversePath = envelope.ReversePath,
+                Verdict = Verdict.Accept,
+                Reason = Reasons.Accepted,
+                Reply = SmtpReply.Parse("250 2.0.0 Queued"),
+                ReversePath = envelope.ReversePath,
                 Egress = new EgressChoice(new EgressAddress(IPAddress.Parse("192.0.2.11"), "mail.shop.test"), null, "relay.example.net", "subscription-address"),
             },
             HeaderSection = header,

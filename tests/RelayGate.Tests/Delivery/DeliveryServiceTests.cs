@@ -255,8 +255,15 @@ public sealed class DeliveryServiceTests
             OfferedMessage template = Queue.Message(Queue.Account());
             var message = new OfferedMessage
             {
-                Id = template.Id, ReceivedAt = template.ReceivedAt, Source = template.Source, Account = template.Account, Facts = template.Facts, Early = template.Early,
-                HeaderSection = template.HeaderSection, HeaderChanges = template.HeaderChanges, Body = template.Body,
+                Id = template.Id,
+                ReceivedAt = template.ReceivedAt,
+                Source = template.Source,
+                Account = template.Account,
+                Facts = template.Facts,
+                Early = template.Early,
+                HeaderSection = template.HeaderSection,
+                HeaderChanges = template.HeaderChanges,
+                Body = template.Body,
                 Envelope = template.Envelope with { Recipients = [.. recipients] },
             };
             Assert.Equal(OfferOutcome.Committed, (await Queue.OfferAsync(message)).Outcome);

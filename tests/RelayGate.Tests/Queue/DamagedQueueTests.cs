@@ -63,7 +63,8 @@ public sealed class DamagedQueueTests : IDisposable
         {
             if (failures-- > 0)
                 throw new SqliteException("disk I/O error", raw.SQLITE_IOERR);
-        });
+        }
+        );
         Task completion = _queue.EndAsync(job, DeliveryResult.Failed, dsn: dsn);
         for (int i = 0; i < 500 && !completion.IsCompleted; i++)
         {

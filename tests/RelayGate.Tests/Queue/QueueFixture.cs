@@ -111,7 +111,13 @@ internal sealed class QueueFixture : IDisposable
         byte[] header = Encoding.ASCII.GetBytes($"From: {account.Mailbox}\r\nSubject: hello\r\n\r\n");
         var facts = new MessageFacts
         {
-            Octets = header.Length + octets.Length, FromFields = 1, From = [account.Mailbox!], HasDate = true, HasMessageId = true, MessageId = "<1@test>", Subject = "hello",
+            Octets = header.Length + octets.Length,
+            FromFields = 1,
+            From = [account.Mailbox!],
+            HasDate = true,
+            HasMessageId = true,
+            MessageId = "<1@test>",
+            Subject = "hello",
         };
         var early = new Decision
         {

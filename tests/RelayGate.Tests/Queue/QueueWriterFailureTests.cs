@@ -134,7 +134,8 @@ public sealed class QueueWriterFailureTests : IDisposable
         {
             if (failures-- > 0)
                 throw new SqliteException("disk I/O error", raw.SQLITE_IOERR);
-        });
+        }
+        );
         var dsn = new PreparedDsn(
             _queue.NewId(), new ForwardPath(message.Envelope.ReversePath.Address!), "Subject: failed\r\n\r\n"u8.ToArray(), "It failed.\r\n"u8.ToArray(), false, false);
 

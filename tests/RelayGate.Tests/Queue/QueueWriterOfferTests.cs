@@ -90,8 +90,16 @@ public sealed class QueueWriterOfferTests : IDisposable
         OfferedMessage twice = _queue.Message(account);
         var again = new OfferedMessage
         {
-            Id = first.Id, ReceivedAt = twice.ReceivedAt, Source = twice.Source, Account = account, Envelope = twice.Envelope, Facts = twice.Facts,
-            Early = twice.Early, HeaderSection = twice.HeaderSection, HeaderChanges = [], Body = twice.Body,
+            Id = first.Id,
+            ReceivedAt = twice.ReceivedAt,
+            Source = twice.Source,
+            Account = account,
+            Envelope = twice.Envelope,
+            Facts = twice.Facts,
+            Early = twice.Early,
+            HeaderSection = twice.HeaderSection,
+            HeaderChanges = [],
+            Body = twice.Body,
         };
         using var gate = new ManualResetEventSlim();
         Task<bool> blocker = _queue.Writer.WriteAsync(_ => gate.Wait(TimeSpan.FromSeconds(20))); // So that the rest is one batch.

@@ -77,7 +77,10 @@ public sealed class RefusalRecordTests : IDisposable
         Envelope = Envelope.Begin(new ReversePath(MailboxAddress.Parse("a@example.org"))),
         Decision = new Decision
         {
-            Verdict = Verdict.Defer, Reason = Reasons.LimitReached, Reply = SmtpReply.Parse("451 4.7.1 Limit reached"), ReversePath = ReversePath.Null,
+            Verdict = Verdict.Defer,
+            Reason = Reasons.LimitReached,
+            Reply = SmtpReply.Parse("451 4.7.1 Limit reached"),
+            ReversePath = ReversePath.Null,
         },
         Stage = "MAIL",
     };
