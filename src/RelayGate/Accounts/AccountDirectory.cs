@@ -47,6 +47,9 @@ public sealed class AccountDirectory : IDisposable
 
     private sealed record CachedUser(string? Name, long Since);
 
+    /// <summary>Subscriptions were suspended or resumed: queued mail may have to go on. Raised on the writer's thread after the commit.</summary>
+    public event Action? SuspensionChanged;
+
     internal AccountCache Cache => _cache;
 
     /// <summary>Password hashes computed so far.</summary>
@@ -152,7 +155,10 @@ public sealed class AccountDirectory : IDisposable
     {
         _cache.Apply(change);
         if (change.Suspended is { } suspended)
+        {
             _suspended = suspended;
+            SuspensionChanged?.Invoke();
+        }
         foreach ((RecordKind kind, string name) in change.Records)
         {
             if (kind == RecordKind.Mailbox)

@@ -60,9 +60,7 @@ public static class RelayGateServices
             options, provider.GetRequiredService<RelayGateMetrics>(), provider.GetRequiredService<TimeProvider>(), provider.GetRequiredService<ILogger<QueueWriter>>()));
         services.AddSingleton<AccountDirectory>();
         services.AddSingleton<AccountAdministration>();
-        services.AddSingleton(provider => new QueueScheduler(
-            provider.GetRequiredService<SqliteRelayStore>(), provider.GetRequiredService<QueueWriter>(), DestinationLanes.Of(options.Delivery),
-            provider.GetRequiredService<AccountDirectory>().IsSuspended, options.Delivery.Retry.First, provider.GetRequiredService<TimeProvider>(), provider.GetRequiredService<ILogger<QueueScheduler>>()));
+        services.AddSingleton(provider => MakeScheduler(options, provider));
         services.AddSingleton(provider => new DnsServers(options.Delivery.Resolver, provider.GetRequiredService<TimeProvider>()));
         services.AddSingleton<DnsResolver>();
         services.AddSingleton<NextHopResolver>();
@@ -76,6 +74,16 @@ public static class RelayGateServices
         services.AddSingleton<Maintenance>();
         services.AddSingleton(provider => LoadCertificate(options, provider));
         services.AddSingleton<SubmissionService>();
+    }
+
+    private static QueueScheduler MakeScheduler(RelayGateOptions options, IServiceProvider provider)
+    {
+        AccountDirectory directory = provider.GetRequiredService<AccountDirectory>();
+        var scheduler = new QueueScheduler(
+            provider.GetRequiredService<SqliteRelayStore>(), provider.GetRequiredService<QueueWriter>(), DestinationLanes.Of(options.Delivery),
+            directory.IsSuspended, options.Delivery.Retry.First, provider.GetRequiredService<TimeProvider>(), provider.GetRequiredService<ILogger<QueueScheduler>>());
+        directory.SuspensionChanged += () => scheduler.Wake();
+        return scheduler;
     }
 
     private static void AddListeners(IServiceCollection services)
