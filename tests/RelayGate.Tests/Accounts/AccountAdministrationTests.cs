@@ -1,0 +1,205 @@
+using System.Net;
+using RelayGate.Accounts;
+using RelayGate.Core.Mail;
+using RelayGate.Core.Policy;
+using RelayGate.Tests.Fakes;
+
+namespace RelayGate.Tests.Accounts;
+
+/// <summary>The accounts of a whole gateway: what is refused, and what the directory says right after a change.</summary>
+public sealed class AccountAdministrationTests : IAsyncLifetime
+{
+    private TestGateway _gateway = null!;
+    private AccountAdministration _accounts = null!;
+    private AccountDirectory _directory = null!;
+
+    public async Task InitializeAsync()
+    {
+        _gateway = await TestGateway.StartAsync();
+        _accounts = _gateway.Get<AccountAdministration>();
+        _directory = _gateway.Get<AccountDirectory>();
+        Ok(await _accounts.AddPlanAsync("basic", default));
+        Ok(await _accounts.AddSubscriptionAsync("acme", new SubscriptionChange(Plan: "basic", IPv4: "192.0.2.11"), default));
+        Ok(await _accounts.AddSubscriptionAsync("rival", new SubscriptionChange(Plan: "basic"), default));
+        Ok(await _accounts.AddDomainAsync("shop.test", new DomainChange(Subscription: "acme"), default));
+        Ok(await _accounts.AddDomainAsync("rival.test", new DomainChange(Subscription: "rival"), default));
+        Ok(await _accounts.AddMailboxAsync("info@shop.test", "secret", default));
+    }
+
+    public async Task DisposeAsync() => await _gateway.DisposeAsync();
+
+    [Theory]
+    [InlineData("")]
+    [InlineData("Acme")]
+    [InlineData("a b")]
+    [InlineData("a/b")]
+    [InlineData("a\r\nb")]
+    public async Task Names_are_checked(string name) =>
+        Assert.Equal(AdminErrorKind.Invalid, Fault(await _accounts.AddPlanAsync(name, default)).Kind);
+
+    [Fact]
+    public async Task An_exclusive_address_is_not_given_twice()
+    {
+        AdminError fault = Fault(await _accounts.SetSubscriptionAsync("rival", new SubscriptionChange(IPv4: "192.0.2.11"), default));
+
+        Assert.Equal(AdminErrorKind.Conflict, fault.Kind);
+        Assert.Contains("192.0.2.11", fault.Message, StringComparison.Ordinal);
+        Assert.Contains("acme", fault.Message, StringComparison.Ordinal);
+        Assert.Null(Ok(await _accounts.ShowSubscriptionAsync("rival", default)).IPv4);
+    }
+
+    [Fact]
+    public async Task A_released_address_may_be_given_again()
+    {
+        Ok(await _accounts.SetSubscriptionAsync("acme", new SubscriptionChange(IPv4: "none"), default));
+
+        Assert.Equal("192.0.2.11", Ok(await _accounts.SetSubscriptionAsync("rival", new SubscriptionChange(IPv4: "192.0.2.11"), default)).IPv4);
+    }
+
+    [Fact]
+    public async Task What_is_in_use_is_not_removed()
+    {
+        Assert.Equal(AdminErrorKind.InUse, Fault(await _accounts.RemovePlanAsync("basic", default)).Kind);
+        Assert.Equal(AdminErrorKind.InUse, Fault(await _accounts.RemoveSubscriptionAsync("acme", default)).Kind);
+        Assert.Equal(AdminErrorKind.InUse, Fault(await _accounts.RemoveDomainAsync("shop.test", default)).Kind);
+        Assert.Equal(AdminErrorKind.InUse, Fault(await _accounts.RemoveAddressAsync("192.0.2.11", default)).Kind);
+        Assert.Equal(AdminErrorKind.InUse, Fault(await _accounts.RemoveSubscriptionAsync("system", default)).Kind);
+    }
+
+    [Fact]
+    public async Task What_is_not_there_is_not_found()
+    {
+        Assert.Equal(AdminErrorKind.NotFound, Fault(await _accounts.ShowPlanAsync("gold", default)).Kind);
+        Assert.Equal(AdminErrorKind.NotFound, Fault(await _accounts.AddMailboxAsync("a@nowhere.test", "secret", default)).Kind);
+        Assert.Equal(AdminErrorKind.NotFound, Fault(await _accounts.AddDomainAsync("x.test", new DomainChange(Subscription: "nobody"), default)).Kind);
+    }
+
+    [Fact]
+    public async Task A_uid_belongs_to_one_subscription() =>
+        Assert.Equal(AdminErrorKind.Conflict, Fault(await _accounts.SetSubscriptionAsync("acme", new SubscriptionChange(SystemUsers: ["root"]), default)).Kind);
+
+    [Theory]
+    [InlineData("0")]
+    [InlineData("5")]
+    [InlineData("0/h")]
+    [InlineData("5/m")]
+    [InlineData("-1/h")]
+    [InlineData("lots")]
+    public async Task A_limit_that_says_nothing_clear_is_refused(string value) =>
+        Assert.Equal(AdminErrorKind.Invalid, Fault(await _accounts.SetLimitAsync(new AccountKey(Level.Mailbox, "info@shop.test"), null, value, null, default)).Kind);
+
+    [Fact]
+    public async Task The_nearest_default_is_in_force_and_an_own_limit_beats_it()
+    {
+        var mailbox = new AccountKey(Level.Mailbox, "info@shop.test");
+        Assert.Equal("100/h", Ok(await _accounts.ShowLimitAsync(mailbox, default)).Value);
+
+        Ok(await _accounts.SetLimitAsync(new AccountKey(Level.Plan, "basic"), Level.Mailbox, "50/h", null, default));
+        Assert.Equal("50/h", Ok(await _accounts.ShowLimitAsync(mailbox, default)).Value);
+
+        Ok(await _accounts.SetLimitAsync(new AccountKey(Level.Domain, "shop.test"), Level.Mailbox, "20/h", null, default));
+        Assert.Equal("20/h", Ok(await _accounts.ShowLimitAsync(mailbox, default)).Value);
+
+        Ok(await _accounts.SetLimitAsync(mailbox, null, "5/h", null, default));
+        LimitView own = Ok(await _accounts.ShowLimitAsync(mailbox, default));
+        Assert.Equal(("5/h", "own"), (own.Value, own.Origin));
+
+        Ok(await _accounts.SetLimitAsync(new AccountKey(Level.Domain, "shop.test"), null, "1/h", null, default)); // A cap is inherited by nobody.
+        Assert.Equal("5/h", Ok(await _accounts.ShowLimitAsync(mailbox, default)).Value);
+    }
+
+    [Fact]
+    public async Task Login_and_wrong_password_and_unknown_login()
+    {
+        AuthenticationResult right = await _directory.AuthenticateAsync("INFO@Shop.Test", "secret", default);
+        Assert.Equal(new SenderIdentity(IdentityKind.Login, "info@shop.test"), right.Identity);
+        Assert.Equal(AuthenticationOutcome.Rejected, (await _directory.AuthenticateAsync("info@shop.test", "Secret", default)).Outcome);
+        Assert.Equal(AuthenticationOutcome.Rejected, (await _directory.AuthenticateAsync("nobody@shop.test", "secret", default)).Outcome);
+
+        Ok(await _accounts.SetMailboxPasswordAsync("info@shop.test", "changed", default));
+        Assert.Equal(AuthenticationOutcome.Rejected, (await _directory.AuthenticateAsync("info@shop.test", "secret", default)).Outcome);
+        Assert.Equal(AuthenticationOutcome.Accepted, (await _directory.AuthenticateAsync("info@shop.test", "changed", default)).Outcome);
+    }
+
+    [Fact]
+    public async Task A_login_counts_at_all_five_levels_and_leaves_from_its_subscription()
+    {
+        SenderAccount account = await LookUpAsync("info@shop.test");
+
+        Assert.Equal([Level.Server, Level.Plan, Level.Subscription, Level.Domain, Level.Mailbox], account.Levels.Select(l => l.Key.Level));
+        Assert.Equal(IPAddress.Parse("192.0.2.11"), account.Egress.IPv4!.Address);
+        Assert.Equal("relay.test", account.Egress.IPv4.Helo);
+        Assert.Equal(DomainOwner.Own, account.ReversePathOwner);
+        Assert.Equal(DomainOwner.Other, (await LookUpAsync("ceo@rival.test")).ReversePathOwner);
+        Assert.Equal(DomainOwner.NotHosted, (await LookUpAsync("ceo@bank.example")).ReversePathOwner);
+    }
+
+    [Fact]
+    public async Task Another_subscriptions_address_anywhere_in_the_From_field_is_seen()
+    {
+        AccountLookup lookup = await _directory.LookUpAsync(
+            Login, new ReversePath(MailboxAddress.Parse("info@shop.test")), [MailboxAddress.Parse("info@shop.test"), MailboxAddress.Parse("ceo@rival.test")], default);
+
+        Assert.Equal(DomainOwner.Other, lookup.Account.HeaderFromOwner);
+    }
+
+    [Theory]
+    [InlineData(Level.Plan, "basic")]
+    [InlineData(Level.Subscription, "acme")]
+    [InlineData(Level.Domain, "shop.test")]
+    [InlineData(Level.Mailbox, "info@shop.test")]
+    public async Task Suspension_and_resumption_are_seen_at_once(Level level, string name)
+    {
+        var key = new AccountKey(level, name);
+        SenderAccount before = await LookUpAsync("info@shop.test");
+        Assert.Null(before.Suspended);
+
+        Ok(await _accounts.SetSuspendedAsync(key, true, default));
+        Assert.Equal(key, (await LookUpAsync("info@shop.test")).Suspended);
+        Assert.NotEqual(before.Version, _directory.VersionOf("acme"));
+        Assert.Equal(AuthenticationOutcome.Accepted, (await _directory.AuthenticateAsync("info@shop.test", "secret", default)).Outcome);
+
+        Ok(await _accounts.SetSuspendedAsync(key, false, default));
+        Assert.Null((await LookUpAsync("info@shop.test")).Suspended);
+    }
+
+    [Fact]
+    public async Task A_change_of_one_subscription_leaves_the_version_of_another()
+    {
+        AccountVersion rival = _directory.VersionOf("rival");
+
+        Ok(await _accounts.AddMailboxAsync("new@shop.test", "secret", default));
+
+        Assert.Equal(rival, _directory.VersionOf("rival"));
+    }
+
+    [Fact]
+    public async Task Loopback_is_no_identity_until_it_is_listed()
+    {
+        Assert.Equal(IdentityKind.None, (await _directory.IdentifyAsync(IPAddress.Loopback, null, null, null, default)).Kind);
+
+        Ok(await _accounts.AddNetworkAsync("127.0.0.1/32", null, false, false, default));
+
+        Assert.Equal(IdentityKind.Network, (await _directory.IdentifyAsync(IPAddress.Loopback, null, null, null, default)).Kind);
+    }
+
+    private static SenderIdentity Login => new(IdentityKind.Login, "info@shop.test");
+
+    private async Task<SenderAccount> LookUpAsync(string reversePath) =>
+        (await _directory.LookUpAsync(Login, new ReversePath(MailboxAddress.Parse(reversePath)), default, default)).Account;
+
+    private static T Ok<T>(AdminResult<T> result)
+        where T : class
+    {
+        Assert.True(result.IsOk, result.Error?.Message);
+        return result.Value!;
+    }
+
+    private static AdminError Fault<T>(AdminResult<T> result)
+        where T : class
+    {
+        Assert.False(result.IsOk);
+        Assert.DoesNotContain('\n', result.Error!.Message);
+        return result.Error;
+    }
+}
