@@ -1,5 +1,6 @@
 using System.Security.Cryptography;
 using System.Text.Json.Nodes;
+using RelayGate.Hosting;
 using RelayGate.Server.Cli;
 
 namespace RelayGate.Server.Demo;
@@ -22,7 +23,10 @@ internal sealed class DemoSamples(string controlSocket)
         string password = $"demo-{RandomNumberGenerator.GetString(PasswordAlphabet, 4)}-{RandomNumberGenerator.GetString(PasswordAlphabet, 4)}";
         using var client = new ControlClient(controlSocket);
         bool isNew = await AddAsync(client, "plans", new JsonObject { ["name"] = Plan }, cancellationToken);
-        await AddAsync(client, "subscriptions", new JsonObject { ["name"] = Subscription, ["plan"] = Plan, ["ipv4"] = Address, ["contact"] = "owner@shop.test" }, cancellationToken);
+        var subscription = new JsonObject { ["name"] = Subscription, ["plan"] = Plan, ["ipv4"] = Address, ["contact"] = "owner@shop.test" };
+        if (GatewayProcess.UserId is > 0 and var uid) // So that the sendmail command works for whoever runs the demo; root belongs to "system" as it is.
+            subscription["systemUsers"] = new JsonArray($"#{uid}");
+        await AddAsync(client, "subscriptions", subscription, cancellationToken);
         await AddAsync(client, "domains", new JsonObject { ["name"] = Domain, ["subscription"] = Subscription }, cancellationToken);
         if (!await AddAsync(client, "mailboxes", new JsonObject { ["name"] = Mailbox, ["password"] = password }, cancellationToken))
             await client.PatchAsync($"mailboxes/{Mailbox}", new JsonObject { ["password"] = password }, cancellationToken);

@@ -7,6 +7,9 @@ public sealed class SendmailCommandTests
 {
     private const string Message = "Subject: x\n\nx\n";
 
+    /// <summary>A uid may have no name, in a container for example.</summary>
+    private static string Login => Environment.UserName is { Length: > 0 } name ? name : "nobody";
+
     [Theory]
     [InlineData("", "{login}")]
     [InlineData("-f info@shop.test", "info@shop.test")]
@@ -30,7 +33,7 @@ public sealed class SendmailCommandTests
 
         Assert.Equal((0, ""), (result.ExitCode, result.Error));
         string mail = gateway.Commands.Single(static c => c.StartsWith("MAIL", StringComparison.Ordinal));
-        Assert.StartsWith($"MAIL FROM:<{reversePath.Replace("{login}", Environment.UserName, StringComparison.Ordinal)}>", mail, StringComparison.Ordinal);
+        Assert.StartsWith($"MAIL FROM:<{reversePath.Replace("{login}", Login, StringComparison.Ordinal)}>", mail, StringComparison.Ordinal);
     }
 
     [Theory]
