@@ -84,6 +84,21 @@ public sealed class AccountDirectory : IDisposable
             : SenderIdentity.Anonymous(client);
     }
 
+    /// <summary>The subscription whose own system user this is; null for a stranger, and for a uid that many sites share, which speaks for none.</summary>
+    public async ValueTask<string?> SubscriptionOfUserAsync(int uid, CancellationToken cancellationToken)
+    {
+        SenderIdentity identity = await IdentifyAsync(null, uid, null, null, cancellationToken);
+        var reader = new AccountReader(_cache, null);
+        SystemUserRecord? user = SenderComposer.UserOf(ref reader, identity);
+        if (reader.IsIncomplete)
+            user = await _store.ReadAsync(db =>
+            {
+                var stored = new AccountReader(_cache, db);
+                return SenderComposer.UserOf(ref stored, identity);
+            }, cancellationToken);
+        return user is { IsShared: false } ? user.Subscription : null;
+    }
+
     /// <summary>Looks up all that the policy must know, with the last known usage for the early decision.</summary>
     /// <param name="from">All addresses of the header From: default while it is not known, empty when there is none.</param>
     public ValueTask<AccountLookup> LookUpAsync(

@@ -59,6 +59,10 @@ internal static class SenderComposer
         };
     }
 
+    /// <summary>The record of an identity's uid, if its name is still what it was.</summary>
+    public static SystemUserRecord? UserOf(ref AccountReader reader, SenderIdentity identity) =>
+        identity.Uid is { } uid && reader.SystemUser(uid) is { } user && (user.Name == identity.Name || user.Name[0] == '#') ? user : null;
+
     /// <summary>Which subscription an identity speaks for.</summary>
     private readonly record struct Claim(string? Subscription, DomainRecord? Domain = null, MailboxRecord? Mailbox = null, NetworkRecord? Network = null, bool IsClaimed = false);
 
@@ -68,7 +72,7 @@ internal static class SenderComposer
     /// <summary>A uid that many sites share says nothing by itself, so the sender's domain chooses; without one it is its owner's.</summary>
     private static Claim OfUid(ref AccountReader reader, SenderIdentity identity, DomainRecord? reverse, DomainRecord? author)
     {
-        if (identity.Uid is not { } uid || reader.SystemUser(uid) is not { } user || (user.Name != identity.Name && user.Name[0] != '#'))
+        if (UserOf(ref reader, identity) is not { } user)
             return default;
         return user.IsShared && (reverse ?? author) is { } chosen ? new Claim(chosen.Subscription, IsClaimed: true) : new Claim(user.Subscription);
     }

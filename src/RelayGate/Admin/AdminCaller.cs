@@ -1,6 +1,4 @@
 using RelayGate.Accounts;
-using RelayGate.Core.Mail;
-using RelayGate.Core.Policy;
 
 namespace RelayGate.Admin;
 
@@ -12,7 +10,7 @@ internal sealed record AdminCaller(ControlPeer Peer, bool IsAdministrator, strin
     public override string ToString() => $"uid {Peer.Uid}";
 }
 
-/// <summary>Decides by the peer credentials of the control socket: root, our own uid and members of Admin:Group administrate; a subscription's uid sees its own.</summary>
+/// <summary>Decides by the peer credentials of the control socket: root, our own uid and members of Admin:Group administrate; a subscription's uid sees its own, unless many sites share it.</summary>
 /// <param name="group">Id of Admin:Group, or null.</param>
 internal sealed class AdminAuthority(AccountDirectory directory, uint ownUid, uint? group)
 {
@@ -21,9 +19,7 @@ internal sealed class AdminAuthority(AccountDirectory directory, uint ownUid, ui
     {
         if (peer.Uid == 0 || (uint)peer.Uid == ownUid || (group is { } administrators && peer.Groups.Contains(administrators)))
             return new AdminCaller(peer, true, null);
-        SenderIdentity identity = await directory.IdentifyAsync(null, peer.Uid, peer.Pid, (int)peer.Groups[0], cancellationToken);
-        SenderAccount account = (await directory.LookUpAsync(identity, ReversePath.Null, default, cancellationToken)).Account;
-        if (account.Subscription is { } subscription && !account.IsClaimed)
+        if (await directory.SubscriptionOfUserAsync(peer.Uid, cancellationToken) is { } subscription)
             return new AdminCaller(peer, false, subscription);
         throw new ProblemException(Problem.Forbidden($"uid {peer.Uid} may not use the control socket: become root or a member of the gateway's admin group"));
     }

@@ -40,5 +40,19 @@ public sealed class AdminAuthorityTests
         Assert.Equal(403, refused.Problem.Status);
     }
 
+    /// <summary>Many sites run as a shared uid: who asks with it is not known to be the subscription that was given it.</summary>
+    [Fact]
+    public async Task A_uid_that_many_sites_share_sees_nothing()
+    {
+        await using TestGateway gateway = await TestGateway.StartAsync();
+        AccountAdministration accounts = gateway.Get<AccountAdministration>();
+        AdminResult<SubscriptionView> added = await accounts.AddSubscriptionAsync("acme", new SubscriptionChange(SystemUsers: ["#61008"], SharedUid: true), default);
+        Assert.True(added.IsOk, added.Error?.Message);
+
+        ProblemException refused = await Assert.ThrowsAsync<ProblemException>(async () => await Authority(gateway).RecogniseAsync(new ControlPeer(1, 61008, [5]), default));
+
+        Assert.Equal(403, refused.Problem.Status);
+    }
+
     private static AdminAuthority Authority(TestGateway gateway) => new(gateway.Get<AccountDirectory>(), OwnUid, Group);
 }
