@@ -14,10 +14,13 @@ internal sealed record AdminCaller(ControlPeer Peer, bool IsAdministrator, strin
 /// <param name="group">Id of Admin:Group, or null.</param>
 internal sealed class AdminAuthority(AccountDirectory directory, uint ownUid, uint? group)
 {
+    public bool IsAdministrator(ControlPeer peer) =>
+        peer.Uid == 0 || (uint)peer.Uid == ownUid || (group is { } administrators && peer.Groups.Contains(administrators));
+
     /// <exception cref="ProblemException">403: a stranger.</exception>
     public async ValueTask<AdminCaller> RecogniseAsync(ControlPeer peer, CancellationToken cancellationToken)
     {
-        if (peer.Uid == 0 || (uint)peer.Uid == ownUid || (group is { } administrators && peer.Groups.Contains(administrators)))
+        if (IsAdministrator(peer))
             return new AdminCaller(peer, true, null);
         if (await directory.SubscriptionOfUserAsync(peer.Uid, cancellationToken) is { } subscription)
             return new AdminCaller(peer, false, subscription);

@@ -33,7 +33,7 @@ internal sealed class AdminDispatcher(IEndpointRouteBuilder routes, AdminAuthori
     {
         try
         {
-            ControlPeer peer = ControlPeer.Of(context)
+            ControlPeer peer = ControlPeer.Of(context.Features)
                 ?? throw new ProblemException(Problem.Unauthorized("the API answers on the control socket only: there are no API tokens yet"));
             AdminCaller caller = await authority.RecogniseAsync(peer, context.RequestAborted);
             if (forAdministrators && !caller.IsAdministrator)

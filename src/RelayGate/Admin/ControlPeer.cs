@@ -1,7 +1,7 @@
 using System.Net.Sockets;
 using System.Runtime.InteropServices;
 using Microsoft.AspNetCore.Connections.Features;
-using Microsoft.AspNetCore.Http;
+using Microsoft.AspNetCore.Http.Features;
 
 namespace RelayGate.Admin;
 
@@ -14,10 +14,11 @@ internal sealed record ControlPeer(int Pid, int Uid, IReadOnlyList<uint> Groups)
     private const int SoPeerGroups = 59;
     private const int MaxGroups = 1024;
 
-    /// <summary>Null when the request did not come over a unix socket, or the kernel does not tell.</summary>
-    public static ControlPeer? Of(HttpContext context)
+    /// <param name="features">Of a connection or a request.</param>
+    /// <returns>Null when it did not come over a unix socket, or the kernel does not tell.</returns>
+    public static ControlPeer? Of(IFeatureCollection features)
     {
-        if (context.Features.Get<IConnectionSocketFeature>()?.Socket is not { AddressFamily: AddressFamily.Unix } socket)
+        if (features.Get<IConnectionSocketFeature>()?.Socket is not { AddressFamily: AddressFamily.Unix } socket)
             return null;
         Span<int> credentials = stackalloc int[3]; // struct ucred: pid, uid, gid.
         if (socket.GetRawSocketOption(SolSocket, SoPeerCred, MemoryMarshal.AsBytes(credentials)) != sizeof(int) * 3 || credentials[1] == -1)
