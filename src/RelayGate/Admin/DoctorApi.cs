@@ -48,7 +48,15 @@ internal sealed class DoctorApi(RelayGateOptions options, AccountAdministration 
 
     private Finding Space()
     {
-        long free = new DriveInfo(options.DataDirectory).AvailableFreeSpace;
+        long free;
+        try
+        {
+            free = new DriveInfo(options.DataDirectory).AvailableFreeSpace;
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            return new("disk", Bad, $"{options.DataDirectory} cannot be looked at: new mail is answered 452");
+        }
         long least = options.Storage.MinimumFree;
         string text = $"{free / 1_048_576} MiB free in {options.DataDirectory}, below {least / 1_048_576} MiB new mail is answered 452";
         return new("disk", free < least ? Bad : free < 4 * least ? Warning : Ok, text);

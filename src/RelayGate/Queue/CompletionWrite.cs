@@ -103,29 +103,35 @@ internal sealed class CompletionWrite : PendingWrite
 
     public override void Committed(WriteContext context)
     {
-        context.Feed.Add(_job.Message.Id);
-        if (_notification is not null)
+        try
         {
-            if (_dsnSeq != 0)
+            context.Feed.Add(_job.Message.Id);
+            if (_notification is not null)
             {
-                context.Feed.Add(_notification.Id);
-                context.Enqueued(_notification with { RowId = _dsnSeq });
+                if (_dsnSeq != 0)
+                {
+                    context.Feed.Add(_notification.Id);
+                    context.Enqueued(_notification with { RowId = _dsnSeq });
+                }
+                else
+                {
+                    _notification.Release();
+                }
             }
-            else
+            DateTimeOffset? next = null;
+            foreach (RecipientResult result in _attempt.Results)
             {
-                _notification.Release();
+                if (result.Result == DeliveryResult.Deferred && result.NextAttempt is { } at && (next is null || at < next))
+                    next = at;
             }
+            if (next is { } due)
+                context.Rescheduled(due);
         }
-        DateTimeOffset? next = null;
-        foreach (RecipientResult result in _attempt.Results)
+        finally
         {
-            if (result.Result == DeliveryResult.Deferred && result.NextAttempt is { } at && (next is null || at < next))
-                next = at;
+            _buffers.Return(_results);
+            _done.TrySetResult();
         }
-        if (next is { } due)
-            context.Rescheduled(due);
-        _buffers.Return(_results);
-        _done.TrySetResult();
     }
 
     /// <summary>Only for an error of its own; anything else is tried again until it is durable.</summary>

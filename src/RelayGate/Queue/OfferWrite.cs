@@ -96,13 +96,19 @@ internal sealed class OfferWrite : PendingWrite
 
     public override void Committed(WriteContext context)
     {
-        if (_outcome != OfferOutcome.AccountChanged)
-            context.Feed.Add(_message.Id);
-        if (_outcome == OfferOutcome.Committed && _decision!.Verdict == Verdict.Accept)
-            context.Enqueued(_queued with { RowId = _seq }); // Takes over the reference to the body.
-        else
-            _queued.Release();
-        End(new OfferResult(_outcome, _decision));
+        try
+        {
+            if (_outcome != OfferOutcome.AccountChanged)
+                context.Feed.Add(_message.Id);
+            if (_outcome == OfferOutcome.Committed && _decision!.Verdict == Verdict.Accept)
+                context.Enqueued(_queued with { RowId = _seq }); // Takes over the reference to the body.
+            else
+                _queued.Release();
+        }
+        finally
+        {
+            End(new OfferResult(_outcome, _decision));
+        }
     }
 
     public override void Failed(StoreError error, Exception cause)

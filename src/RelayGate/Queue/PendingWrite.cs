@@ -40,7 +40,7 @@ internal abstract class PendingWrite
     /// <summary>Runs inside the transaction; again after a rollback, so it changes nothing but the store and the context.</summary>
     public abstract void Execute(WriteContext context);
 
-    /// <summary>The commit is durable.</summary>
+    /// <summary>The commit is durable. The waiter hears of it whatever else this does.</summary>
     public abstract void Committed(WriteContext context);
 
     /// <summary>It was rolled back, or never tried.</summary>

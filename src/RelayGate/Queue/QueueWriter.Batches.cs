@@ -32,22 +32,38 @@ public sealed partial class QueueWriter
         var batch = new List<PendingWrite>(MaxBatchWrites);
         while (_mailbox.Take(batch, MaxBatchWrites, MaxBatchOctets))
         {
-            if (batch.Count > 0)
-                Write(batch);
+            Turn(batch);
             batch.Clear();
-            if (_retryDue && _retained.Count > 0)
-                WriteRetained();
-            if (!_closed)
-                _checkpointer.AfterCommit(_context.Connection);
         }
-        if (_retained.Count > 0)
-            WriteRetained();
+        _retryDue = true;
+        Turn(batch);
         foreach (PendingWrite write in _retained)
             write.Failed(StoreError.Broken, new StoreUnusableException("The gateway stopped before the outcome could be recorded"));
         CloseConnection();
     }
 
-    /// <summary>Commits a batch and ends each of its writes; never throws.</summary>
+    /// <summary>One turn of the writer's thread. Whatever goes wrong in it, each write of the batch ends, and the thread goes on.</summary>
+    private void Turn(List<PendingWrite> batch)
+    {
+        try
+        {
+            if (batch.Count > 0)
+                Write(batch);
+            if (_retryDue && _retained.Count > 0)
+                WriteRetained();
+            if (!_closed)
+                _checkpointer.AfterCommit(_context.Connection);
+        }
+        catch (Exception e)
+        {
+            Log.WriterFault(_logger, e);
+            Fail([.. batch.Where(write => !write.IsDone && !_retained.Contains(write))], StoreError.Broken, e);
+            if (_retained.Count > 0)
+                PauseBeforeRetry();
+        }
+    }
+
+    /// <summary>Commits a batch and ends each of its writes.</summary>
     private void Write(List<PendingWrite> batch)
     {
         if (_closed && !TryReopen())
@@ -72,10 +88,23 @@ public sealed partial class QueueWriter
                 continue;
             }
             write.IsDone = true;
-            write.Committed(_context);
+            Tell(write);
         }
         if (_retained.Count > 0)
             _retryDue = true; // There is room again, or the disk works again.
+    }
+
+    /// <summary>Tells of a commit. What those who are told do wrong is theirs: the write is durable, and so are those behind it.</summary>
+    private void Tell(PendingWrite write)
+    {
+        try
+        {
+            write.Committed(_context);
+        }
+        catch (Exception e)
+        {
+            Log.WriterFault(_logger, e);
+        }
     }
 
     private void Commit(List<PendingWrite> batch)

@@ -39,7 +39,7 @@ public sealed partial class QueueWriter : IDisposable
         SqliteRelayStore store, UsageTable usage, Func<string?, AccountVersion> versionOf, RelayGateOptions options, RelayGateMetrics metrics,
         TimeProvider time, ILogger<QueueWriter> logger)
         : this(store, usage, versionOf, options, metrics, time, logger,
-            FreeSpace.Of(store.Path, options.Storage.MinimumFree, time))
+            FreeSpace.Of(store.Path, options.Storage.MinimumFree, time, logger))
     {
     }
 
@@ -116,14 +116,6 @@ public sealed partial class QueueWriter : IDisposable
     /// <param name="cancellationToken">Holds only until the writer has taken the write.</param>
     public Task<T> WriteAsync<T>(Func<DbConnection, T> write, Action<T>? committed = null, CancellationToken cancellationToken = default) =>
         WriteAsync(new ActionWrite<T>(write, committed), cancellationToken);
-
-    /// <summary>Empties the usage of an object by order of the administrator.</summary>
-    public Task ResetUsageAsync(AccountKey key, CancellationToken cancellationToken = default) =>
-        RunAsync(context =>
-        {
-            context.Usage.Reset(key, context.Connection);
-            return true;
-        }, cancellationToken);
 
     /// <summary>Records an attempt, ends or reschedules its recipients and enqueues the DSN, all in one commit. Retried until it is durable.</summary>
     /// <param name="dsn">The DSN that this attempt causes, or null.</param>

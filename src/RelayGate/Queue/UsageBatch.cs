@@ -51,14 +51,6 @@ internal sealed class UsageBatch(UsageTable table)
     /// <summary>Counts a refused attempt, for the report alone.</summary>
     public void CountRefused(AccountKey key, int attempts = 1) => _counts.Add((key, 0, 0, attempts));
 
-    /// <summary>Empties an object's ring by order of the administrator.</summary>
-    public void Reset(AccountKey key, StoreConnection connection)
-    {
-        UsageTable.Entry entry = table.Get(key, connection);
-        Remember(entry);
-        table.Replace(entry, new UsageRing());
-    }
-
     /// <summary>A point to roll back to, for a write with a savepoint.</summary>
     public (int Undo, int Counts) Mark()
     {

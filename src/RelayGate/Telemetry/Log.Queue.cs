@@ -38,4 +38,10 @@ internal static partial class Log
 
     [LoggerMessage(Level = LogLevel.Critical, EventId = 408, Message = "The store {Path} is gone: no mail is accepted. Put the file back and restart; what the process still holds open is lost when it ends")]
     public static partial void StoreMissing(ILogger logger, string path);
+
+    [LoggerMessage(Level = LogLevel.Error, EventId = 412, Message = "The room on the disk of the store cannot be looked up; it counts as full until it can")]
+    public static partial void SpaceUnknown(ILogger logger, Exception cause);
+
+    [LoggerMessage(Level = LogLevel.Critical, EventId = 413, Message = "An error inside the gateway on the store's writer; it goes on")]
+    public static partial void WriterFault(ILogger logger, Exception cause);
 }

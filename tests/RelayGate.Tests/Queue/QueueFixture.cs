@@ -54,6 +54,9 @@ internal sealed class QueueFixture : IDisposable
     /// <summary>What the disk would say.</summary>
     public long FreeOctets { get; set; } = long.MaxValue;
 
+    /// <summary>What looking at the disk throws.</summary>
+    public Exception? SpaceFault { get; set; }
+
     /// <summary>Made at first use: until then committed messages stay in the store alone.</summary>
     public QueueScheduler Scheduler => _scheduler ??= NewScheduler();
 
@@ -195,7 +198,8 @@ internal sealed class QueueFixture : IDisposable
         Store = SqliteRelayStore.Open(Folder);
         Usage = new UsageTable(Store, Time);
         Writer = new QueueWriter(
-            Store, Usage, _ => Version, Options, new RelayGateMetrics(), Time, NullLogger<QueueWriter>.Instance, new FreeSpace(() => FreeOctets, () => System.IO.File.Exists(File), 1, Time));
+            Store, Usage, _ => Version, Options, new RelayGateMetrics(), Time, NullLogger<QueueWriter>.Instance,
+            new FreeSpace(() => SpaceFault is { } fault ? throw fault : FreeOctets, () => System.IO.File.Exists(File), 1, Time, NullLogger.Instance));
     }
 
     private QueueScheduler NewScheduler() => new(

@@ -162,6 +162,68 @@ public sealed class QueueWriterFailureTests : IDisposable
     }
 
     [Fact]
+    public async Task A_disk_that_cannot_be_asked_for_its_room_counts_as_full_and_ends_no_thread()
+    {
+        _queue.SpaceFault = new IOException("Stale file handle");
+        _queue.Time.Advance(TimeSpan.FromSeconds(2));
+        Assert.Equal(OfferOutcome.StoreFull, (await _queue.OfferAsync(_queue.Message(_queue.Account()))).Outcome);
+
+        _queue.Writer.CommitFault = (() => throw new SqliteException("disk I/O error", raw.SQLITE_IOERR), null); // The writer asks as well.
+        await Assert.ThrowsAsync<SqliteException>(() => _queue.Writer.WriteAsync(_ => 0).WaitAsync(TimeSpan.FromSeconds(10)));
+
+        _queue.Writer.CommitFault = default;
+        _queue.SpaceFault = null;
+        _queue.Time.Advance(TimeSpan.FromSeconds(2));
+        await _queue.AcceptAsync(_queue.Account());
+    }
+
+    [Fact]
+    public async Task What_goes_wrong_after_the_commit_of_one_write_costs_no_other_its_answer()
+    {
+        _queue.Writer.Attach(_ => throw new InvalidOperationException("a bug"), _ => { });
+        using var entered = new ManualResetEventSlim();
+        using var leave = new ManualResetEventSlim();
+        Task<bool> blocking = _queue.Writer.RunAsync(
+            _ =>
+            {
+                entered.Set();
+                return leave.Wait(TimeSpan.FromSeconds(10));
+            },
+            CancellationToken.None);
+        entered.Wait(TimeSpan.FromSeconds(10));
+        Task<OfferResult>[] offers = [.. Enumerable.Range(0, 3).Select(_ => _queue.OfferAsync(_queue.Message(_queue.Account())))]; // One batch.
+        Task<int> other = _queue.Writer.WriteAsync(_ => 7);
+        leave.Set();
+
+        Assert.True(await blocking.WaitAsync(TimeSpan.FromSeconds(10)));
+        Assert.All(await Task.WhenAll(offers).WaitAsync(TimeSpan.FromSeconds(10)), offer => Assert.Equal(OfferOutcome.Committed, offer.Outcome));
+        Assert.Equal(7, await other.WaitAsync(TimeSpan.FromSeconds(10)));
+        Assert.Equal(3, await _queue.Count("message"));
+    }
+
+    [Fact]
+    public async Task A_bug_in_those_who_hear_of_outcomes_ends_no_thread()
+    {
+        _ = _queue.Scheduler;
+        _queue.Writer.OutcomesWritten += () => throw new InvalidOperationException("a bug");
+        await _queue.AcceptAsync(_queue.Account());
+        DeliveryJob job = await _queue.TakeAsync();
+        int failures = 1;
+        _queue.Writer.CommitFault = (() =>
+        {
+            if (failures-- > 0)
+                throw new SqliteException("disk full", raw.SQLITE_FULL);
+        }, null);
+
+        Task completion = _queue.Writer.CompleteAsync(job, _queue.Attempt(job, DeliveryResult.Delivered), null);
+        await WaitUntil(() => _queue.Writer.OutcomesWait);
+        Assert.Equal(1, await _queue.Writer.WriteAsync(_ => 1)); // Its success lets the outcome be tried again at once.
+        await completion.WaitAsync(TimeSpan.FromSeconds(10));
+
+        await _queue.AcceptAsync(_queue.Account());
+    }
+
+    [Fact]
     public async Task A_message_deleted_while_it_was_in_flight_stays_deleted()
     {
         _ = _queue.Scheduler;
