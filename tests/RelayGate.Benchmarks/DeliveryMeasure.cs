@@ -73,7 +73,8 @@ internal static class DeliveryMeasure
         {
             while (Interlocked.Decrement(ref left) >= 0)
             {
-                AttemptResult result = await deliverer.AttemptAsync(job, CancellationToken.None);
+                var result = new AttemptResult(job.Recipients.Length);
+                await deliverer.AttemptAsync(job, result, CancellationToken.None);
                 DeliveryAttempt attempt = recorder.Record(job, result, job.Message.ReceivedAt, TimeSpan.Zero, 0.5);
                 if (attempt.Results[0].Result != DeliveryResult.Delivered)
                     throw new InvalidOperationException(attempt.Results[0].Reply);

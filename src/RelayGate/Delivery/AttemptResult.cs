@@ -21,11 +21,22 @@ internal sealed class AttemptResult(int recipients)
     /// <summary>The next hop that took the message offers DSN.</summary>
     public bool DsnPassedOn { get; set; }
 
-    /// <summary>Nothing was tried, because every connection that is allowed was in use: no attempt, the job goes back to the queue.</summary>
-    public bool IsBusy { get; set; }
+    /// <summary>Nothing was tried, because every connection that is allowed was in use or delivery ends: no attempt, the job goes back to the queue.</summary>
+    public bool IsNoAttempt { get; set; }
+
+    /// <summary>Whether no recipient has an outcome.</summary>
+    public bool IsEmpty => Array.TrueForAll(Outcomes, o => o is null);
 
     /// <summary>Whether another host may be tried for some recipient.</summary>
     public bool WantsNextHost => Array.Exists(Outcomes, o => o is null or { Kind: OutcomeKind.NextHost });
+
+    /// <summary>Takes over what a transaction has decided; the rest stays as it was.</summary>
+    /// <param name="subset">The recipients of the transaction; null: all of the job's.</param>
+    public void Take(MailTransaction transaction, int[]? subset)
+    {
+        for (int i = 0; i < transaction.Outcomes.Length; i++)
+            Outcomes[subset?[i] ?? i] = transaction.Outcomes[i] ?? Outcomes[subset?[i] ?? i];
+    }
 
     /// <summary>Gives this outcome to all that no reply has decided.</summary>
     public void DecideRest(RecipientOutcome outcome)

@@ -18,20 +18,20 @@ internal sealed class Deliverer(NextHopResolver resolver, EgressSelector egress,
     /// Tries the addresses in order until every recipient has an outcome: a refusal or acceptance of a recipient is final,
     /// connection problems and a temporary refusal of the session or of MAIL go on to the next address (RFC 5321 §5.1).
     /// </summary>
-    public async Task<AttemptResult> AttemptAsync(DeliveryJob job, CancellationToken cancellationToken)
+    /// <param name="result">Filled on the way, so that what was won before an exception is not lost with it.</param>
+    public async Task AttemptAsync(DeliveryJob job, AttemptResult result, CancellationToken cancellationToken)
     {
         QueuedMessage message = job.Message;
-        var result = new AttemptResult(job.Recipients.Length);
         if (message.Egress.MustWait)
         {
             result.DecideRest(RecipientOutcome.Local(OutcomeKind.Deferred, "4.3.5", "The subscription has no egress address"));
-            return result;
+            return;
         }
         NextHopPlan plan = await resolver.ResolveAsync(job.Recipients[0].ForwardPath, cancellationToken);
         if (plan.Failure is { } failure)
         {
             result.DecideRest(failure);
-            return result;
+            return;
         }
         int tried = 0;
         foreach (NextHopAddress address in plan.Addresses)
@@ -46,7 +46,6 @@ internal sealed class Deliverer(NextHopResolver resolver, EgressSelector egress,
         if (tried == 0)
             result.DecideRest(RecipientOutcome.Local(OutcomeKind.Deferred, "4.3.5", MissingFamily(message.Egress, plan)));
         result.Close();
-        return result;
     }
 
     /// <returns>False when other addresses would fare no better.</returns>
@@ -64,12 +63,13 @@ internal sealed class Deliverer(NextHopResolver resolver, EgressSelector egress,
         {
             if (await pool.TakeAsync(binding, address, fresh, cancellationToken) is not { } session)
             {
-                result.IsBusy = Array.TrueForAll(result.Outcomes, o => o is null);
+                result.IsNoAttempt = result.IsEmpty;
                 result.DecideRest(RecipientOutcome.Local(OutcomeKind.Deferred, "4.4.5", $"No connection to {address} became free in time"));
                 return false;
             }
             bool kept = session.WasOpened;
-            MailTransaction transaction;
+            var transaction = new MailTransaction(job.Message, Select(job.Recipients, subset));
+            bool startsAnew = false;
             try
             {
                 Task<SessionFailure?> CheckAsync(IPAddress local) => CheckSystemChoiceAsync(binding, subscription, local, cancellationToken);
@@ -88,22 +88,22 @@ internal sealed class Deliverer(NextHopResolver resolver, EgressSelector egress,
                     result.DecideRest(failure.Outcome);
                     return true;
                 }
-                transaction = new MailTransaction(job.Message, Select(job.Recipients, subset));
                 await session.TransactAsync(transaction);
+                startsAnew = kept && !fresh && transaction is { ConnectionLost: true, AnyReply: false, ContentSent: false };
             }
             finally
             {
                 pool.Return(session);
+                if (!startsAnew)
+                    result.Take(transaction, subset); // Also when an exception ends the attempt here.
             }
-            if (kept && !fresh && transaction is { ConnectionLost: true, AnyReply: false, ContentSent: false })
+            if (startsAnew)
             {
                 fresh = true; // The next hop closed a kept session: that is no attempt. Once.
                 continue;
             }
             Note(result, session, transaction.Stage);
             result.DsnPassedOn |= transaction.DsnPassedOn;
-            for (int i = 0; i < transaction.Outcomes.Length; i++)
-                result.Outcomes[subset?[i] ?? i] = transaction.Outcomes[i];
             if (TooManyAtOnce(transaction, subset) is not { } rest)
                 return true;
             subset = rest;

@@ -111,16 +111,12 @@ public sealed class DeliveryService : IHostedService, IDisposable
             DateTimeOffset startedAt = _time.GetUtcNow();
             long started = _time.GetTimestamp();
             AttemptResult result = await AttemptAsync(job);
-            if (result.IsBusy)
+            if (result.IsNoAttempt)
                 return;
             DeliveryAttempt attempt = _recorder.Record(job, result, startedAt, _time.GetElapsedTime(started), Random.Shared.NextDouble());
             PreparedDsn? dsn = PlanDsn(job, attempt);
             await _writer.CompleteAsync(job, attempt, dsn);
             Tell(job, attempt, dsn);
-        }
-        catch (OperationCanceledException) when (_aborting.IsCancellationRequested)
-        {
-            // Cut off before anything was sent: the rows keep their next attempt.
         }
         catch (Exception e)
         {
@@ -132,19 +128,25 @@ public sealed class DeliveryService : IHostedService, IDisposable
         }
     }
 
+    /// <summary>Whatever ends the attempt, what the next hop has said by then counts: those it has taken must not be attempted again.</summary>
     private async Task<AttemptResult> AttemptAsync(DeliveryJob job)
     {
+        var result = new AttemptResult(job.Recipients.Length);
         try
         {
-            return await _deliverer.AttemptAsync(job, _aborting.Token);
+            await _deliverer.AttemptAsync(job, result, _aborting.Token);
         }
-        catch (Exception e) when (e is not OperationCanceledException)
+        catch (OperationCanceledException) when (_aborting.IsCancellationRequested)
+        {
+            result.IsNoAttempt = result.IsEmpty; // The rows keep their next attempt.
+            result.DecideRest(RecipientOutcome.Local(OutcomeKind.Deferred, "4.3.2", "The gateway stopped before the attempt had ended"));
+        }
+        catch (Exception e)
         {
             Log.DeliveryFault(_logger, e, job.Message.Id.ToString());
-            var result = new AttemptResult(job.Recipients.Length);
             result.DecideRest(RecipientOutcome.Local(OutcomeKind.Deferred, "4.3.0", "An error inside the gateway stopped the attempt; its log has the details"));
-            return result;
         }
+        return result;
     }
 
     /// <summary>A report that cannot be written must not undo the attempt: its outcome would be lost, and what was delivered would be delivered again.</summary>

@@ -46,7 +46,12 @@ internal sealed class DeliveryHarness : IDisposable
     public List<byte[]> Chunks { get; } = [];
 
     /// <summary>Attempts a job; 20 s at most.</summary>
-    public Task<AttemptResult> AttemptAsync(DeliveryJob job) => _deliverer.AttemptAsync(job, CancellationToken.None).WaitAsync(TimeSpan.FromSeconds(20));
+    public async Task<AttemptResult> AttemptAsync(DeliveryJob job)
+    {
+        var result = new AttemptResult(job.Recipients.Length);
+        await _deliverer.AttemptAsync(job, result, CancellationToken.None).WaitAsync(TimeSpan.FromSeconds(20));
+        return result;
+    }
 
     public Task<AttemptResult> AttemptAsync(string body = "Hello\r\n", params string[] recipients) => AttemptAsync(Job(body, recipients));
 

@@ -19,14 +19,14 @@ public sealed class DeliveryServiceTests
     public async Task A_delivered_message_leaves_the_queue()
     {
         await using var hop = new FakeNextHop();
-        await using var gateway = new Gateway(hop);
+        await using var gateway = new DeliveryGateway(hop);
 
         await gateway.AcceptAsync("b@example.org", "c@example.org");
 
         ReceivedMessage message = await hop.NextAsync();
         Assert.Equal("MAIL FROM:<info@acme.test>", message.Mail.Split(" SIZE")[0]);
         Assert.Equal(2, message.Rcpts.Count);
-        await Gateway.UntilAsync(async () => await gateway.Queue.Count("message") == 0);
+        await DeliveryGateway.UntilAsync(async () => await gateway.Queue.Count("message") == 0);
         Assert.Equal(1, await gateway.Queue.Count("attempt"));
     }
 
@@ -34,7 +34,7 @@ public sealed class DeliveryServiceTests
     public async Task A_refused_recipient_gets_exactly_one_DSN_that_names_it_alone()
     {
         await using var hop = new FakeNextHop { Script = e => e.Line.Contains("no@", StringComparison.Ordinal) ? new HopAction.Raw("550 5.1.1 No such user\r\n") : null };
-        await using var gateway = new Gateway(hop);
+        await using var gateway = new DeliveryGateway(hop);
 
         await gateway.AcceptAsync("yes@example.org", "no@example.org");
 
@@ -53,11 +53,11 @@ public sealed class DeliveryServiceTests
     public async Task A_DSN_never_causes_another()
     {
         await using var hop = new FakeNextHop { Script = e => e.Verb == "RCPT" ? new HopAction.Raw("550 5.1.1 No such user\r\n") : null };
-        await using var gateway = new Gateway(hop);
+        await using var gateway = new DeliveryGateway(hop);
 
         await gateway.AcceptAsync("no@example.org");
 
-        await Gateway.UntilAsync(async () => await gateway.Queue.Count("attempt") == 2);
+        await DeliveryGateway.UntilAsync(async () => await gateway.Queue.Count("attempt") == 2);
         await gateway.UntilSettledAsync();
         Assert.Equal(2, hop.Commands.Count(c => c.StartsWith("MAIL", StringComparison.Ordinal)));
         Assert.Equal(0, await gateway.Queue.Count("recipient", "state = 0"));
@@ -71,27 +71,27 @@ public sealed class DeliveryServiceTests
         {
             Script = e => e.Line.Contains("grey@", StringComparison.Ordinal) && Interlocked.Increment(ref attempts) == 1 ? new HopAction.Raw("450 4.7.1 Greylisted\r\n") : null,
         };
-        await using var gateway = new Gateway(hop);
+        await using var gateway = new DeliveryGateway(hop);
 
         await gateway.AcceptAsync("yes@example.org", "grey@example.org");
         ReceivedMessage first = await hop.NextAsync();
-        await Gateway.UntilAsync(async () => await gateway.Queue.Count("attempt") == 1);
+        await DeliveryGateway.UntilAsync(async () => await gateway.Queue.Count("attempt") == 1);
         Assert.Equal("450 4.7.1 Greylisted", await gateway.Queue.Text("select last_reply from recipient where position = 1"));
         ReceivedMessage second = await gateway.AdvanceUntilNextAsync(hop, TimeSpan.FromSeconds(30), TimeSpan.FromMinutes(10));
 
         Assert.StartsWith("RCPT TO:<yes@example.org>", Assert.Single(first.Rcpts));
         Assert.StartsWith("RCPT TO:<grey@example.org>", Assert.Single(second.Rcpts));
-        await Gateway.UntilAsync(async () => await gateway.Queue.Count("message") == 0);
+        await DeliveryGateway.UntilAsync(async () => await gateway.Queue.Count("message") == 0);
     }
 
     [Fact]
     public async Task A_message_that_cannot_be_delivered_causes_one_delay_notice_and_after_four_days_one_report()
     {
         await using var hop = new FakeNextHop { Script = e => e.Line.StartsWith("RCPT TO:<b", StringComparison.Ordinal) ? new HopAction.Raw("451 4.3.0 Later\r\n") : null };
-        await using var gateway = new Gateway(hop);
+        await using var gateway = new DeliveryGateway(hop);
 
         await gateway.AcceptAsync("b1@example.org", "b2@example.org");
-        await Gateway.UntilAsync(async () => await gateway.Queue.Count("attempt") > 0);
+        await DeliveryGateway.UntilAsync(async () => await gateway.Queue.Count("attempt") > 0);
         DateTimeOffset start = gateway.Queue.Time.GetUtcNow();
         ReceivedMessage delay = await gateway.AdvanceUntilNextAsync(hop, TimeSpan.FromMinutes(10), TimeSpan.FromHours(9));
         TimeSpan delayAfter = gateway.Queue.Time.GetUtcNow() - start;
@@ -103,7 +103,7 @@ public sealed class DeliveryServiceTests
         Assert.Equal(["b1@example.org", "b2@example.org"], FinalRecipients(failure));
         Assert.Contains("Status: 5.4.7", failure.Text, StringComparison.Ordinal);
         Assert.Contains("4.3.0 Later", failure.Text, StringComparison.Ordinal);
-        await Gateway.UntilAsync(async () => await gateway.Queue.Count("recipient", "state = 0") == 0);
+        await DeliveryGateway.UntilAsync(async () => await gateway.Queue.Count("recipient", "state = 0") == 0);
         gateway.Queue.Time.Advance(TimeSpan.FromDays(1));
         Assert.Empty(hop.Messages);
     }
@@ -124,10 +124,10 @@ public sealed class DeliveryServiceTests
             Extensions = ["PIPELINING"],
             Script = e => code != 250 && e.Line.StartsWith("RCPT TO:<b@", StringComparison.Ordinal) ? new HopAction.Raw($"{code} 5.1.1 No\r\n") : null,
         };
-        await using var gateway = new Gateway(hop);
+        await using var gateway = new DeliveryGateway(hop);
 
         await gateway.AcceptAsync(new EnvelopeRecipient(new ForwardPath(MailboxAddress.Parse("b@example.org")), notify, "rfc822;orig@example.org"));
-        await Gateway.UntilAsync(async () => await gateway.Queue.Count("attempt") == (expected is null ? 1 : 2));
+        await DeliveryGateway.UntilAsync(async () => await gateway.Queue.Count("attempt") == (expected is null ? 1 : 2));
         await gateway.UntilSettledAsync();
 
         ReceivedMessage? dsn = hop.Messages.SingleOrDefault(m => m.Mail.StartsWith("MAIL FROM:<>", StringComparison.Ordinal));
@@ -143,12 +143,12 @@ public sealed class DeliveryServiceTests
     public async Task A_next_hop_with_DSN_reports_success_itself()
     {
         await using var hop = new FakeNextHop();
-        await using var gateway = new Gateway(hop);
+        await using var gateway = new DeliveryGateway(hop);
 
         await gateway.AcceptAsync(new EnvelopeRecipient(new ForwardPath(MailboxAddress.Parse("b@example.org")), DsnNotify.Success));
 
         Assert.Equal("RCPT TO:<b@example.org> NOTIFY=SUCCESS", (await hop.NextAsync()).Rcpts[0]);
-        await Gateway.UntilAsync(async () => await gateway.Queue.Count("message") == 0);
+        await DeliveryGateway.UntilAsync(async () => await gateway.Queue.Count("message") == 0);
         Assert.Empty(hop.Messages);
     }
 
@@ -160,7 +160,7 @@ public sealed class DeliveryServiceTests
         stuck.Script = e => e.Verb == "connect" ? new HopAction.Stall() : null;
         await using var good = new FakeNextHop(IPAddress.Parse("127.0.0.32"), stuck.EndPoint.Port);
         dns.A("stuck.test", "127.0.0.31").A("good.test", "127.0.0.32");
-        await using var gateway = new Gateway(stuck, o =>
+        await using var gateway = new DeliveryGateway(stuck, o =>
         {
             o.Delivery.NextHop = "mx";
             o.Delivery.Resolver = dns.EndPoint.ToString();
@@ -183,7 +183,7 @@ public sealed class DeliveryServiceTests
     {
         var stalled = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
         await using var hop = new FakeNextHop { Script = e => e.Verb == "content" && stalled.TrySetResult() ? new HopAction.Stall() : null };
-        await using var gateway = new Gateway(hop);
+        await using var gateway = new DeliveryGateway(hop);
         await gateway.AcceptAsync("b@example.org");
         await stalled.Task.WaitAsync(TimeSpan.FromSeconds(10));
 
@@ -211,7 +211,7 @@ public sealed class DeliveryServiceTests
             }
             return null;
         };
-        await using var gateway = new Gateway(hop);
+        await using var gateway = new DeliveryGateway(hop);
         await gateway.AcceptAsync("b@example.org");
         await reached.Task.WaitAsync(TimeSpan.FromSeconds(10));
 
@@ -225,86 +225,4 @@ public sealed class DeliveryServiceTests
 
     private static string[] FinalRecipients(ReceivedMessage dsn) =>
         [.. dsn.Text.Split("\r\n").Where(l => l.StartsWith("Final-Recipient:", StringComparison.Ordinal)).Select(l => l.Split(';')[1].Trim())];
-
-    private sealed class Gateway : IAsyncDisposable
-    {
-        private readonly RelayGateMetrics _metrics = new();
-
-        public Gateway(FakeNextHop hop, Action<RelayGateOptions>? change = null)
-        {
-            Queue.Options.Hostname = "relay.test";
-            Queue.Options.Delivery.NextHop = hop.Url;
-            change?.Invoke(Queue.Options);
-            Queue.Egress = DeliveryHarness.EgressFrom("127.0.0.2");
-            var log = new MailLog(_metrics, Queue.Time, NullLogger<MailLog>.Instance, new MailLogOutput(null));
-            Service = new DeliveryService(
-                Queue.Scheduler, Queue.Writer, new NextHopResolver(Queue.Options, new DnsResolver(new DnsServers(Queue.Options.Delivery.Resolver, TimeProvider.System), TimeProvider.System)),
-                (_, _, _) => new(true), Queue.Store.ReadChunkAsync, Queue.Options, _metrics, log, Queue.Time, NullLogger<DeliveryService>.Instance);
-            Service.StartAsync(CancellationToken.None).GetAwaiter().GetResult();
-        }
-
-        public QueueFixture Queue { get; } = new();
-
-        public DeliveryService Service { get; }
-
-        public Task AcceptAsync(params string[] recipients) =>
-            AcceptAsync([.. recipients.Select(r => new EnvelopeRecipient(new ForwardPath(MailboxAddress.Parse(r))))]);
-
-        public async Task AcceptAsync(params EnvelopeRecipient[] recipients)
-        {
-            OfferedMessage template = Queue.Message(Queue.Account());
-            var message = new OfferedMessage
-            {
-                Id = template.Id,
-                ReceivedAt = template.ReceivedAt,
-                Source = template.Source,
-                Account = template.Account,
-                Facts = template.Facts,
-                Early = template.Early,
-                HeaderSection = template.HeaderSection,
-                HeaderChanges = template.HeaderChanges,
-                Body = template.Body,
-                Envelope = template.Envelope with { Recipients = [.. recipients] },
-            };
-            Assert.Equal(OfferOutcome.Committed, (await Queue.OfferAsync(message)).Outcome);
-        }
-
-        /// <summary>Waits until something is so, 20 s at most.</summary>
-        public static async Task UntilAsync(Func<Task<bool>> condition)
-        {
-            for (int i = 0; i < 1000; i++)
-            {
-                if (await condition())
-                    return;
-                await Task.Delay(20);
-            }
-            Assert.Fail("It did not come to pass");
-        }
-
-        public Task UntilSettledAsync() => UntilAsync(async () => Queue.Scheduler.InFlight == 0 && await Queue.Count("recipient", "state = 0") == 0);
-
-        /// <summary>Moves the clock until the next message comes; what is under way may end before each step.</summary>
-        public async Task<ReceivedMessage> AdvanceUntilNextAsync(FakeNextHop hop, TimeSpan step, TimeSpan atMost)
-        {
-            for (TimeSpan gone = TimeSpan.Zero; gone <= atMost; gone += step)
-            {
-                if (!hop.Messages.IsEmpty)
-                    return await hop.NextAsync();
-                Queue.Time.Advance(step);
-                await Task.Delay(30);
-                await UntilAsync(() => Task.FromResult(Queue.Scheduler.InFlight == 0));
-            }
-            return await hop.NextAsync();
-        }
-
-        public async ValueTask DisposeAsync()
-        {
-            using var now = new CancellationTokenSource();
-            await now.CancelAsync();
-            await Service.StopAsync(now.Token);
-            Service.Dispose();
-            Queue.Dispose();
-            _metrics.Dispose();
-        }
-    }
 }

@@ -1,0 +1,97 @@
+using Microsoft.Extensions.Logging.Abstractions;
+using RelayGate.Configuration;
+using RelayGate.Core.Mail;
+using RelayGate.Core.Policy;
+using RelayGate.Delivery;
+using RelayGate.Dns;
+using RelayGate.Queue;
+using RelayGate.Telemetry;
+using RelayGate.Tests.Fakes;
+using RelayGate.Tests.Queue;
+
+namespace RelayGate.Tests.Delivery;
+
+/// <summary>Queue and delivery over a real store and real sockets, without listeners.</summary>
+internal sealed class DeliveryGateway : IAsyncDisposable
+{
+    private readonly RelayGateMetrics _metrics = new();
+
+    public DeliveryGateway(FakeNextHop hop, Action<RelayGateOptions>? change = null)
+    {
+        Queue.Options.Hostname = "relay.test";
+        Queue.Options.Delivery.NextHop = hop.Url;
+        change?.Invoke(Queue.Options);
+        Queue.Egress = DeliveryHarness.EgressFrom("127.0.0.2");
+        var log = new MailLog(_metrics, Queue.Time, NullLogger<MailLog>.Instance, new MailLogOutput(null));
+        Service = new DeliveryService(
+            Queue.Scheduler, Queue.Writer, new NextHopResolver(Queue.Options, new DnsResolver(new DnsServers(Queue.Options.Delivery.Resolver, TimeProvider.System), TimeProvider.System)),
+            (subscription, local, token) => MayLeaveFrom(subscription, local, token), Queue.Store.ReadChunkAsync, Queue.Options, _metrics, log, Queue.Time, NullLogger<DeliveryService>.Instance);
+        Service.StartAsync(CancellationToken.None).GetAwaiter().GetResult();
+    }
+
+    public QueueFixture Queue { get; } = new();
+
+    public EgressPermission MayLeaveFrom { get; set; } = (_, _, _) => new(true);
+
+    public DeliveryService Service { get; }
+
+    public Task AcceptAsync(params string[] recipients) =>
+        AcceptAsync([.. recipients.Select(r => new EnvelopeRecipient(new ForwardPath(MailboxAddress.Parse(r))))]);
+
+    public async Task AcceptAsync(params EnvelopeRecipient[] recipients)
+    {
+        OfferedMessage template = Queue.Message(Queue.Account());
+        var message = new OfferedMessage
+        {
+            Id = template.Id,
+            ReceivedAt = template.ReceivedAt,
+            Source = template.Source,
+            Account = template.Account,
+            Facts = template.Facts,
+            Early = template.Early,
+            HeaderSection = template.HeaderSection,
+            HeaderChanges = template.HeaderChanges,
+            Body = template.Body,
+            Envelope = template.Envelope with { Recipients = [.. recipients] },
+        };
+        Assert.Equal(OfferOutcome.Committed, (await Queue.OfferAsync(message)).Outcome);
+    }
+
+    /// <summary>Waits until something is so, 20 s at most.</summary>
+    public static async Task UntilAsync(Func<Task<bool>> condition)
+    {
+        for (int i = 0; i < 1000; i++)
+        {
+            if (await condition())
+                return;
+            await Task.Delay(20);
+        }
+        Assert.Fail("It did not come to pass");
+    }
+
+    public Task UntilSettledAsync() => UntilAsync(async () => Queue.Scheduler.InFlight == 0 && await Queue.Count("recipient", "state = 0") == 0);
+
+    /// <summary>Moves the clock until the next message comes; what is under way may end before each step.</summary>
+    public async Task<ReceivedMessage> AdvanceUntilNextAsync(FakeNextHop hop, TimeSpan step, TimeSpan atMost)
+    {
+        for (TimeSpan gone = TimeSpan.Zero; gone <= atMost; gone += step)
+        {
+            if (!hop.Messages.IsEmpty)
+                return await hop.NextAsync();
+            Queue.Time.Advance(step);
+            await Task.Delay(30);
+            await UntilAsync(() => Task.FromResult(Queue.Scheduler.InFlight == 0));
+        }
+        return await hop.NextAsync();
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        using var now = new CancellationTokenSource();
+        await now.CancelAsync();
+        await Service.StopAsync(now.Token);
+        Service.Dispose();
+        Queue.Dispose();
+        _metrics.Dispose();
+    }
+}
