@@ -21,11 +21,11 @@ internal sealed partial class SmtpClientSession : IDisposable
     private readonly DeliveryOptions _options;
     private readonly TimeProvider _time;
     private readonly ChunkReader _readChunk;
-    private readonly Socket _socket;
-    private readonly SmtpTransport _transport;
+    private readonly SmtpTransport _transport = new();
     private long _deadline;
     private bool _needsReset;
 
+    /// <summary>Takes nothing that could be missing: the socket is made when the session is opened.</summary>
     public SmtpClientSession(EgressBinding egress, NextHopAddress nextHop, DeliveryOptions options, TimeProvider time, ChunkReader readChunk)
     {
         Egress = egress;
@@ -33,8 +33,6 @@ internal sealed partial class SmtpClientSession : IDisposable
         _options = options;
         _time = time;
         _readChunk = readChunk;
-        _socket = new Socket(nextHop.EndPoint.AddressFamily, SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
-        _transport = new SmtpTransport(_socket);
     }
 
     public EgressBinding Egress { get; }
@@ -97,10 +95,11 @@ internal sealed partial class SmtpClientSession : IDisposable
         try
         {
             Arm(_options.Timeouts.Connect);
-            if (EgressSocket.Bind(_socket, Egress) is { } bindFailure)
+            Socket socket = _transport.Open(NextHop.EndPoint.AddressFamily);
+            if (EgressSocket.Bind(socket, Egress) is { } bindFailure)
                 return bindFailure;
-            await _socket.ConnectAsync(NextHop.EndPoint);
-            if (EgressSocket.CheckLocalAddress(_socket, Egress, out IPAddress local) is { } mismatch)
+            await socket.ConnectAsync(NextHop.EndPoint);
+            if (EgressSocket.CheckLocalAddress(socket, Egress, out IPAddress local) is { } mismatch)
                 return mismatch; // Before a single octet is sent.
             if (await checkLocal(local) is { } notAllowed)
                 return notAllowed;
@@ -142,9 +141,11 @@ internal sealed partial class SmtpClientSession : IDisposable
     {
         try
         {
-            Arm(TimeSpan.FromSeconds(5));
             _transport.Append("QUIT\r\n"u8);
-            await _transport.FlushAsync();
+            ValueTask sent = _transport.FlushAsync();
+            if (!sent.IsCompleted)
+                _transport.Abort(); // Not even these few octets go out at once: nobody watches the time of a session that has left the pool.
+            await sent;
         }
         catch (Exception e) when (IsNetworkFailure(e))
         {

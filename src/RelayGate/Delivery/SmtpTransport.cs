@@ -8,14 +8,17 @@ using RelayGate.Core.Smtp;
 namespace RelayGate.Delivery;
 
 /// <summary>Octets to and from a next hop: gathered writes, strictly parsed replies, plain or over TLS. Not for use by two threads at once, but <see cref="Abort"/> is.</summary>
-internal sealed class SmtpTransport(Socket socket) : IDisposable
+internal sealed class SmtpTransport : IDisposable
 {
     private const int OutputOctets = 16 * 1024;
     private const int InputOctets = 4 * 1024;
     private const int CopyLimit = 8 * 1024; // Larger pieces are sent from where they are.
     private const int MaxSegments = 64;
 
+    private readonly Lock _lock = new();
     private readonly List<ArraySegment<byte>> _segments = [];
+    private Socket? _socket; // Null until it is opened.
+    private bool _ended;
     private byte[] _output = ArrayPool<byte>.Shared.Rent(OutputOctets);
     private int _outputStart; // Start of the copied octets that are in no segment yet.
     private int _outputLength;
@@ -31,13 +34,37 @@ internal sealed class SmtpTransport(Socket socket) : IDisposable
     /// <summary>Octets gathered and not sent yet.</summary>
     public long Pending => _segmentOctets + _outputLength - _outputStart;
 
+    private Socket Connected => _socket ?? throw new InvalidOperationException("The socket was not opened");
+
+    /// <summary>Makes the socket, which is still to be bound and connected.</summary>
+    /// <exception cref="SocketException">None is to be had.</exception>
+    /// <exception cref="ObjectDisposedException">Aborted before.</exception>
+    public Socket Open(AddressFamily family)
+    {
+        var socket = new Socket(family, SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
+        lock (_lock)
+        {
+            if (!_ended)
+                return _socket = socket;
+        }
+        socket.Dispose();
+        throw new ObjectDisposedException(nameof(SmtpTransport));
+    }
+
     /// <summary>Ends all that is under way; the operation in progress fails. Safe from any thread.</summary>
-    public void Abort() => socket.Dispose();
+    public void Abort()
+    {
+        lock (_lock)
+        {
+            _ended = true;
+            _socket?.Dispose();
+        }
+    }
 
     public void Dispose()
     {
         _tls?.Dispose();
-        socket.Dispose();
+        Abort();
         if (_output.Length == 0)
             return;
         ArrayPool<byte>.Shared.Return(_output);
@@ -100,13 +127,13 @@ internal sealed class SmtpTransport(Socket socket) : IDisposable
         else if (_segments.Count == 0)
         {
             for (int sent = 0; sent < _outputLength;)
-                sent += await socket.SendAsync(_output.AsMemory(sent, _outputLength - sent), SocketFlags.None);
+                sent += await Connected.SendAsync(_output.AsMemory(sent, _outputLength - sent), SocketFlags.None);
         }
         else
         {
             CloseRun();
             while (_segments.Count > 0)
-                DropSent(await socket.SendAsync(_segments, SocketFlags.None));
+                DropSent(await Connected.SendAsync(_segments, SocketFlags.None));
         }
         _segments.Clear();
         _segmentOctets = 0;
@@ -133,7 +160,7 @@ internal sealed class SmtpTransport(Socket socket) : IDisposable
             }
             MakeRoom();
             Memory<byte> room = _input.AsMemory(_inputLength);
-            int read = _tls is null ? await socket.ReceiveAsync(room, SocketFlags.None) : await _tls.ReadAsync(room);
+            int read = _tls is null ? await Connected.ReceiveAsync(room, SocketFlags.None) : await _tls.ReadAsync(room);
             if (read == 0)
                 throw new NextHopException("4.4.2", "The next hop closed the connection");
             _inputLength += read;
@@ -144,7 +171,7 @@ internal sealed class SmtpTransport(Socket socket) : IDisposable
     public ReadOnlySpan<byte> Reply => _input.AsSpan(_replyStart, _replyLength);
 
     /// <summary>Whether the next hop spoke before it was its turn, or closed. Over TLS only what was decrypted already is seen.</summary>
-    public bool HasStrayInput => HasBufferedInput || (_tls is null && socket.Available > 0);
+    public bool HasStrayInput => HasBufferedInput || (_tls is null && Connected.Available > 0);
 
     /// <summary>Whether more was read than the last reply.</summary>
     public bool HasBufferedInput => _inputLength > _replyStart + _replyLength;
@@ -156,7 +183,7 @@ internal sealed class SmtpTransport(Socket socket) : IDisposable
         {
             try
             {
-                return HasBufferedInput || (_tls is null && socket.Poll(0, SelectMode.SelectRead));
+                return HasBufferedInput || (_tls is null && Connected.Poll(0, SelectMode.SelectRead));
             }
             catch (Exception e) when (e is ObjectDisposedException or SocketException)
             {
@@ -169,7 +196,7 @@ internal sealed class SmtpTransport(Socket socket) : IDisposable
     public async Task StartTlsAsync(SslClientAuthenticationOptions options)
     {
         _replyStart = _replyLength = _inputLength = 0;
-        var tls = new SslStream(new NetworkStream(socket, ownsSocket: false), leaveInnerStreamOpen: false);
+        var tls = new SslStream(new NetworkStream(Connected, ownsSocket: false), leaveInnerStreamOpen: false);
         _tls = tls;
         await tls.AuthenticateAsClientAsync(options);
     }
