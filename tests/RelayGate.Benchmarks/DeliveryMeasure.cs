@@ -31,7 +31,7 @@ internal static class DeliveryMeasure
         using var metrics = new RelayGateMetrics();
         using var pool = new ConnectionPool(options.Delivery, TimeProvider.System, (_, _, _) => throw new InvalidOperationException());
         var dns = new DnsResolver(new DnsServers("127.0.0.1", TimeProvider.System), TimeProvider.System);
-        var deliverer = new Deliverer(new NextHopResolver(options, dns), new EgressSelector(options), (_, _, _) => new(true), pool, metrics);
+        var deliverer = new Deliverer(new NextHopResolver(options, dns), (_, _, _) => new(true), pool, metrics);
         var recorder = new AttemptRecorder(options.Delivery.Retry);
         DeliveryJob job = Job(octets);
 

@@ -11,20 +11,18 @@ public sealed record EgressAddress(IPAddress Address, string Helo)
 }
 
 /// <summary>From where one message leaves: an address for each family, chosen once and kept over all retries.</summary>
-/// <param name="IPv4">Null: no address of this family may be used, unless <paramref name="IsSystemDefault"/>.</param>
+/// <remarks>Says all that delivery has to know: no setting is asked again once a message has its choice.</remarks>
+/// <param name="IPv4">Null: a destination of this family is not dialled, unless <paramref name="IsSystemDefault"/>.</param>
 /// <param name="IPv6">As <paramref name="IPv4"/>.</param>
 /// <param name="Helo">EHLO name where the system chooses the address.</param>
 /// <param name="Why">One of: domain-address, subscription-address, server-address, no-address.</param>
-/// <param name="IsSystemDefault">The kernel may choose the local address: only where neither subscription nor server has one configured.</param>
+/// <param name="IsSystemDefault">For a family without an address the kernel may choose: only where the server has none configured either.</param>
 public sealed record EgressChoice(EgressAddress? IPv4, EgressAddress? IPv6, string Helo, string Why, bool IsSystemDefault = false)
 {
     public static EgressChoice SystemDefault { get; } = new(null, null, "localhost", "server-address", IsSystemDefault: true);
 
     /// <summary>The address to bind for a destination of this family; null when the choice has none.</summary>
     public EgressAddress? For(AddressFamily family) => family == AddressFamily.InterNetwork ? IPv4 : IPv6;
-
-    /// <summary>Whether a destination of this family may be dialled at all.</summary>
-    public bool Allows(AddressFamily family) => IsSystemDefault || For(family) is not null;
 
     /// <summary>No address at all: the mail waits (<c>NoAddress: Defer</c>).</summary>
     public bool MustWait => !IsSystemDefault && IPv4 is null && IPv6 is null;

@@ -22,19 +22,22 @@ internal static class EgressChooser
                 ? OfServer(settings, server4, server6)
                 : new EgressChoice(null, null, settings.Hostname, "no-address");
         }
-        if (settings.MissingFamily == MissingFamilyMode.Server)
-        {
-            own4 ??= server4;
-            own6 ??= server6;
-        }
-        return new EgressChoice(own4, own6, own4?.Helo ?? own6?.Helo ?? settings.Hostname, hasPin ? "domain-address" : "subscription-address");
+        string why = hasPin ? "domain-address" : "subscription-address";
+        return settings.MissingFamily == MissingFamilyMode.Server
+            ? Filled(settings, own4 ?? server4, own6 ?? server6, why)
+            : new EgressChoice(own4, own6, settings.Hostname, why);
     }
 
-    private static EgressChoice OfServer(EffectiveSettings settings, EgressAddress? server4, EgressAddress? server6)
+    private static EgressChoice OfServer(EffectiveSettings settings, EgressAddress? server4, EgressAddress? server6) =>
+        settings.MissingFamily == MissingFamilyMode.Server || (settings.IPv4 is null && settings.IPv6 is null)
+            ? Filled(settings, server4, server6, "server-address")
+            : new EgressChoice(server4, server6, settings.Hostname, "server-address");
+
+    /// <summary>Lets the system choose where an address is missing and the server has none configured; not where it has one that is another's now.</summary>
+    private static EgressChoice Filled(EffectiveSettings settings, EgressAddress? ipv4, EgressAddress? ipv6, string why)
     {
-        if (settings.IPv4 is null && settings.IPv6 is null)
-            return EgressChoice.SystemDefault with { Helo = settings.Hostname };
-        return new EgressChoice(server4, server6, server4?.Helo ?? server6?.Helo ?? settings.Hostname, "server-address");
+        bool isWithheld = (ipv4 is null && settings.IPv4 is not null) || (ipv6 is null && settings.IPv6 is not null);
+        return new EgressChoice(ipv4, ipv6, settings.Hostname, why, IsSystemDefault: (ipv4 is null || ipv6 is null) && !isWithheld);
     }
 
     /// <summary>Null when the address was given to another subscription: its mail alone leaves from there.</summary>

@@ -7,7 +7,7 @@ using RelayGate.Telemetry;
 namespace RelayGate.Delivery;
 
 /// <summary>Makes one delivery attempt: finds the next hop, takes a session from the right address, runs the transaction, tries other hosts.</summary>
-internal sealed class Deliverer(NextHopResolver resolver, EgressSelector egress, EgressPermission mayLeaveFrom, ConnectionPool pool, RelayGateMetrics metrics)
+internal sealed class Deliverer(NextHopResolver resolver, EgressPermission mayLeaveFrom, ConnectionPool pool, RelayGateMetrics metrics)
 {
     /// <summary>Addresses tried in one attempt; each may cost its time limits.</summary>
     private const int MaxAddresses = 10;
@@ -36,7 +36,7 @@ internal sealed class Deliverer(NextHopResolver resolver, EgressSelector egress,
         int tried = 0;
         foreach (NextHopAddress address in plan.Addresses)
         {
-            if (egress.For(message.Egress, address.EndPoint.AddressFamily) is not { } binding)
+            if (EgressBinding.For(message.Egress, address.EndPoint.AddressFamily) is not { } binding)
                 continue;
             if (++tried > MaxAddresses)
                 break;

@@ -48,7 +48,7 @@ public sealed class DeliveryService : IHostedService, IDisposable
         _time = time;
         _logger = logger;
         _pool = new ConnectionPool(options.Delivery, time, readChunk);
-        _deliverer = new Deliverer(resolver, new EgressSelector(options), mayLeaveFrom, _pool, metrics);
+        _deliverer = new Deliverer(resolver, mayLeaveFrom, _pool, metrics);
         _recorder = new AttemptRecorder(options.Delivery.Retry);
         _dsnPlanner = new DsnPlanner(options.Hostname, options.Delivery.Retry.GiveUpAfter, NewQueueId);
     }

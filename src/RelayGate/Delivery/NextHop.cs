@@ -1,5 +1,6 @@
 using System.Collections.Immutable;
 using System.Net;
+using System.Net.Sockets;
 using RelayGate.Core.Policy;
 
 namespace RelayGate.Delivery;
@@ -28,7 +29,16 @@ public sealed record NextHopPlan(ImmutableArray<NextHopAddress> Addresses, Recip
 
 /// <summary>The local address one connection is bound to, and the name it greets with.</summary>
 /// <param name="Address">Null: the system chooses, because neither subscription nor server has an address of this family configured.</param>
-public sealed record EgressBinding(IPAddress? Address, string Helo);
+public sealed record EgressBinding(IPAddress? Address, string Helo)
+{
+    /// <summary>What a message's choice gives for one family; null: it must not be sent over this family.</summary>
+    public static EgressBinding? For(EgressChoice choice, AddressFamily family)
+    {
+        if (choice.For(family) is { } address)
+            return new EgressBinding(address.Address, address.Helo);
+        return choice.IsSystemDefault ? new EgressBinding(null, choice.Helo) : null;
+    }
+}
 
 /// <summary>What connections may be shared by: same local address and name, same remote address.</summary>
 internal readonly record struct SessionKey(EgressBinding Egress, IPEndPoint Remote);

@@ -129,8 +129,10 @@ internal static class QueueLookup
 
     private static string ForPeople(EgressChoice egress)
     {
-        string addresses = string.Join(", ", new[] { egress.IPv4, egress.IPv6 }.OfType<EgressAddress>());
-        return addresses.Length > 0 ? $"{addresses}, {egress.Why}" : egress.IsSystemDefault ? $"the system's choice ({egress.Helo}), {egress.Why}" : egress.Why;
+        List<string> parts = [.. new[] { egress.IPv4, egress.IPv6 }.OfType<EgressAddress>().Select(a => a.ToString())];
+        if (egress.IsSystemDefault)
+            parts.Add($"{(parts.Count == 0 ? "" : "else ")}the system's choice ({egress.Helo})");
+        return string.Join(", ", [.. parts, egress.Why]);
     }
 
     private static ReadOnlySpan<byte> Start(ReadOnlySpan<byte> octets, int max) => octets[..Math.Min(octets.Length, max)];

@@ -28,7 +28,7 @@ internal sealed class DeliveryHarness : IDisposable
         Metrics = new RelayGateMetrics();
         Pool = new ConnectionPool(Options.Delivery, Time, (_, sequence, _) => Task.FromResult<ReadOnlyMemory<byte>>(Chunks[sequence]));
         Resolver = new NextHopResolver(Options, new DnsResolver(new DnsServers(Options.Delivery.Resolver ?? "127.0.0.1:1", Time), Time));
-        _deliverer = new Deliverer(Resolver, new EgressSelector(Options), (subscription, local, _) => new(MayLeaveFrom(subscription, local)), Pool, Metrics);
+        _deliverer = new Deliverer(Resolver, (subscription, local, _) => new(MayLeaveFrom(subscription, local)), Pool, Metrics);
     }
 
     public TimeProvider Time { get; }

@@ -1,6 +1,5 @@
 using System.Net;
 using System.Net.Sockets;
-using RelayGate.Configuration;
 using RelayGate.Core.Policy;
 using RelayGate.Delivery;
 using RelayGate.Queue;
@@ -85,27 +84,23 @@ public sealed class EgressTests
     }
 
     [Theory]
-    [InlineData(MissingFamilyMode.Defer, null)]
-    [InlineData(MissingFamilyMode.Server, "127.0.0.9")]
-    public async Task A_missing_family_waits_or_uses_the_servers_address(MissingFamilyMode mode, string? expected)
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task For_a_missing_family_the_message_waits_unless_its_choice_leaves_it_to_the_system(bool isSystemDefault)
     {
         await using var hop = new FakeNextHop();
-        using var harness = new DeliveryHarness(hop.Url, change: o =>
-        {
-            o.Egress.MissingFamily = mode;
-            o.Egress.IPv4 = "127.0.0.9";
-        });
+        using var harness = new DeliveryHarness(hop.Url);
 
-        AttemptResult result = await AttemptAsync(harness, DeliveryHarness.EgressFrom(null, "::1"));
+        AttemptResult result = await AttemptAsync(harness, DeliveryHarness.EgressFrom(null, "::1") with { Helo = "relay.test", IsSystemDefault = isSystemDefault });
 
-        if (expected is null)
+        if (!isSystemDefault)
         {
             Assert.Equal((OutcomeKind.Deferred, "4.3.5"), (result.Outcomes[0]!.Kind, result.Outcomes[0]!.Status));
             Assert.Equal(0, hop.Connections);
             return;
         }
         ReceivedMessage message = await hop.NextAsync();
-        Assert.Equal((expected, "relay.test"), (message.Client.ToString(), message.Hello));
+        Assert.Equal(("127.0.0.1", "relay.test"), (message.Client.ToString(), message.Hello));
     }
 
     [Fact]
@@ -127,7 +122,7 @@ public sealed class EgressTests
         await using var hop = new FakeNextHop();
         using var harness = new DeliveryHarness(hop.Url);
 
-        AttemptResult result = await AttemptAsync(harness, EgressChoice.SystemDefault);
+        AttemptResult result = await AttemptAsync(harness, EgressChoice.SystemDefault with { Helo = "relay.test" });
 
         ReceivedMessage message = await hop.NextAsync();
         Assert.Equal(("127.0.0.1", "relay.test"), (message.Client.ToString(), message.Hello));
