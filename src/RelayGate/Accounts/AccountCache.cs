@@ -69,8 +69,9 @@ internal sealed class AccountCache
 
     public AccountStamp StampOf(string? subscription) => new(VersionOf(subscription), Volatile.Read(ref _domains));
 
+    /// <summary>Who has no subscription may be given one by any change.</summary>
     public AccountVersion VersionOf(string? subscription) =>
-        new(Volatile.Read(ref _shared), subscription is null ? 0 : Volatile.Read(ref _slots[Slot(subscription)]));
+        new(Volatile.Read(ref _shared), subscription is null ? Changes : Volatile.Read(ref _slots[Slot(subscription)]));
 
     /// <summary>Runs <paramref name="keep"/> unless something has changed since <paramref name="changes"/> was read.</summary>
     public bool TryKeep(long changes, Action keep)

@@ -58,8 +58,9 @@ public sealed class AccountDirectory : IDisposable
     /// <summary>Checks a mailbox's password (RFC 5803 SCRAM-SHA-256 record, cache of verified logins). Unknown logins cost the same time.</summary>
     public async ValueTask<AuthenticationResult> AuthenticateAsync(string login, string password, CancellationToken cancellationToken)
     {
-        // An unknown login is looked up and hashed like a known one.
-        string name = MailboxAddress.TryParse(login, out MailboxAddress? address) ? address.Canonical : login;
+        if (!MailboxAddress.TryParse(login, out MailboxAddress? address)) // Costs a hash like any other, but may be as long as a line: nothing keeps it.
+            return new AuthenticationResult(await _passwords.CheckAsync("", password, null, cancellationToken), null);
+        string name = address.Canonical;
         var reader = new AccountReader(_cache, null);
         MailboxRecord? mailbox = reader.Mailbox(name);
         if (reader.IsIncomplete)

@@ -183,10 +183,49 @@ public sealed class AccountAdministrationTests : IAsyncLifetime
         Assert.Equal(IdentityKind.Network, (await _directory.IdentifyAsync(IPAddress.Loopback, null, null, null, default)).Kind);
     }
 
+    [Fact]
+    public async Task The_remedy_that_the_refusal_of_an_unknown_uid_names_works_at_once()
+    {
+        var script = new SenderIdentity(IdentityKind.Uid, "#61008", Uid: 61008);
+        Assert.Null((await LookUpAsync("info@shop.test", script)).Subscription);
+
+        Ok(await _accounts.SetSubscriptionAsync("acme", new SubscriptionChange(SystemUsers: ["#61008"]), default));
+        Assert.Equal("acme", (await LookUpAsync("info@shop.test", script)).Subscription);
+
+        Ok(await _accounts.SetSubscriptionAsync("acme", new SubscriptionChange(RemoveSystemUsers: ["#61008"]), default));
+        Assert.Null((await LookUpAsync("info@shop.test", script)).Subscription);
+        Ok(await _accounts.SetSubscriptionAsync("rival", new SubscriptionChange(SystemUsers: ["#61008"]), default));
+        Assert.Equal("rival", (await LookUpAsync("info@rival.test", script)).Subscription);
+    }
+
+    [Fact]
+    public async Task A_mailbox_that_was_removed_and_added_again_sends_again()
+    {
+        Assert.Equal("acme", (await LookUpAsync("info@shop.test")).Subscription);
+
+        Ok(await _accounts.RemoveMailboxAsync("info@shop.test", default));
+        Assert.Null((await LookUpAsync("info@shop.test")).Subscription);
+
+        Ok(await _accounts.AddMailboxAsync("info@shop.test", "other", default));
+        Assert.Equal("acme", (await LookUpAsync("info@shop.test")).Subscription);
+    }
+
+    [Fact]
+    public async Task A_login_that_is_no_address_costs_a_hash_and_no_memory()
+    {
+        string login = new('x', 9000);
+        long hashes = _directory.PasswordHashes;
+
+        Assert.Equal(AuthenticationOutcome.Rejected, (await _directory.AuthenticateAsync(login, "secret", default)).Outcome);
+
+        Assert.Equal(hashes + 1, _directory.PasswordHashes);
+        Assert.False(_directory.Cache.TryGet<MailboxRecord>(null, RecordKind.Mailbox, login, (_, _) => null, out _));
+    }
+
     private static SenderIdentity Login => new(IdentityKind.Login, "info@shop.test");
 
-    private async Task<SenderAccount> LookUpAsync(string reversePath) =>
-        (await _directory.LookUpAsync(Login, new ReversePath(MailboxAddress.Parse(reversePath)), default, default)).Account;
+    private async Task<SenderAccount> LookUpAsync(string reversePath, SenderIdentity? identity = null) =>
+        (await _directory.LookUpAsync(identity ?? Login, new ReversePath(MailboxAddress.Parse(reversePath)), default, default)).Account;
 
     private static T Ok<T>(AdminResult<T> result)
         where T : class
