@@ -8,6 +8,8 @@ namespace RelayGate.Server.Commands;
 internal static class QueueCommands
 {
     private static readonly Option<string?> Subscription = new("--subscription") { Description = "Everything of this subscription.", HelpName = "NAME" };
+    private static readonly Option<string?> Domain = new("--domain") { Description = "Everything sent by this domain here and its mailboxes.", HelpName = "DOMAIN" };
+    private static readonly Option<string?> Mailbox = new("--mailbox") { Description = "Everything sent by this mailbox.", HelpName = "ADDRESS" };
     private static readonly Option<string?> State = new("--state") { Description = "active, deferred or held.", HelpName = "STATE" };
     private static readonly Argument<string[]> Refs = new("REF") { Description = "One or more refs.", Arity = ArgumentArity.ZeroOrMore };
 
@@ -42,21 +44,24 @@ internal static class QueueCommands
             new Command("flush", "Try everything now.").With(Subscription).Does((parsed, client, output, cancellationToken) =>
                 parsed.GetValue(Subscription) is null
                     ? FlushAsync(client, output, cancellationToken)
-                    : ActAsync("retry", "to be tried now", [], parsed.GetValue(Subscription), client, output, cancellationToken)));
+                    : ActAsync("retry", "to be tried now", [], parsed, client, output, cancellationToken)));
     }
 
     private static Command Action(string verb, string description, string done) =>
-        new Command(verb, description + " Name refs, or --subscription.").With(Refs, Subscription).Does((parsed, client, output, cancellationToken) =>
-            ActAsync(verb, done, parsed.GetValue(Refs) ?? [], parsed.GetValue(Subscription), client, output, cancellationToken));
+        new Command(verb, description + " Name refs, or --subscription, --domain or --mailbox.").With(Refs, Subscription, Domain, Mailbox).Does((parsed, client, output, cancellationToken) =>
+            ActAsync(verb, done, parsed.GetValue(Refs) ?? [], parsed, client, output, cancellationToken));
 
     private static async Task<int> ActAsync(
-        string verb, string done, string[] refs, string? subscription, ControlClient client, Output output, CancellationToken cancellationToken)
+        string verb, string done, string[] refs, ParseResult parsed, ControlClient client, Output output, CancellationToken cancellationToken)
     {
-        if (refs.Length > 0 == subscription is not null)
-            throw new CliException(ExitCode.Usage, $"name either refs or --subscription NAME (relaygate queue {verb} --help)");
+        string? subscription = parsed.GetValue(Subscription), domain = parsed.GetValue(Domain), mailbox = parsed.GetValue(Mailbox);
+        if (refs.Length > 0 == (subscription ?? domain ?? mailbox) is not null)
+            throw new CliException(ExitCode.Usage, $"name either refs or --subscription NAME, --domain DOMAIN or --mailbox ADDRESS (relaygate queue {verb} --help)");
         var body = new JsonObject();
         Fields.SetList(body, "refs", refs);
         Fields.Set(body, "subscription", subscription);
+        Fields.Set(body, "domain", domain);
+        Fields.Set(body, "mailbox", mailbox);
         JsonNode answer = await client.PostAsync($"queue/{verb}", body, cancellationToken);
         return output.Done(answer, Count(answer, done));
     }

@@ -39,11 +39,15 @@ public sealed partial class AccountAdministration
         if (write.Db.First("select address from mailbox where domain = $1 limit 1", static row => row.GetString(0), domain.Name) is { } mailbox)
             throw AdminException.InUse($"Domain {domain.Name} still has the mailbox {mailbox}; remove its mailboxes first: relaygate mailbox remove {mailbox}");
         var key = new AccountKey(Level.Domain, domain.Name);
+        if (domain.IsSuspended)
+            write.RequireNothingWaits(domain.Subscription, key);
         write.RemoveLimits(key);
         write.Db.Execute("delete from dkim_key where domain = $1", domain.Name);
         write.Db.Execute("delete from domain where name = $1", domain.Name);
         write.ReleaseAddress(domain.IPv4, domain.Subscription);
         write.ReleaseAddress(domain.IPv6, domain.Subscription);
+        if (domain.IsSuspended)
+            write.TouchSuspended();
         write.Change.Records.Add((RecordKind.Keys, domain.Name));
         write.Change.IsOfDomains = true;
         write.Touch(key);

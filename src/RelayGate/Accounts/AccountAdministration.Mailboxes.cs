@@ -68,8 +68,12 @@ public sealed partial class AccountAdministration
         MailboxRecord mailbox = write.Mailbox(AccountNames.Mailbox(address).Canonical);
         DomainRecord domain = write.Domain(mailbox.Domain);
         var key = new AccountKey(Level.Mailbox, mailbox.Address);
+        if (mailbox.IsSuspended)
+            write.RequireNothingWaits(domain.Subscription, key);
         write.RemoveLimits(key);
         write.Db.Execute("delete from mailbox where address = $1", mailbox.Address);
+        if (mailbox.IsSuspended)
+            write.TouchSuspended();
         write.Touch(key, domain.Subscription);
         return View(mailbox, domain);
     }, cancellationToken);

@@ -1,7 +1,7 @@
-using System.Collections.Frozen;
 using System.Data.Common;
 using RelayGate.Configuration;
 using RelayGate.Core.Policy;
+using RelayGate.Queue;
 
 namespace RelayGate.Accounts;
 
@@ -35,8 +35,8 @@ internal sealed class AccountChange
     /// <summary>Server, plans, addresses, networks or settings have changed: everybody's mail may be decided otherwise.</summary>
     public bool IsShared { get; set; }
 
-    /// <summary>The subscriptions that are suspended now, where the change may have changed that; else null.</summary>
-    public FrozenSet<string>? Suspended { get; set; }
+    /// <summary>Who is suspended now, where the change may have changed that; else null.</summary>
+    public Suspensions? Suspended { get; set; }
 
     /// <summary>A domain has another owner than before, which matters to whoever names it.</summary>
     public bool IsOfDomains { get; set; }

@@ -1,4 +1,3 @@
-using System.Collections.Frozen;
 using System.Collections.Immutable;
 using System.Data.Common;
 using System.Net;
@@ -41,13 +40,13 @@ public sealed class AccountDirectory : IDisposable
         _suspended = ReadSuspended(store);
     }
 
-    private volatile FrozenSet<string> _suspended;
+    private volatile Suspensions _suspended;
 
     private sealed record CachedSender(SenderAccount Account, AccountKey[] Keys, AccountStamp Stamp);
 
     private sealed record CachedUser(string? Name, long Since);
 
-    /// <summary>Subscriptions were suspended or resumed: queued mail may have to go on. Raised on the writer's thread after the commit.</summary>
+    /// <summary>Accounts were suspended or resumed: queued mail may have to go on. Raised on the writer's thread after the commit.</summary>
     public event Action? SuspensionChanged;
 
     internal AccountCache Cache => _cache;
@@ -140,8 +139,8 @@ public sealed class AccountDirectory : IDisposable
         return (lookup.Account, RelayPolicy.Decide(lookup.Account, lookup.Usage, envelope, facts));
     }
 
-    /// <summary>Whether a subscription is suspended, by itself or with its plan, so that its queued mail waits. Never blocks.</summary>
-    public bool IsSuspended(string subscription) => _suspended.Contains(subscription);
+    /// <summary>Whose queued mail waits. Never blocks.</summary>
+    public Suspensions Suspended => _suspended;
 
     /// <summary>Whether mail of a subscription may leave from an address: not from one that was given to another.</summary>
     public async ValueTask<bool> MayLeaveFromAsync(string subscription, IPAddress local, CancellationToken cancellationToken)
@@ -212,10 +211,10 @@ public sealed class AccountDirectory : IDisposable
         return reader.IsIncomplete ? null : account;
     }
 
-    private static FrozenSet<string> ReadSuspended(SqliteRelayStore store)
+    private static Suspensions ReadSuspended(SqliteRelayStore store)
     {
         using StoreConnection connection = store.OpenReadConnection();
-        return AccountSql.SuspendedSubscriptions(connection.Connection);
+        return AccountSql.Suspensions(connection.Connection);
     }
 
     /// <summary>The question names one domain of the header From; several addresses with different domains are composed each time.</summary>

@@ -47,6 +47,7 @@ internal static class AccountSchema
           ipv4 text references ip_address (address),
           ipv6 text references ip_address (address)
         );
+        create index domain_suspended on domain (name) where suspended <> 0;
         create index domain_subscription on domain (subscription, seq);
         create index domain_ipv4 on domain (ipv4) where ipv4 is not null;
         create index domain_ipv6 on domain (ipv6) where ipv6 is not null;
@@ -58,6 +59,7 @@ internal static class AccountSchema
           suspended integer not null default 0,
           password text
         );
+        create index mailbox_suspended on mailbox (address) where suspended <> 0;
         create index mailbox_domain on mailbox (domain, address);
 
         -- Name and number must both still match; a name that begins with # has no entry in the system's user database.

@@ -5,6 +5,7 @@ using System.Net;
 using RelayGate.Core.Dkim;
 using RelayGate.Core.Mail;
 using RelayGate.Core.Policy;
+using RelayGate.Queue;
 
 namespace RelayGate.Accounts;
 
@@ -49,13 +50,13 @@ internal static class AccountSql
     public static DkimKeys Keys(DbConnection db, string domain) => new([.. db.All(
         "select domain, selector, private_key from dkim_key where domain = $1 order by created_at desc, selector", ReadKey, domain).OfType<DkimKey>()]);
 
-    /// <summary>Names of the subscriptions that are suspended, by themselves or with their plan.</summary>
-    public static FrozenSet<string> SuspendedSubscriptions(DbConnection db) => db.All(
-        """
-        select name from subscription where suspended <> 0
-        union select s.name from plan p join subscription s on s.plan = p.name where p.suspended <> 0
-        """,
-        static row => row.GetString(0)).ToFrozenSet(StringComparer.Ordinal);
+    /// <summary>Whose queued mail is passed over.</summary>
+    public static Suspensions Suspensions(DbConnection db) => new(
+        Names(db, """
+            select name from subscription where suspended <> 0
+            union select s.name from plan p join subscription s on s.plan = p.name where p.suspended <> 0
+            """),
+        Names(db, "select name from domain where suspended <> 0 union all select address from mailbox where suspended <> 0"));
 
     public static Dictionary<string, string> Settings(DbConnection db) =>
         db.All("select name, value from setting", static row => (Name: row.GetString(0), Value: row.GetString(1))).ToDictionary(row => row.Name, row => row.Value);
@@ -75,6 +76,8 @@ internal static class AccountSql
     public static SystemUserRecord ReadSystemUser(DbDataReader row) => new(row.GetInt32(0), row.GetString(1), row.GetString(2), row.Flag(3));
 
     public static NetworkRecord ReadNetwork(DbDataReader row) => new(IPNetwork.Parse(row.GetString(0)), row.TextOrNull(1), row.Flag(2), row.Flag(3));
+
+    private static FrozenSet<string> Names(DbConnection db, string sql) => db.All(sql, static row => row.GetString(0)).ToFrozenSet(StringComparer.Ordinal);
 
     private static LimitRecord ReadLimit(DbDataReader row)
     {

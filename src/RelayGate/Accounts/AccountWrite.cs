@@ -55,8 +55,20 @@ internal sealed class AccountWrite(DbConnection db)
         }
     }
 
-    /// <summary>Notes that other subscriptions may be suspended now. After the change has been written.</summary>
-    public void TouchSuspended() => Change.Suspended = AccountSql.SuspendedSubscriptions(db);
+    /// <summary>Notes that others may be suspended now. After the change has been written.</summary>
+    public void TouchSuspended() => Change.Suspended = AccountSql.Suspensions(db);
+
+    /// <summary>Mail that waits because its domain or mailbox is suspended would leave if that were removed.</summary>
+    /// <param name="key">The domain or mailbox.</param>
+    public void RequireNothingWaits(string subscription, AccountKey key)
+    {
+        const string Waits = """
+            select 1 from recipient where subscription = $1 and next_attempt is not null
+              and (counted_at = $2 or substr(counted_at, -length($2) - 1) = '@' || $2) limit 1
+            """;
+        if (db.Exists(Waits, subscription, key.Name))
+            throw AdminException.InUse($"{key} is suspended and has mail in the queue, which would leave; delete that first: relaygate queue delete --{key}");
+    }
 
     /// <summary>Notes a change of an object below a subscription.</summary>
     public void Touch(AccountKey key, string subscription)

@@ -28,17 +28,29 @@ internal sealed class MessagesApi(MessageLog log, QueueAdministration queue)
     private static void Order(AdminDispatcher api, string verb, Func<QueueSelection, bool, string?, CancellationToken, Task<QueueOrderResult>> order) =>
         api.Change("POST", $"queue/{verb}", async r =>
         {
-            RequestBody body = await r.BodyAsync("refs", "subscription", "recipientDomain", "dryRun");
+            RequestBody body = await r.BodyAsync("refs", "subscription", "domain", "mailbox", "recipientDomain", "dryRun");
             QueueId[] ids = [.. body.Texts("refs").Select(Parse)];
-            string? subscription = body.Text("subscription"), domain = body.Text("recipientDomain");
-            if (ids.Length == 0 && subscription is null && domain is null)
-                throw AdminRequest.Bad("name refs, a subscription or a recipientDomain");
-            var selection = new QueueSelection([.. ids], subscription, domain);
+            string? subscription = body.Text("subscription"), domain = body.Text("recipientDomain"), countedAt = CountedAt(body);
+            bool isFiltered = subscription is not null || domain is not null || countedAt is not null;
+            if (ids.Length == 0 && !isFiltered)
+                throw AdminRequest.Bad("name refs, a subscription, a domain, a mailbox or a recipientDomain");
+            if (ids.Length > 0 && isFiltered)
+                throw AdminRequest.Bad("name either refs or what to look for (subscription, domain, mailbox, recipientDomain), not both");
+            var selection = new QueueSelection([.. ids], subscription, domain, countedAt);
             QueueOrderResult result = await order(selection, body.Flag("dryRun"), r.Caller.Subscription, r.Aborted);
             if (result.Outcome == QueueOrderOutcome.NotFound)
                 throw NotFound($"not in the queue: {string.Join(", ", result.NotFound.Take(5))}{(result.NotFound.Length > 5 ? " and more" : "")}");
             return RecordJson.ToNode(result, RecordJson.Default.QueueOrderResult);
         });
+
+    /// <summary>The sender an order is for: a domain with all its mailboxes, or one mailbox.</summary>
+    private static string? CountedAt(RequestBody body) => (body.Text("domain"), body.Text("mailbox")) switch
+    {
+        (null, null) => null,
+        ({ } domain, null) => Domain.TryParse(domain, out Domain? name) ? name.Value : throw AdminRequest.Bad($"'{domain}' is no domain"),
+        (null, { } mailbox) => MailboxAddress.TryParse(mailbox, out MailboxAddress? address) ? address.Canonical : throw AdminRequest.Bad($"'{mailbox}' is no mailbox"),
+        _ => throw AdminRequest.Bad("name either a domain or a mailbox"),
+    };
 
     private async Task<JsonNode?> ListAsync(AdminRequest r)
     {

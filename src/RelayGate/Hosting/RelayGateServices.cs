@@ -81,7 +81,7 @@ public static class RelayGateServices
         AccountDirectory directory = provider.GetRequiredService<AccountDirectory>();
         var scheduler = new QueueScheduler(
             provider.GetRequiredService<SqliteRelayStore>(), provider.GetRequiredService<QueueWriter>(), DestinationLanes.Of(options.Delivery),
-            directory.IsSuspended, options.Delivery.Retry.First, provider.GetRequiredService<TimeProvider>(), provider.GetRequiredService<ILogger<QueueScheduler>>());
+            () => directory.Suspended, options.Delivery.Retry.First, provider.GetRequiredService<TimeProvider>(), provider.GetRequiredService<ILogger<QueueScheduler>>());
         directory.SuspensionChanged += () => scheduler.Wake();
         return scheduler;
     }

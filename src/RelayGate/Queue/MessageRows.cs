@@ -14,8 +14,8 @@ internal static class MessageRows
         """;
 
     private const string InsertRecipient = """
-        insert into recipient (message, position, subscription, address, notify, original_recipient, state, attempts, next_attempt, last_reply)
-        values (?, ?, ?, ?, ?, ?, ?, 0, ?, null)
+        insert into recipient (message, position, subscription, counted_at, address, notify, original_recipient, state, attempts, next_attempt, last_reply)
+        values (?, ?, ?, ?, ?, ?, ?, ?, 0, ?, null)
         """;
 
     private const string DeleteRecipients = "delete from recipient where message = ?";
@@ -46,9 +46,9 @@ internal static class MessageRows
         foreach (QueuedRecipient recipient in message.Recipients)
         {
             context.Prepared(InsertRecipient)
-                .Bind(1, seq).Bind(2, recipient.Index).Bind(3, message.Subscription).Bind(4, recipient.ForwardPath.Text).Bind(5, (long)recipient.Notify)
-                .Bind(6, recipient.OriginalRecipient).Bind(7, (long)recipient.State)
-                .Bind(8, held == HoldReason.None ? recipient.NextAttempt.ToUnixTimeMilliseconds() : null).Execute();
+                .Bind(1, seq).Bind(2, recipient.Index).Bind(3, message.Subscription).Bind(4, message.CountedAt).Bind(5, recipient.ForwardPath.Text)
+                .Bind(6, (long)recipient.Notify).Bind(7, recipient.OriginalRecipient).Bind(8, (long)recipient.State)
+                .Bind(9, held == HoldReason.None ? recipient.NextAttempt.ToUnixTimeMilliseconds() : null).Execute();
         }
     }
 

@@ -37,6 +37,7 @@ internal sealed class OfferWrite : PendingWrite
             Id = message.Id,
             RowId = 0,
             Subscription = message.Account.Subscription ?? "",
+            CountedAt = message.Account.Levels is [.., { Key: { Level: Level.Domain or Level.Mailbox } key }] ? key.Name : null,
             ReceivedAt = message.ReceivedAt,
             ReversePath = message.Early.ReversePath,
             Recipients = MessageRows.NewRecipients(message.Envelope, nextAttempt),

@@ -109,7 +109,7 @@ public sealed class QueueAdministration(SqliteRelayStore store, QueueWriter writ
         if (!selection.Ids.IsDefaultOrEmpty)
         {
             foreach (QueueId[] some in selection.Ids.Distinct().Chunk(MaxRows))
-                await StepAsync(order, await FindAsync(some, onlySubscription, tally, cancellationToken), null, dryRun, tally, cancellationToken);
+                await StepAsync(order, await FindAsync(some, onlySubscription, tally, cancellationToken), selection, dryRun, tally, cancellationToken);
             bool none = tally.NotFound.Count > 0 && tally.Count == 0 && tally.Unchanged == 0;
             return tally.Result(none ? QueueOrderOutcome.NotFound : QueueOrderOutcome.Done, dryRun);
         }
@@ -122,43 +122,43 @@ public sealed class QueueAdministration(SqliteRelayStore store, QueueWriter writ
             string? name = subscription ?? await NextAsync("", cancellationToken);
             while (name is not null)
             {
-                await WalkAsync(order, QueueCursor.Waiting(name, after), selection.RecipientDomain, dryRun, tally, cancellationToken);
+                await WalkAsync(order, QueueCursor.Waiting(name, after), selection, dryRun, tally, cancellationToken);
                 name = subscription is null ? await NextAsync(name, cancellationToken) : null;
             }
         }
         if (order is QueueOrder.Release or QueueOrder.Delete)
         {
             QueueCursor held = subscription is null ? QueueCursor.AllHeld : QueueCursor.Held(subscription);
-            await WalkAsync(order, held, selection.RecipientDomain, dryRun, tally, cancellationToken);
+            await WalkAsync(order, held, selection, dryRun, tally, cancellationToken);
         }
         return tally.Result(QueueOrderOutcome.Done, dryRun);
     }
 
-    private async Task WalkAsync(QueueOrder order, QueueCursor start, string? domain, bool dryRun, Tally tally, CancellationToken cancellationToken)
+    private async Task WalkAsync(QueueOrder order, QueueCursor start, QueueSelection selection, bool dryRun, Tally tally, CancellationToken cancellationToken)
     {
         QueueCursor? cursor = start;
         while (cursor is not null)
         {
             (List<(long Seq, QueueCursor Behind)> found, cursor) = await store.ReadRawAsync(connection => cursor.Read(connection, MaxRows), cancellationToken);
-            await StepAsync(order, found.ConvertAll(f => f.Seq), domain, dryRun, tally, cancellationToken);
+            await StepAsync(order, found.ConvertAll(f => f.Seq), selection, dryRun, tally, cancellationToken);
         }
     }
 
     /// <summary>Carries out an order for some messages, in as many writes as they have rows for.</summary>
-    private async Task StepAsync(QueueOrder order, List<long> rowIds, string? domain, bool dryRun, Tally tally, CancellationToken cancellationToken)
+    private async Task StepAsync(QueueOrder order, List<long> rowIds, QueueSelection selection, bool dryRun, Tally tally, CancellationToken cancellationToken)
     {
         if (rowIds.Count == 0)
             return;
         if (dryRun)
         {
-            QueueOrderStep preview = await store.ReadRawAsync(connection => QueueOrders.Preview(connection, order, rowIds, domain), cancellationToken);
+            QueueOrderStep preview = await store.ReadRawAsync(connection => QueueOrders.Preview(connection, order, rowIds, selection), cancellationToken);
             preview.InFlight = scheduler.CountInFlight(preview.Changed);
             tally.Add(preview);
             return;
         }
         List<long[]> writes = await store.ReadRawAsync(connection => Cut(connection, rowIds), cancellationToken);
         foreach (long[] some in writes)
-            tally.Add(await writer.RunAsync(context => QueueOrders.Execute(context, order, some, domain, time.GetUtcNow()), cancellationToken, Tell));
+            tally.Add(await writer.RunAsync(context => QueueOrders.Execute(context, order, some, selection, time.GetUtcNow()), cancellationToken, Tell));
     }
 
     /// <summary>Tells the scheduler what was changed. Runs on the writer's thread, before anything that is committed later.</summary>

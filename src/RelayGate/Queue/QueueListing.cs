@@ -98,7 +98,8 @@ public sealed record QueueEntryRecipient(
 /// <summary>Which messages an order is for: those named, or all that a filter finds.</summary>
 /// <param name="Ids">Not empty: these, and the filters are not looked at.</param>
 /// <param name="RecipientDomain">Messages with a recipient at this domain that has not ended; the order then holds for all of their recipients.</param>
-public sealed record QueueSelection(ImmutableArray<QueueId> Ids, string? Subscription = null, string? RecipientDomain = null)
+/// <param name="CountedAt">Messages that were counted at this domain or mailbox.</param>
+public sealed record QueueSelection(ImmutableArray<QueueId> Ids, string? Subscription = null, string? RecipientDomain = null, string? CountedAt = null)
 {
     public static QueueSelection Of(params ImmutableArray<QueueId> ids) => new(ids);
 

@@ -34,26 +34,26 @@ internal static class QueueOrders
 {
     private const string SelectMessage = "select id, held, flags, expires_at from message where seq = ?";
     private const string SelectSubscription = "select subscription from message where seq = ?";
-    private const string SelectPending = "select address, attempts, next_attempt from recipient where message = ? and state = 0";
+    private const string SelectPending = "select address, attempts, counted_at from recipient where message = ? and state = 0";
     private const string SetHeld = "update message set held = ?, flags = ? where seq = ?";
     private const string ClearDue = "update recipient set next_attempt = null where message = ? and next_attempt is not null";
     private const string SetDue = "update recipient set next_attempt = ? where message = ? and state = 0 and (next_attempt is null or next_attempt > ?)";
 
     /// <summary>Counts without changing anything.</summary>
-    public static QueueOrderStep Preview(StoreConnection connection, QueueOrder order, IReadOnlyList<long> rowIds, string? domain)
+    public static QueueOrderStep Preview(StoreConnection connection, QueueOrder order, IReadOnlyList<long> rowIds, QueueSelection selection)
     {
         var step = new QueueOrderStep(order);
         foreach (long seq in rowIds)
-            _ = Find(connection, step, seq, domain);
+            _ = Find(connection, step, seq, selection);
         return step;
     }
 
-    public static QueueOrderStep Execute(WriteContext context, QueueOrder order, IReadOnlyList<long> rowIds, string? domain, DateTimeOffset now)
+    public static QueueOrderStep Execute(WriteContext context, QueueOrder order, IReadOnlyList<long> rowIds, QueueSelection selection, DateTimeOffset now)
     {
         var step = new QueueOrderStep(order);
         foreach (long seq in rowIds)
         {
-            if (Find(context.Connection, step, seq, domain) is { } message)
+            if (Find(context.Connection, step, seq, selection) is { } message)
                 Execute(context, order, seq, message, now);
         }
         return step;
@@ -70,22 +70,23 @@ internal static class QueueOrders
     }
 
     /// <summary>Looks whether the order is for a message as it is now.</summary>
-    private static Message? Find(StoreConnection connection, QueueOrderStep step, long seq, string? domain)
+    private static Message? Find(StoreConnection connection, QueueOrderStep step, long seq, QueueSelection selection)
     {
         SqliteStatement row = connection.Prepared(SelectMessage).Bind(1, seq);
         if (!row.Step())
             return null; // Delivered or deleted meanwhile.
         var message = new Message(row.Blob(0).ToArray(), (HoldReason)row.Int64(1), (MessageFlags)row.Int64(2), !row.IsNull(3));
         row.Reset();
-        bool isAt = domain is null;
+        bool isAt = selection.RecipientDomain is null, isFrom = selection.CountedAt is null;
         SqliteStatement pending = connection.Prepared(SelectPending).Bind(1, seq);
         while (pending.Step())
         {
-            isAt |= domain is not null && QueueLookup.IsAt(pending.Text(0), domain);
+            isAt |= selection.RecipientDomain is { } domain && QueueLookup.IsAt(pending.Text(0), domain);
+            isFrom |= selection.CountedAt is { } sender && pending.NullableText(2) is { } countedAt && (countedAt == sender || QueueLookup.IsAt(countedAt, sender));
             message.Attempts = Math.Max(message.Attempts, pending.Int32(1));
             message.Recipients++;
         }
-        if (!isAt)
+        if (!isAt || !isFrom)
             return null;
         bool isForIt = step.Order switch
         {

@@ -6,7 +6,7 @@ using RelayGate.Storage;
 namespace RelayGate.Queue;
 
 /// <summary>One recipient that is due, as the scheduler finds it.</summary>
-internal readonly record struct DueRecipient(string Subscription, long NextAttempt, long Seq, int Position, string Address);
+internal readonly record struct DueRecipient(string Subscription, long NextAttempt, long Seq, int Position, string Address, string? CountedAt);
 
 /// <summary>Reads the rows of the queue.</summary>
 internal static class QueueReader
@@ -18,7 +18,7 @@ internal static class QueueReader
         "select subscription, next_attempt from recipient where next_attempt is not null order by subscription, next_attempt limit 1";
 
     private const string SelectDue = """
-        select next_attempt, message, position, address from recipient
+        select next_attempt, message, position, address, counted_at from recipient
         where next_attempt is not null and subscription = ? and next_attempt <= ? and (next_attempt, message, position) > (?, ?, ?)
         order by next_attempt, message, position limit ?
         """;
@@ -27,7 +27,7 @@ internal static class QueueReader
         "select id, subscription, reverse_path, flags, dsn_return, envelope_id, egress, octets, header, body from message where seq = ?";
 
     private const string SelectRecipients =
-        "select position, address, notify, original_recipient, state, attempts, next_attempt, last_reply from recipient where message = ? order by position";
+        "select position, address, notify, original_recipient, state, attempts, next_attempt, last_reply, counted_at from recipient where message = ? order by position";
 
     private const string SelectChunk = "select octets from chunk where id = ? and number = ?";
 
@@ -49,7 +49,7 @@ internal static class QueueReader
         int count = 0;
         while (select.Step())
         {
-            due.Add(new DueRecipient(subscription, select.Int64(0), select.Int64(1), select.Int32(2), select.Text(3)));
+            due.Add(new DueRecipient(subscription, select.Int64(0), select.Int64(1), select.Int32(2), select.Text(3), select.NullableText(4)));
             count++;
         }
         return count;
@@ -60,7 +60,7 @@ internal static class QueueReader
     /// <exception cref="FormatException">A row was not written by this program, or is damaged.</exception>
     public static QueuedMessage? Message(StoreConnection connection, long seq)
     {
-        (ImmutableArray<QueuedRecipient> recipients, int count) = Recipients(connection, seq);
+        (ImmutableArray<QueuedRecipient> recipients, int count, string? countedAt) = Recipients(connection, seq);
         SqliteStatement row = connection.Prepared(SelectMessage).Bind(1, seq);
         if (!row.Step())
             return null;
@@ -74,6 +74,7 @@ internal static class QueueReader
                 Id = id,
                 RowId = seq,
                 Subscription = row.Text(1),
+                CountedAt = countedAt,
                 ReceivedAt = id.Timestamp,
                 ReversePath = row.Text(2) is { Length: > 0 } path ? new ReversePath(Address(path)) : ReversePath.Null,
                 Recipients = recipients,
@@ -107,17 +108,19 @@ internal static class QueueReader
     public static MailboxAddress Address(string text) =>
         MailboxAddress.TryParse(text, out MailboxAddress? address, allowUnqualified: true) ? address : throw new FormatException("A stored address cannot be read");
 
-    /// <returns>Those that have not ended, and how many there are in all.</returns>
-    private static (ImmutableArray<QueuedRecipient> Pending, int Count) Recipients(StoreConnection connection, long seq)
+    /// <returns>Those that have not ended, how many there are in all, and what their message was counted at.</returns>
+    private static (ImmutableArray<QueuedRecipient> Pending, int Count, string? CountedAt) Recipients(StoreConnection connection, long seq)
     {
         var recipients = ImmutableArray.CreateBuilder<QueuedRecipient>();
         int count = 0;
+        string? countedAt = null;
         SqliteStatement row = connection.Prepared(SelectRecipients).Bind(1, seq);
         try
         {
             while (row.Step())
             {
-                count++;
+                if (count++ == 0)
+                    countedAt = row.NullableText(8);
                 if ((RecipientState)row.Int64(4) == RecipientState.Pending)
                     recipients.Add(Recipient(row));
             }
@@ -126,7 +129,7 @@ internal static class QueueReader
         {
             row.Reset(); // Also when a row cannot be read: an open statement would keep the reader at an old state of the store.
         }
-        return (recipients.ToImmutable(), count);
+        return (recipients.ToImmutable(), count, countedAt);
     }
 
     private static QueuedRecipient Recipient(SqliteStatement row) => new(

@@ -17,7 +17,7 @@ public sealed partial class QueueScheduler
     private const string Lease = "update recipient set next_attempt = ? where message = ? and position = ? and next_attempt is not null";
 
     private static readonly TimeSpan Grid = TimeSpan.FromSeconds(1); // Looks into the store happen at most once a second.
-    private static readonly TimeSpan LookAgain = TimeSpan.FromMinutes(1); // While something was passed over because its subscription is suspended.
+    private static readonly TimeSpan LookAgain = TimeSpan.FromMinutes(1); // While something was passed over because it is suspended.
 
     private readonly Queue<SubscriptionFlow> _loads = [];
     private int _activeLoads;
@@ -97,7 +97,6 @@ public sealed partial class QueueScheduler
         {
             DuePage page = await _store.ReadRawAsync(connection => ReadPage(connection, after), CancellationToken.None);
             (after, end) = (page.LastSubscription, page.IsEnd);
-            next = Earlier(next, PassOverSuspended(page));
             more.AddRange(page.More);
             next = Earlier(next, Admit(page.Due));
             next = Earlier(next, page.NextDue);
@@ -111,6 +110,7 @@ public sealed partial class QueueScheduler
                 DuePage page = await _store.ReadRawAsync(connection => ReadMore(connection, some), CancellationToken.None);
                 more.AddRange(page.More);
                 next = Earlier(next, Admit(page.Due));
+                next = Earlier(next, page.NextDue);
             }
         }
         return next;
@@ -120,6 +120,7 @@ public sealed partial class QueueScheduler
     {
         var page = new DuePage { LastSubscription = after };
         long now = _time.GetUtcNow().ToUnixTimeMilliseconds();
+        Suspensions suspended = _suspended();
         for (int i = 0; i < PageSubscriptions && page.Due.Count < 4 * PageRows; i++)
         {
             if (QueueReader.NextSubscription(connection, page.LastSubscription) is not { } found)
@@ -130,40 +131,41 @@ public sealed partial class QueueScheduler
             page.LastSubscription = found.Subscription;
             if (found.NextAttempt > now)
                 page.NextDue = Earlier(page.NextDue, DateTimeOffset.FromUnixTimeMilliseconds(found.NextAttempt));
+            else if (suspended.Subscriptions.Contains(found.Subscription))
+                page.NextDue = Earlier(page.NextDue, _time.GetUtcNow() + LookAgain);
             else
-                ReadDue(connection, page, found.Subscription, now, null);
+                ReadDue(connection, page, found.Subscription, now, null, suspended);
         }
         return page;
-    }
-
-    /// <summary>Takes out of a page what may not leave now.</summary>
-    /// <returns>When to look again because of it, or the end of time.</returns>
-    private DateTimeOffset PassOverSuspended(DuePage page)
-    {
-        DateTimeOffset next = DateTimeOffset.MaxValue;
-        foreach (string subscription in page.Due.Select(d => d.Subscription).Distinct().ToList())
-        {
-            if (!_isSuspended(subscription))
-                continue;
-            page.Due.RemoveAll(d => d.Subscription == subscription);
-            page.More.RemoveAll(d => d.Subscription == subscription);
-            next = _time.GetUtcNow() + LookAgain;
-        }
-        return next;
     }
 
     private DuePage ReadMore(StoreConnection connection, DueRecipient[] cursors)
     {
         var page = new DuePage();
+        Suspensions suspended = _suspended();
         foreach (DueRecipient cursor in cursors)
-            ReadDue(connection, page, cursor.Subscription, _time.GetUtcNow().ToUnixTimeMilliseconds(), cursor);
+            ReadDue(connection, page, cursor.Subscription, _time.GetUtcNow().ToUnixTimeMilliseconds(), cursor, suspended);
         return page;
     }
 
-    private static void ReadDue(StoreConnection connection, DuePage page, string subscription, long now, DueRecipient? after)
+    /// <summary>Reads the next rows of a subscription that are due, without those whose sender is suspended.</summary>
+    private void ReadDue(StoreConnection connection, DuePage page, string subscription, long now, DueRecipient? after, Suspensions suspended)
     {
+        int before = page.Due.Count;
         if (QueueReader.Due(connection, subscription, now, after, PageRows, page.Due) == PageRows)
             page.More.Add(page.Due[^1]);
+        if (suspended.Senders.Count == 0)
+            return;
+        int kept = before;
+        for (int i = before; i < page.Due.Count; i++)
+        {
+            if (!suspended.Has(subscription, page.Due[i].CountedAt))
+                page.Due[kept++] = page.Due[i];
+        }
+        if (kept == page.Due.Count)
+            return;
+        page.Due.RemoveRange(kept, page.Due.Count - kept);
+        page.NextDue = Earlier(page.NextDue, _time.GetUtcNow() + LookAgain);
     }
 
     /// <summary>Notes what is due and not known yet.</summary>
@@ -326,6 +328,7 @@ public sealed partial class QueueScheduler
     {
         DateTimeOffset now = _time.GetUtcNow();
         DateTimeOffset until = now + _lease;
+        Suspensions suspended = _suspended();
         var jobs = new List<DeliveryJob>(messages.Count);
         foreach (QueuedMessage message in messages)
         {
@@ -333,7 +336,7 @@ public sealed partial class QueueScheduler
             [
                 .. message.Recipients.Where(r => r.NextAttempt != DateTimeOffset.MaxValue && (r.NextAttempt <= now || r.Attempts == 0) && _lanes.KeyOf(r) == lane.Key),
             ];
-            if (due.IsEmpty)
+            if (due.IsEmpty || suspended.Has(message.Subscription, message.CountedAt))
                 message.Release();
             else
                 jobs.Add(new DeliveryJob(message, due));

@@ -22,7 +22,7 @@ public sealed partial class QueueScheduler : IDisposable
     private readonly SqliteRelayStore _store;
     private readonly QueueWriter _writer;
     private readonly DestinationLanes _lanes;
-    private readonly Func<string, bool> _isSuspended;
+    private readonly Func<Suspensions> _suspended;
     private readonly TimeSpan _lease;
     private readonly TimeProvider _time;
     private readonly ILogger<QueueScheduler> _logger;
@@ -38,16 +38,16 @@ public sealed partial class QueueScheduler : IDisposable
     private int _knownRows;
     private bool _stopping;
 
-    /// <param name="isSuspended">Whether a subscription's mail is passed over now; asked for each job, must not block.</param>
+    /// <param name="suspended">Whose mail is passed over now; asked for each job, must not block.</param>
     /// <param name="lease">A row that is picked gets this as its next attempt first, so that a crash during the attempt cannot hammer a peer (Retry:First).</param>
     public QueueScheduler(
-        SqliteRelayStore store, QueueWriter writer, DestinationLanes lanes, Func<string, bool> isSuspended, TimeSpan lease, TimeProvider time,
+        SqliteRelayStore store, QueueWriter writer, DestinationLanes lanes, Func<Suspensions> suspended, TimeSpan lease, TimeProvider time,
         ILogger<QueueScheduler> logger, long windowOctets = DefaultWindowOctets)
     {
         _store = store;
         _writer = writer;
         _lanes = lanes;
-        _isSuspended = isSuspended;
+        _suspended = suspended;
         _lease = lease;
         _time = time;
         _logger = logger;
@@ -243,12 +243,13 @@ public sealed partial class QueueScheduler : IDisposable
     {
         if (_writer.OutcomesWait)
             return null;
+        Suspensions suspended = _suspended();
         while (_ring.TryDequeue(out SubscriptionQueue? subscription))
         {
             subscription.InRing = false;
             SubscriptionFlow flow = subscription.Ring.Dequeue();
             flow.InRing = false;
-            DeliveryJob? job = _isSuspended(subscription.Name) ? DropReady(flow) : Next(flow);
+            DeliveryJob? job = suspended.Subscriptions.Contains(subscription.Name) ? DropReady(flow) : Next(flow, suspended);
             PutInRing(subscription);
             if (job is not null)
                 return job;
@@ -257,7 +258,7 @@ public sealed partial class QueueScheduler : IDisposable
         return null;
     }
 
-    private DeliveryJob? Next(SubscriptionFlow flow)
+    private DeliveryJob? Next(SubscriptionFlow flow, Suspensions suspended)
     {
         DestinationLane lane = flow.Lane;
         if (flow.HasGrant)
@@ -274,7 +275,7 @@ public sealed partial class QueueScheduler : IDisposable
         while (flow.Ready.TryDequeue(out DeliveryJob? job))
         {
             LeaveWaiting(flow, job);
-            if (_known[job.Message.RowId].IsWithdrawn)
+            if (_known[job.Message.RowId].IsWithdrawn || suspended.Has(job.Message.Subscription, job.Message.CountedAt))
             {
                 Leave(job, lane);
                 continue;

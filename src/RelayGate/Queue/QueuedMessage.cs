@@ -40,6 +40,9 @@ public sealed record QueuedMessage
 
     public required string Subscription { get; init; }
 
+    /// <summary>Mailbox, else domain that it was counted at; null: neither, or a DSN of our own.</summary>
+    public string? CountedAt { get; init; }
+
     public required DateTimeOffset ReceivedAt { get; init; }
 
     /// <summary>The reverse-path it leaves with.</summary>

@@ -39,11 +39,13 @@ internal static class StoreSchema
         create index message_expires on message (expires_at) where expires_at is not null;
         create index message_held on message (subscription, seq) where held <> 0;
 
+        -- counted_at: mailbox, else domain of the sender, so that mail of a suspended one is passed over without a look at its message.
         -- next_attempt is null for recipients that have ended or are held: the index holds exactly what can become due.
         create table recipient (
           message integer not null,
           position integer not null,
           subscription text not null,
+          counted_at text,
           address text not null,
           notify integer not null,
           original_recipient text,

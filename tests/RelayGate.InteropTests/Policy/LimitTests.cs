@@ -50,8 +50,14 @@ public sealed class LimitTests
     public async Task A_suspended_subscription_is_refused_at_MAIL_and_its_mail_waits()
     {
         await using SinkServer sink = SinkServer.Start();
+        bool isOpen = false;
+        sink.Reply = line => Volatile.Read(ref isOpen) || !line.StartsWith("MAIL", StringComparison.Ordinal) ? null : "451 4.3.0 Not now";
         await using GatewayProcess gateway = await GatewayProcess.StartAsync(sink);
         await gateway.AddShopAsync();
+        await gateway.CliAsync("subscription", "add", "beta", "--plan", "basic");
+        await gateway.CliAsync("domain", "add", "blog.test", "--subscription", "beta");
+        await gateway.AddMailboxAsync("info@blog.test", GatewayProcess.Password);
+        (await SwaksAsync(gateway)).ShouldSucceed();
         using SmtpDialog open = await SmtpDialog.ConnectAsync(gateway.Port);
         await open.LogInAsync("info@shop.test", GatewayProcess.Password);
 
@@ -59,7 +65,12 @@ public sealed class LimitTests
 
         Assert.StartsWith("550 5.7.1", await open.CommandAsync("MAIL FROM:<info@shop.test>"), StringComparison.Ordinal);
         (await SwaksAsync(gateway)).ShouldFail().ShouldSay("235 ").ShouldSay("550 5.7.1").ShouldSay("suspended");
+        (await SwaksAsync(gateway, "info@blog.test")).ShouldSucceed();
+        Volatile.Write(ref isOpen, true);
+        await sink.ReceiveAsync(static m => m.ReversePath == "<info@blog.test>"); // It was deferred after the other, and went on meanwhile.
+        Assert.DoesNotContain(sink.Messages, static m => m.ReversePath == "<info@shop.test>");
         await gateway.CliAsync("subscription", "resume", "acme");
+        await sink.ReceiveAsync(static m => m.ReversePath == "<info@shop.test>");
         (await SwaksAsync(gateway)).ShouldSucceed();
     }
 
@@ -78,7 +89,7 @@ public sealed class LimitTests
         Assert.Empty(sink.Messages);
     }
 
-    private static Task<ProgramResult> SwaksAsync(GatewayProcess gateway) => new ProgramRun(
-        "swaks", "--server", $"127.0.0.1:{gateway.Port}", "--auth", "PLAIN", "--auth-user", "info@shop.test", "--auth-password", GatewayProcess.Password,
-        "--from", "info@shop.test", "--to", "ann@example.com").RunAsync();
+    private static Task<ProgramResult> SwaksAsync(GatewayProcess gateway, string login = "info@shop.test") => new ProgramRun(
+        "swaks", "--server", $"127.0.0.1:{gateway.Port}", "--auth", "PLAIN", "--auth-user", login, "--auth-password", GatewayProcess.Password,
+        "--from", login, "--to", "ann@example.com").RunAsync();
 }

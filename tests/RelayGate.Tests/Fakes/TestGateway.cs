@@ -1,4 +1,5 @@
 using System.Net;
+using System.Net.Sockets;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Hosting;
 using Microsoft.Extensions.DependencyInjection;
@@ -89,6 +90,18 @@ public sealed class TestGateway : IAsyncDisposable
         EndPoint announced = Get<ListenerPlan>().Submission.First(l => l.Listener.Name == listener).EndPoint;
         return Get<ListenSockets>().BoundTo(announced)!;
     }
+
+    /// <summary>The HTTP API over the control socket, by the user who runs the tests: an administrator.</summary>
+    public HttpClient Control() => new(new SocketsHttpHandler
+    {
+        ConnectCallback = async (_, cancellationToken) =>
+        {
+            var socket = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+            await socket.ConnectAsync(new UnixDomainSocketEndPoint(ControlSocket), cancellationToken);
+            return new NetworkStream(socket, ownsSocket: true);
+        },
+    })
+    { BaseAddress = new Uri("http://relaygate/api/v1/") };
 
     /// <summary>Stops as SIGTERM does; the folder stays until <see cref="DisposeAsync"/>.</summary>
     public Task StopAsync() => _app.StopAsync();

@@ -1,6 +1,7 @@
 using System.Data.Common;
 using RelayGate.Accounts;
 using RelayGate.Core.Policy;
+using RelayGate.Queue;
 using RelayGate.Storage;
 using RelayGate.Tests.Fakes;
 using RelayGate.Tests.Submission;
@@ -9,34 +10,56 @@ namespace RelayGate.Tests.Hosting;
 
 public sealed class ResumeTests
 {
-    /// <summary>Mail that became due while its subscription was suspended does not wait for the next look at the store.</summary>
-    [Fact]
-    public async Task Resumed_mail_goes_on_at_once()
+    /// <summary>Queued mail of what is suspended is passed over, at every level, while others' goes on; resumed, it goes on at once.</summary>
+    [Theory]
+    [InlineData(Level.Plan, "basic", "info@news.test")]
+    [InlineData(Level.Subscription, "acme", "info@news.test")]
+    [InlineData(Level.Domain, "shop.test", "info@blog.test")]
+    [InlineData(Level.Mailbox, "info@shop.test", "other@shop.test")]
+    public async Task Queued_mail_of_what_is_suspended_waits_and_goes_on_at_resume(Level level, string name, string other)
     {
-        int mails = 0;
-        await using var hop = new FakeNextHop
-        {
-            Script = e => e.Verb == "MAIL" && Interlocked.Increment(ref mails) == 1 ? new HopAction.Raw("451 4.3.0 Later\r\n") : null,
-        };
+        await using var hop = new FakeNextHop { Script = e => e.Line.Contains("<b@example.org>", StringComparison.Ordinal) && _isDeferring ? new HopAction.Raw("451 4.3.0 Later\r\n") : null };
         var time = new ManualTimeProvider();
         await using TestGateway gateway = await TestGateway.StartAsync(hop.Url, time: time);
         AccountAdministration accounts = gateway.Get<AccountAdministration>();
-        Assert.True((await accounts.AddPlanAsync("basic", default)).IsOk);
-        Assert.True((await accounts.AddSubscriptionAsync("acme", new SubscriptionChange(Plan: "basic"), default)).IsOk);
-        Assert.True((await accounts.AddDomainAsync("shop.test", new DomainChange(Subscription: "acme"), default)).IsOk);
-        Assert.True((await accounts.AddMailboxAsync("info@shop.test", "secret", default)).IsOk);
-        await using TestClient client = await TestClient.LogInAsync(gateway.Local);
-        Assert.StartsWith("250 ", await client.OfferAsync("From: info@shop.test\r\n\r\nhello\r\n", recipients: "b@example.org"), StringComparison.Ordinal);
+        await AddAsync(accounts, "basic", "acme", "info@shop.test", "other@shop.test", "info@blog.test");
+        await AddAsync(accounts, "large", "globex", "info@news.test");
+        await OfferAsync(gateway, "info@shop.test", "b@example.org");
         await UntilAttemptedAsync(gateway.Get<SqliteRelayStore>());
+        _isDeferring = false;
 
-        var acme = new AccountKey(Level.Subscription, "acme");
-        Assert.True((await accounts.SetSuspendedAsync(acme, true, default)).IsOk);
+        var key = new AccountKey(level, name);
+        Assert.True((await accounts.SetSuspendedAsync(key, true, default)).IsOk);
         time.Advance(TimeSpan.FromMinutes(10));
+        await OfferAsync(gateway, other, "c@example.org");
+        Assert.StartsWith($"MAIL FROM:<{other}>", (await hop.NextAsync()).Mail, StringComparison.Ordinal);
+        time.Advance(TimeSpan.FromMinutes(10));
+        await gateway.Get<QueueWriter>().WriteAsync(static _ => 0, static _ => { }, default); // Whatever had been picked is leased or in flight now.
         Assert.Empty(hop.Messages);
-        Assert.True((await accounts.SetSuspendedAsync(acme, false, default)).IsOk);
+        if (level == Level.Mailbox)
+            Assert.Contains("queue delete --mailbox info@shop.test", (await accounts.RemoveMailboxAsync(name, default)).Error!.Message, StringComparison.Ordinal);
+        Assert.True((await accounts.SetSuspendedAsync(key, false, default)).IsOk);
 
         ReceivedMessage message = await hop.NextAsync();
         Assert.StartsWith("RCPT TO:<b@example.org>", Assert.Single(message.Rcpts), StringComparison.Ordinal);
+    }
+
+    private volatile bool _isDeferring = true;
+
+    private static async Task AddAsync(AccountAdministration accounts, string plan, string subscription, params string[] mailboxes)
+    {
+        Assert.True((await accounts.AddPlanAsync(plan, default)).IsOk);
+        Assert.True((await accounts.AddSubscriptionAsync(subscription, new SubscriptionChange(Plan: plan), default)).IsOk);
+        foreach (string domain in mailboxes.Select(static m => m[(m.IndexOf('@') + 1)..]).Distinct())
+            Assert.True((await accounts.AddDomainAsync(domain, new DomainChange(Subscription: subscription), default)).IsOk);
+        foreach (string mailbox in mailboxes)
+            Assert.True((await accounts.AddMailboxAsync(mailbox, "secret", default)).IsOk);
+    }
+
+    private static async Task OfferAsync(TestGateway gateway, string login, string recipient)
+    {
+        await using TestClient client = await TestClient.LogInAsync(gateway.Local, login);
+        Assert.StartsWith("250 ", await client.OfferAsync($"From: {login}\r\n\r\nhello\r\n", login, recipient), StringComparison.Ordinal);
     }
 
     private static async Task UntilAttemptedAsync(SqliteRelayStore store)

@@ -92,6 +92,24 @@ public sealed class QueueAdministrationTests : IDisposable
         Assert.Equal(QueueOrderOutcome.NotFound, (await _administration.DeleteAsync(QueueSelection.Of(message.Id), dryRun: false, null, default)).Outcome);
     }
 
+    [Theory]
+    [InlineData("info@acme.test", 1)]
+    [InlineData("acme.test", 1)]
+    [InlineData("other@acme.test", 0)]
+    [InlineData("cme.test", 0)]
+    public async Task An_order_for_a_domain_or_mailbox_is_for_what_it_sent(string sender, int count)
+    {
+        _queue.Suspended.UnionWith(["acme", "globex"]);
+        await AcceptAsync("acme");
+        await AcceptAsync("globex");
+
+        QueueOrderResult held = await _administration.HoldAsync(new QueueSelection([], CountedAt: sender), dryRun: false, null, default);
+        QueueOrderResult deleted = await _administration.DeleteAsync(new QueueSelection([], CountedAt: sender), dryRun: false, null, default);
+
+        Assert.Equal((count, count), (held.Count, deleted.Count));
+        Assert.Equal(2 - count, await _queue.Count("message"));
+    }
+
     [Fact]
     public async Task Orders_for_many_go_in_small_writes_and_count_each_message_once()
     {

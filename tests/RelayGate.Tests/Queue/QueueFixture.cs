@@ -51,6 +51,9 @@ internal sealed class QueueFixture : IDisposable
 
     public HashSet<string> Suspended { get; } = [];
 
+    /// <summary>Suspended domains and mailboxes.</summary>
+    public HashSet<string> SuspendedSenders { get; } = [];
+
     /// <summary>What the disk would say.</summary>
     public long FreeOctets { get; set; } = long.MaxValue;
 
@@ -203,7 +206,7 @@ internal sealed class QueueFixture : IDisposable
     }
 
     private QueueScheduler NewScheduler() => new(
-        Store, Writer, new DestinationLanes(r => r.ForwardPath.Address.DomainText, _ => LaneBound), Suspended.Contains, Options.Delivery.Retry.First, Time,
+        Store, Writer, new DestinationLanes(r => r.ForwardPath.Address.DomainText, _ => LaneBound), () => new Suspensions([.. Suspended], [.. SuspendedSenders]), Options.Delivery.Retry.First, Time,
         NullLogger<QueueScheduler>.Instance, WindowOctets);
 
     private void Close()

@@ -211,6 +211,46 @@ public sealed class QueueSchedulerTests : IDisposable
         Assert.True(_queue.Scheduler.MemoryOctets < 4 * 1024 * 1024, $"{_queue.Scheduler.MemoryOctets} octets of messages in memory");
     }
 
+    [Theory]
+    [InlineData("spam@acme.test")]
+    [InlineData("acme.test")]
+    public async Task A_backlog_of_a_suspended_sender_holds_up_nobody_of_its_own_subscription(string suspended)
+    {
+        await BacklogAsync("acme", 30_000, "spam@acme.test");
+        await BacklogAsync("acme", 1, "good@other.test");
+        _queue.SuspendedSenders.Add(suspended);
+        _queue.Time.Advance(TimeSpan.FromHours(1));
+
+        DeliveryJob good = await AdvanceUntil(_queue.TakeAsync());
+        Assert.Equal("good@other.test", good.Message.CountedAt);
+        await _queue.EndAsync(good, DeliveryResult.Delivered);
+        Task<DeliveryJob> next = _queue.TakeAsync();
+        for (int i = 0; i < 3; i++)
+        {
+            _queue.Time.Advance(TimeSpan.FromMinutes(5));
+            await _queue.Count("message");
+        }
+        Assert.False(next.IsCompleted);
+        Assert.Equal(0, _queue.Scheduler.MemoryOctets);
+
+        _queue.SuspendedSenders.Clear();
+        _queue.Scheduler.Wake();
+        Assert.Equal("spam@acme.test", (await AdvanceUntil(next)).Message.CountedAt);
+    }
+
+    [Fact]
+    public async Task Mail_of_a_suspended_mailbox_that_waits_in_memory_is_not_handed_out()
+    {
+        _ = _queue.Scheduler;
+        _queue.SuspendedSenders.Add("info@acme.test");
+        await _queue.AcceptAsync(_queue.Account());
+        await _queue.AcceptAsync(_queue.Account("beta"));
+
+        Assert.Equal("beta", (await _queue.TakeAsync()).Message.Subscription);
+        Assert.False(_queue.TakeAsync().IsCompleted);
+        Assert.Equal(1, _queue.Scheduler.InFlight);
+    }
+
     [Fact]
     public async Task A_message_held_while_it_waits_in_memory_is_not_handed_out_until_it_is_released()
     {
@@ -233,7 +273,7 @@ public sealed class QueueSchedulerTests : IDisposable
 
     public void Dispose() => _queue.Dispose();
 
-    private Task<int> BacklogAsync(string subscription, int messages) => _queue.Writer.WriteAsync(connection =>
+    private Task<int> BacklogAsync(string subscription, int messages, string? countedAt = null) => _queue.Writer.WriteAsync(connection =>
     {
         string insert = $"""
             with recursive n(i) as (select 1 union all select i + 1 from n where i < {messages}), base(s) as (select coalesce(max(seq), 0) from message)
@@ -241,8 +281,8 @@ public sealed class QueueSchedulerTests : IDisposable
               20, 0, null, cast('Subject: x' || char(13, 10, 13, 10) as blob), zeroblob(6) from n, base
             """;
         string recipients = $"""
-            insert into recipient select seq, 0, subscription, 'bob@example.org', 0, null, 0, 1, {_queue.Time.GetUtcNow().ToUnixTimeMilliseconds()}, null
-            from message where subscription = '{subscription}'
+            insert into recipient select seq, 0, subscription, {(countedAt is null ? "null" : $"'{countedAt}'")}, 'bob@example.org', 0, null, 0, 1, {_queue.Time.GetUtcNow().ToUnixTimeMilliseconds()}, null
+            from message where subscription = '{subscription}' and seq not in (select message from recipient)
             """;
         return SqliteRelayStoreTests.Execute(connection, insert) + SqliteRelayStoreTests.Execute(connection, recipients);
     });
