@@ -72,7 +72,8 @@ public sealed class DeliveryService : IHostedService, IDisposable
         {
             await _aborting.CancelAsync();
             _pool.Abort();
-            await drained; // Every wait of a worker is on the pool, its sessions or the writer; the first two have just ended.
+            _writer.EndRetries();
+            await drained; // Every wait of a worker is on the pool, its sessions or the writer: none of them is without end now.
         }
         _pool.CloseIdle();
     }

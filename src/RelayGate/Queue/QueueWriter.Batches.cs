@@ -23,6 +23,7 @@ public sealed partial class QueueWriter
     private int _retainedCount;
     private TimeSpan _pause = FirstPause;
     private volatile bool _retryDue;
+    private volatile bool _retriesEnded;
     private bool _closed;
     private long _reopenFailedAt;
     private Exception? _reopenFailure;
@@ -34,11 +35,12 @@ public sealed partial class QueueWriter
         {
             Turn(batch);
             batch.Clear();
+            if (_retriesEnded)
+                AbandonRetained();
         }
         _retryDue = true;
         Turn(batch);
-        foreach (PendingWrite write in _retained)
-            write.Failed(StoreError.Broken, new StoreUnusableException("The gateway stopped before the outcome could be recorded"));
+        AbandonRetained();
         CloseConnection();
     }
 
@@ -49,7 +51,7 @@ public sealed partial class QueueWriter
         {
             if (batch.Count > 0)
                 Write(batch);
-            if (_retryDue && _retained.Count > 0)
+            if ((_retryDue || _retriesEnded) && _retained.Count > 0)
                 WriteRetained();
             if (!_closed)
                 _checkpointer.AfterCommit(_context.Connection);
@@ -259,6 +261,19 @@ public sealed partial class QueueWriter
         Volatile.Write(ref _retainedCount, 0);
         Log.OutcomesWritten(_logger);
         OutcomesWritten?.Invoke();
+    }
+
+    /// <summary>At the end: the rows keep their next attempt, so that those who have the message already get it once more. No delivery starts any more.</summary>
+    private void AbandonRetained()
+    {
+        foreach (PendingWrite write in _retained)
+        {
+            if (write is CompletionWrite outcome)
+                Log.OutcomeLost(_logger, outcome.Job.Message.Id);
+            write.IsDone = true;
+            write.Failed(StoreError.Broken, new StoreUnusableException("The gateway stopped before the outcome could be recorded"));
+        }
+        _retained.Clear();
     }
 
     private void PauseBeforeRetry()

@@ -127,6 +127,13 @@ public sealed partial class QueueWriter : IDisposable
         await write.Done;
     }
 
+    /// <summary>Delivery is cut off: outcomes that wait are tried once more, and what cannot be written then, or later, fails instead of waiting for ever.</summary>
+    public void EndRetries()
+    {
+        _retriesEnded = true;
+        _mailbox.Wake();
+    }
+
     /// <summary>Writes what still waits, then closes the writer's connection. Outcomes that cannot be written are tried once more.</summary>
     public void Dispose()
     {

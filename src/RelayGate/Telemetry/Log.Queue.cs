@@ -30,6 +30,9 @@ internal static partial class Log
     [LoggerMessage(Level = LogLevel.Warning, EventId = 407, Message = "The outcomes that waited are recorded; deliveries go on")]
     public static partial void OutcomesWritten(ILogger logger);
 
+    [LoggerMessage(Level = LogLevel.Critical, EventId = 409, Message = "The outcome of an attempt could not be recorded before the stop; message {Ref} is attempted again, also for those who have it")]
+    public static partial void OutcomeLost(ILogger logger, QueueId @ref);
+
     [LoggerMessage(Level = LogLevel.Error, EventId = 410, Message = "The queue could not be looked at; it is tried again in a second")]
     public static partial void SweepFailed(ILogger logger, Exception cause);
 

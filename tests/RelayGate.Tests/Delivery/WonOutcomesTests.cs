@@ -1,5 +1,7 @@
+using Microsoft.Data.Sqlite;
 using RelayGate.Core.Policy;
 using RelayGate.Tests.Fakes;
+using SQLitePCL;
 
 namespace RelayGate.Tests.Delivery;
 
@@ -43,9 +45,7 @@ public sealed class WonOutcomesTests
 
         await gateway.AcceptAsync("b@example.org", "c@example.org");
         await reached.Task.WaitAsync(TimeSpan.FromSeconds(10));
-        using var now = new CancellationTokenSource();
-        await now.CancelAsync();
-        await gateway.Service.StopAsync(now.Token).WaitAsync(TimeSpan.FromSeconds(10));
+        await StopNowAsync(gateway);
 
         Assert.Equal(1, await gateway.Queue.Count("recipient", "state = 1 and position = 0"));
         Assert.Equal(1, await gateway.Queue.Count("recipient", "state = 0 and position = 1"));
@@ -66,12 +66,55 @@ public sealed class WonOutcomesTests
 
         await gateway.AcceptAsync("b@example.org");
         await reached.Task.WaitAsync(TimeSpan.FromSeconds(10));
-        using var now = new CancellationTokenSource();
-        await now.CancelAsync();
-        await gateway.Service.StopAsync(now.Token).WaitAsync(TimeSpan.FromSeconds(10));
+        await StopNowAsync(gateway);
 
         Assert.Equal(0, await gateway.Queue.Count("attempt"));
         Assert.Equal(1, await gateway.Queue.Count("recipient", "state = 0 and attempts = 0"));
+    }
+
+    [Fact]
+    public async Task A_stop_ends_although_an_outcome_cannot_be_written()
+    {
+        await using var hop = new FakeNextHop();
+        await using var gateway = new DeliveryGateway(hop);
+        await DeliverToFullDiskAsync(gateway, hop);
+
+        await StopNowAsync(gateway);
+
+        Assert.Equal(1, await gateway.Queue.Count("recipient", "state = 0"));
+    }
+
+    [Fact]
+    public async Task A_stop_tries_once_more_to_write_what_could_not_be_written()
+    {
+        await using var hop = new FakeNextHop();
+        await using var gateway = new DeliveryGateway(hop);
+        await DeliverToFullDiskAsync(gateway, hop);
+
+        gateway.Queue.Writer.CommitFault = default;
+        await StopNowAsync(gateway);
+
+        Assert.Equal(1, await gateway.Queue.Count("attempt"));
+        Assert.Equal(0, await gateway.Queue.Count("message"));
+    }
+
+    private static async Task DeliverToFullDiskAsync(DeliveryGateway gateway, FakeNextHop hop)
+    {
+        hop.Script = e =>
+        {
+            if (e.Verb == "content")
+                gateway.Queue.Writer.CommitFault = (() => throw new SqliteException("disk full", raw.SQLITE_FULL), null);
+            return null;
+        };
+        await gateway.AcceptAsync("b@example.org");
+        await DeliveryGateway.UntilAsync(() => Task.FromResult(gateway.Queue.Writer.OutcomesWait));
+    }
+
+    private static async Task StopNowAsync(DeliveryGateway gateway)
+    {
+        using var now = new CancellationTokenSource();
+        await now.CancelAsync();
+        await gateway.Service.StopAsync(now.Token).WaitAsync(TimeSpan.FromSeconds(10));
     }
 
     /// <summary>A next hop that takes one recipient in each transaction.</summary>
