@@ -53,8 +53,8 @@ public sealed partial class QueueWriter
                 Write(batch);
             if ((_retryDue || _retriesEnded) && _retained.Count > 0)
                 WriteRetained();
-            if (!_closed)
-                _checkpointer.AfterCommit(_context.Connection);
+            if (!_closed && _checkpointer.AfterCommit(_context.Connection) is { } failure)
+                CheckpointFailed(failure);
         }
         catch (Exception e)
         {
@@ -287,6 +287,19 @@ public sealed partial class QueueWriter
     {
         _retryDue = true;
         _mailbox.Wake();
+    }
+
+    /// <summary>
+    /// A log that nobody can move grows until the disk is full. Where the database file is at fault, the store is opened anew as after any broken
+    /// I/O, and takes no mail until its log can be moved; a full disk passes by itself.
+    /// </summary>
+    private void CheckpointFailed(SqliteException failure)
+    {
+        bool isFull = StoreErrors.Classify(failure) == StoreError.Full;
+        _metrics.StoreErrors.Increment(isFull ? "full" : "io");
+        Log.CheckpointFailed(_logger, failure);
+        if (!isFull)
+            CloseConnection();
     }
 
     private bool TryRollback()

@@ -58,7 +58,7 @@ public sealed partial class QueueWriter : IDisposable
         _usageBatch = new UsageBatch(usage);
         _context = new WriteContext(_usageBatch, versionOf);
         _context.Attach(store.OpenWriteConnection());
-        _checkpointer = new WalCheckpointer(store);
+        _checkpointer = new WalCheckpointer(store, metrics, time, logger);
         _retryTimer = time.CreateTimer(_ => RetryOutcomes(), null, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
         _thread = new Thread(Run) { IsBackground = true, Name = "store write" };
         _thread.Start();
@@ -158,6 +158,8 @@ public sealed partial class QueueWriter : IDisposable
 
     /// <summary>Runs on the writer's thread before and after a commit: tests throw there what a failing disk would.</summary>
     internal (Action? Before, Action? After) CommitFault { get; set; }
+
+    internal WalCheckpointer Checkpointer => _checkpointer;
 
     private DateTimeOffset FirstAttempt => _time.GetUtcNow() + _options.Delivery.Retry.First;
 

@@ -5,7 +5,7 @@ namespace RelayGate.Storage;
 /// <summary>One connection with the statements prepared on it. Used by one thread at a time.</summary>
 internal sealed class StoreConnection : IDisposable
 {
-    private const int BusySeconds = 10; // Only recovery and a checkpoint that resets the log make others wait.
+    internal const int BusySeconds = 10; // Only recovery and a checkpoint that resets the log make others wait.
 
     private readonly Dictionary<string, SqliteStatement> _statements = new(ReferenceEqualityComparer.Instance);
 

@@ -47,4 +47,7 @@ internal static partial class Log
 
     [LoggerMessage(Level = LogLevel.Critical, EventId = 413, Message = "An error inside the gateway on the store's writer; it goes on")]
     public static partial void WriterFault(ILogger logger, Exception cause);
+
+    [LoggerMessage(Level = LogLevel.Critical, EventId = 414, Message = "The log of the store cannot be moved into the database file")]
+    public static partial void CheckpointFailed(ILogger logger, Exception cause);
 }
