@@ -217,6 +217,13 @@ public sealed partial class QueueScheduler
             flow.Lane.WaitingLoads.Enqueue(flow);
     }
 
+    /// <summary>Reads for the flow that has waited longest for its lane's memory: once for each job that leaves memory and each read that ends.</summary>
+    private void StartWaitingLoad(DestinationLane lane)
+    {
+        if (lane.WaitingLoads.Count > 0 && MayLoad(lane))
+            StartLoad(lane.WaitingLoads.Dequeue());
+    }
+
     private void StartLoad(SubscriptionFlow flow)
     {
         if (_activeLoads >= MaxLoads)
@@ -390,6 +397,7 @@ public sealed partial class QueueScheduler
                 Forget(rowId, flow.Lane);
             flow.IsLoading = false;
             RequestLoad(flow);
+            StartWaitingLoad(flow.Lane); // What was read may have gone: then no job leaves and starts the next.
             RemoveIfUnused(flow);
             DispatchLocked();
             if (!_stopping && _loads.TryDequeue(out SubscriptionFlow? next))

@@ -320,8 +320,7 @@ public sealed partial class QueueScheduler : IDisposable
         long cost = Cost(job.Message);
         flow.Lane.WaitingOctets -= cost;
         flow.Owner.WaitingOctets -= cost;
-        if (flow.Lane.WaitingLoads.Count > 0 && MayLoad(flow.Lane))
-            StartLoad(flow.Lane.WaitingLoads.Dequeue());
+        StartWaitingLoad(flow.Lane);
     }
 
     /// <summary>A job leaves memory.</summary>

@@ -154,6 +154,22 @@ public sealed class QueueSchedulerTests : IDisposable
     }
 
     [Fact]
+    public async Task Flows_that_wait_for_memory_go_on_when_the_mail_of_the_first_has_gone()
+    {
+        _queue.WindowOctets = 4000; // One message.
+        _ = _queue.Scheduler;
+        await _queue.AcceptAsync(_queue.Account("first"));
+        await _queue.AcceptAsync(_queue.Account("gone"));
+        await _queue.AcceptAsync(_queue.Account("also-gone"));
+        await _queue.AcceptAsync(_queue.Account("last"));
+        await _queue.Writer.WriteAsync(c =>
+            SqliteRelayStoreTests.Execute(c, "delete from recipient where subscription like '%gone'") + SqliteRelayStoreTests.Execute(c, "delete from message where subscription like '%gone'"));
+
+        Assert.Equal("first", (await _queue.TakeAsync()).Message.Subscription);
+        Assert.Equal("last", (await _queue.TakeAsync()).Message.Subscription);
+    }
+
+    [Fact]
     public async Task Mail_of_a_suspended_subscription_is_passed_over_and_goes_on_at_resume()
     {
         _ = _queue.Scheduler;
