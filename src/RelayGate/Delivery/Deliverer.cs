@@ -89,7 +89,7 @@ internal sealed class Deliverer(NextHopResolver resolver, EgressPermission mayLe
                     return true;
                 }
                 await session.TransactAsync(transaction);
-                startsAnew = kept && !fresh && transaction is { ConnectionLost: true, AnyReply: false, ContentSent: false };
+                startsAnew = kept && !fresh && transaction.EndedUnanswered;
             }
             finally
             {
@@ -99,7 +99,10 @@ internal sealed class Deliverer(NextHopResolver resolver, EgressPermission mayLe
             }
             if (startsAnew)
             {
-                fresh = true; // The next hop closed a kept session: that is no attempt. Once.
+                // A kept session that the next hop has ended meanwhile is no attempt. Content sent along with MAIL changes nothing: replies come in
+                // the order of the commands (RFC 2920 §3.2), so it has said of the content no more than of MAIL: nothing, or 421. Without a positive
+                // reply the message must be sent again in any case (RFC 5321 §3.8); that it is sent at once is for one time only.
+                fresh = true;
                 continue;
             }
             Note(result, session, transaction.Stage);

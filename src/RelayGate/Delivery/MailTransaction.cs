@@ -20,11 +20,11 @@ internal sealed class MailTransaction(QueuedMessage message, ImmutableArray<Queu
     /// <summary>The end of the content may have reached the next hop: without its reply nobody knows whether it took the message.</summary>
     public bool ContentSent { get; set; }
 
-    /// <summary>The connection did not survive the transaction.</summary>
-    public bool ConnectionLost { get; set; }
+    /// <summary>MAIL has a reply other than 421, so that the next hop has spoken of this transaction.</summary>
+    public bool MailAnswered { get; set; }
 
-    /// <summary>Whether any reply was received.</summary>
-    public bool AnyReply { get; set; }
+    /// <summary>The connection ended, by close, reset or 421, before MAIL was answered.</summary>
+    public bool EndedUnanswered { get; set; }
 
     /// <summary>The next hop offered DSN, so NOTIFY, ORCPT, RET and ENVID were passed on.</summary>
     public bool DsnPassedOn { get; set; }

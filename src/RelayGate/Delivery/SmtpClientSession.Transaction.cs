@@ -31,7 +31,7 @@ internal sealed partial class SmtpClientSession
         try
         {
             if (_transport.HasStrayInput)
-                throw new NextHopException("4.5.0", "The next hop spoke before it was its turn");
+                throw new NextHopException(NextHopException.NotSmtp, "The next hop spoke before it was its turn");
             IsReusable = false; // Until the last reply was read.
             if (_needsReset)
                 await ResetAsync();
@@ -43,8 +43,12 @@ internal sealed partial class SmtpClientSession
         }
         catch (Exception e) when (IsNetworkFailure(e))
         {
-            transaction.ConnectionLost = true;
-            transaction.DecideRest(Lost(transaction.ContentSent ? DeliveryStage.EndOfData : transaction.Stage, e));
+            // Garbage after content was sent, or silence, is no sign that the session was over before: the next hop may be at work on the message.
+            bool isAlive = HasExpired || (transaction.ContentSent && e is NextHopException { Status: NextHopException.NotSmtp });
+            transaction.EndedUnanswered = !transaction.MailAnswered && !isAlive;
+            // With 421 to MAIL the content that went along was not taken: other hosts may be asked at once.
+            bool isMailRefused = !transaction.MailAnswered && e is NextHopException { Reply: not null };
+            transaction.DecideRest(Lost(transaction.ContentSent && !isMailRefused ? DeliveryStage.EndOfData : transaction.Stage, e));
         }
     }
 
@@ -53,7 +57,7 @@ internal sealed partial class SmtpClientSession
     {
         _transport.Append("RSET\r\n"u8);
         if (await ExchangeAsync() / 100 != 2)
-            throw new NextHopException("4.5.0", "The next hop refused RSET");
+            throw new NextHopException(NextHopException.NotSmtp, "The next hop refused RSET");
     }
 
     private async ValueTask SendEnvelopeAndContentAsync(MailTransaction transaction)
@@ -96,8 +100,6 @@ internal sealed partial class SmtpClientSession
             }
         }
         await FlushAndReadAsync(transaction, pending);
-        if (pending.MailRefused)
-            transaction.DecideRest(pending.MailOutcome!);
 
         if (transaction.ContentSent)
             await ReadFinalReplyAsync(transaction, anyAccepted: pending.Accepted > 0);
@@ -118,22 +120,25 @@ internal sealed partial class SmtpClientSession
         {
             pending.Mail = false;
             transaction.Stage = DeliveryStage.Mail;
-            if (await ReadReplyAsync(transaction) / 100 != 2)
-                pending.MailOutcome = OutcomeOfReply(DeliveryStage.Mail);
+            pending.MailRefused = await ReadReplyAsync() / 100 != 2;
+            transaction.MailAnswered = true;
+            if (pending.MailRefused)
+                transaction.DecideRest(OutcomeOfReply(DeliveryStage.Mail)); // At once: the next hop may close before it has answered RCPT.
         }
         for (int next = 0; next < pending.RecipientCount; next++)
         {
             int recipient = pending.RecipientAt(next);
             if (!pending.MailRefused)
                 transaction.Stage = DeliveryStage.Rcpt;
-            if (await ReadReplyAsync(transaction) / 100 == 2)
+            bool accepted = await ReadReplyAsync() / 100 == 2;
+            if (pending.MailRefused)
+                continue; // A 2yz to RCPT after a refused MAIL means nothing.
+            if (accepted)
                 pending.Accepted++;
             else
-                transaction.Outcomes[recipient] = pending.MailOutcome ?? OutcomeOfReply(DeliveryStage.Rcpt);
+                transaction.Outcomes[recipient] = OutcomeOfReply(DeliveryStage.Rcpt);
         }
         pending.ClearRecipients();
-        if (pending.MailRefused)
-            pending.Accepted = 0; // A 2yz to RCPT after a refused MAIL means nothing.
     }
 
     private async ValueTask SendDataAsync(MailTransaction transaction, bool anyAccepted, bool isSent)
@@ -146,13 +151,13 @@ internal sealed partial class SmtpClientSession
             Arm(_options.Timeouts.Reply);
             await _transport.FlushAsync();
         }
-        int code = await ReadReplyAsync(transaction);
+        int code = await ReadReplyAsync();
         if (code / 100 != 3)
         {
             RecipientOutcome outcome = OutcomeOfReply(DeliveryStage.Data);
             transaction.DecideRest(outcome);
             if (code / 100 == 2)
-                throw new NextHopException("4.5.0", "The next hop answered DATA with 2yz");
+                throw new NextHopException(NextHopException.NotSmtp, "The next hop answered DATA with 2yz");
             return;
         }
         if (!anyAccepted)
@@ -192,7 +197,7 @@ internal sealed partial class SmtpClientSession
         if (anyAccepted)
             transaction.Stage = DeliveryStage.EndOfData;
         Arm(_options.Timeouts.Data);
-        int code = await ReadReplyAsync(transaction);
+        int code = await ReadReplyAsync();
         _needsReset = code / 100 != 2;
         if (anyAccepted)
             transaction.DecideRest(OutcomeOfReply(DeliveryStage.EndOfData));
@@ -202,13 +207,12 @@ internal sealed partial class SmtpClientSession
     private void ThrowIfSpokenEarly()
     {
         if (_transport.HasStrayInput)
-            throw new NextHopException("4.5.0", "The next hop replied before the end of the mail data");
+            throw new NextHopException(NextHopException.NotSmtp, "The next hop replied before the end of the mail data");
     }
 
-    private async ValueTask<int> ReadReplyAsync(MailTransaction transaction)
+    private async ValueTask<int> ReadReplyAsync()
     {
         int code = await _transport.ReadReplyAsync();
-        transaction.AnyReply = true;
         if (code == 421)
             throw new NextHopException("4.4.2", "The next hop goes away") { Reply = RemoteReply.Read(_transport.Reply) };
         return code;
@@ -223,10 +227,7 @@ internal sealed partial class SmtpClientSession
 
         public bool Mail { get; set; }
 
-        /// <summary>Set when MAIL was refused.</summary>
-        public RecipientOutcome? MailOutcome { get; set; }
-
-        public bool MailRefused => MailOutcome is not null;
+        public bool MailRefused { get; set; }
 
         /// <summary>Recipients accepted so far.</summary>
         public int Accepted { get; set; }

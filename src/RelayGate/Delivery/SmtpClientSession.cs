@@ -69,7 +69,9 @@ internal sealed partial class SmtpClientSession : IDisposable
     public long IdleSince { get; set; }
 
     /// <summary>Whether the next hop has closed or spoken while the session was idle.</summary>
-    public bool IsStale => !IsReusable || Volatile.Read(ref _deadline) == Expired || _transport.IsStale;
+    public bool IsStale => !IsReusable || HasExpired || _transport.IsStale;
+
+    private bool HasExpired => Volatile.Read(ref _deadline) == Expired;
 
     /// <summary>Ends the session if its current wait is over its limit. Called by the timer of the pool.</summary>
     public void ExpireIfDue(long now)
@@ -211,13 +213,13 @@ internal sealed partial class SmtpClientSession : IDisposable
 
     private void Arm(TimeSpan limit)
     {
-        if (Volatile.Read(ref _deadline) != Expired)
+        if (!HasExpired)
             Volatile.Write(ref _deadline, _time.GetTimestamp() + (long)(limit.TotalSeconds * _time.TimestampFrequency));
     }
 
     private void Disarm()
     {
-        if (Volatile.Read(ref _deadline) != Expired)
+        if (!HasExpired)
             Volatile.Write(ref _deadline, NoDeadline);
     }
 
@@ -225,7 +227,7 @@ internal sealed partial class SmtpClientSession : IDisposable
     private SessionFailure Refused(DeliveryStage stage)
     {
         RecipientOutcome outcome = RecipientOutcome.Of(stage, RemoteReply.Read(_transport.Reply));
-        return outcome.Code < 400 ? throw new NextHopException("4.5.0", $"Unexpected reply ({outcome.Text})") : new SessionFailure(stage, outcome);
+        return outcome.Code < 400 ? throw new NextHopException(NextHopException.NotSmtp, $"Unexpected reply ({outcome.Text})") : new SessionFailure(stage, outcome);
     }
 
     private RecipientOutcome Lost(DeliveryStage stage, Exception e)
@@ -233,7 +235,7 @@ internal sealed partial class SmtpClientSession : IDisposable
         IsReusable = false;
         string where = $"{NextHop} at {DeliveryOutcome.NameOf(stage)}";
         OutcomeKind kind = DeliveryOutcome.OfLostConnection(stage);
-        if (Volatile.Read(ref _deadline) == Expired)
+        if (HasExpired)
             return RecipientOutcome.Local(kind, stage == DeliveryStage.Connect ? "4.4.1" : "4.4.2", $"Time limit reached: {where}");
         return e switch
         {

@@ -156,7 +156,7 @@ internal sealed class SmtpTransport : IDisposable
                     _replyLength = scanner.Length;
                     return scanner.Code;
                 case ReplyScan.Malformed:
-                    throw new NextHopException("4.5.0", "The reply is not well-formed");
+                    throw new NextHopException(NextHopException.NotSmtp, "The reply is not well-formed");
             }
             MakeRoom();
             Memory<byte> room = _input.AsMemory(_inputLength);
@@ -177,13 +177,14 @@ internal sealed class SmtpTransport : IDisposable
     public bool HasBufferedInput => _inputLength > _replyStart + _replyLength;
 
     /// <summary>Whether a kept connection was closed or written to by the next hop meanwhile.</summary>
+    /// <remarks>Over TLS too: session tickets come before the reply to the second EHLO, so what comes while nothing is due is an alert or an end.</remarks>
     public bool IsStale
     {
         get
         {
             try
             {
-                return HasBufferedInput || (_tls is null && Connected.Poll(0, SelectMode.SelectRead));
+                return HasBufferedInput || Connected.Poll(0, SelectMode.SelectRead);
             }
             catch (Exception e) when (e is ObjectDisposedException or SocketException)
             {

@@ -77,7 +77,7 @@ public sealed class FakeNextHop : IAsyncDisposable
     public string Url => $"smtp://{EndPoint}";
 
     /// <summary>Keywords after the greeting line of EHLO.</summary>
-    public IList<string> Extensions { get; set; } = ["PIPELINING", "SIZE 52428800", "ENHANCEDSTATUSCODES", "8BITMIME", "SMTPUTF8", "DSN"];
+    public IList<string> Extensions { get; set; } = new List<string> { "PIPELINING", "SIZE 52428800", "ENHANCEDSTATUSCODES", "8BITMIME", "SMTPUTF8", "DSN" };
 
     /// <summary>Asked before each reply; null: the usual.</summary>
     public Func<HopEvent, HopAction?> Script { get; set; } = _ => null;
