@@ -43,7 +43,8 @@ internal sealed class InputMessage : IDisposable
     public bool IsTooLarge => _total > MaxOctets;
 
     /// <summary>Reads to the end, or to a line with only a dot. What cannot be used is read as well, so that the writer is not killed by SIGPIPE.</summary>
-    /// <exception cref="IOException">Standard input or the nameless file failed.</exception>
+    /// <exception cref="IOException">Standard input failed.</exception>
+    /// <exception cref="SendmailException">There is no room for the message.</exception>
     public static InputMessage Read(Stream input, bool ignoresDots)
     {
         var message = new InputMessage(ignoresDots);
@@ -53,7 +54,15 @@ internal sealed class InputMessage : IDisposable
             int read = input.Read(piece, 0, piece.Length);
             if (read == 0)
                 break;
-            message.Append(piece.AsSpan(0, read));
+            try
+            {
+                message.Append(piece.AsSpan(0, read));
+            }
+            catch (SendmailException)
+            {
+                input.CopyTo(Stream.Null);
+                throw;
+            }
         }
         message.Finish();
         return message;
@@ -101,6 +110,7 @@ internal sealed class InputMessage : IDisposable
         EndReturns(lineFeedFollows: false);
         if (!_isLineEmpty)
             EndLine();
+        Keep([]);
     }
 
     private void EndReturns(bool lineFeedFollows)
@@ -159,9 +169,27 @@ internal sealed class InputMessage : IDisposable
             octets = octets[length..];
             if (octets.IsEmpty)
                 return;
-            _rest = OpenNamelessFile();
         }
-        _rest.Write(octets);
+        Keep(octets);
+    }
+
+    /// <param name="octets">None: the end, when a full disk shows itself as well.</param>
+    private void Keep(ReadOnlySpan<byte> octets)
+    {
+        try
+        {
+            if (octets.IsEmpty)
+            {
+                _rest?.Flush();
+                return;
+            }
+            _rest ??= OpenNamelessFile();
+            _rest.Write(octets);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw new SendmailException(ExitCode.TemporaryFailure, $"cannot keep the message in {Path.GetTempPath()}: {e.Message}; set TMPDIR to a folder with room");
+        }
     }
 
     private static FileStream OpenNamelessFile()

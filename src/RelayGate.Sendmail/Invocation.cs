@@ -14,7 +14,7 @@ internal enum Mode
     /// <summary>-bp, mailq.</summary>
     ListQueue,
 
-    /// <summary>-q…: the gateway runs its queue by itself.</summary>
+    /// <summary>-q, -qI…: try now what waits.</summary>
     RunQueue,
 
     /// <summary>-bi, -I, newaliases: there are no aliases.</summary>
@@ -27,6 +27,8 @@ internal enum Mode
 /// <summary>What the command line says.</summary>
 internal sealed class Invocation
 {
+    private const int MaxEnvelopeId = 100; // RFC 3461 §4.4.
+
     public Mode Mode { get; set; } = Mode.Deliver;
 
     /// <summary>-t: recipients are taken from the header section, and added to those of the command line as Postfix does.</summary>
@@ -40,6 +42,9 @@ internal sealed class Invocation
     /// <summary>-f or -r as given; null when not given.</summary>
     public string? ReversePath { get; set; }
 
+    /// <summary>What follows -q: empty for everything, <c>IREF</c> for one message.</summary>
+    public string QueueSelection { get; set; } = "";
+
     /// <summary>-F: the author's name, for a From field that has to be added.</summary>
     public string? FullName { get; set; }
 
@@ -49,7 +54,7 @@ internal sealed class Invocation
     /// <summary>-R: value for RET.</summary>
     public string? Return { get; set; }
 
-    /// <summary>-V: envelope id, not yet xtext.</summary>
+    /// <summary>-V: envelope id as xtext (RFC 3461 §4.4).</summary>
     public string? EnvelopeId { get; set; }
 
     public List<string> Recipients { get; } = [];
@@ -151,9 +156,7 @@ internal sealed class Invocation
                     : throw new SendmailException(ExitCode.Usage, "option -R takes full or hdrs");
                 break;
             case 'V':
-                EnvelopeId = value.Length is > 0 and <= 100 && value.All(static c => c is > ' ' and < '\x7f')
-                    ? value
-                    : throw new SendmailException(ExitCode.Usage, "option -V takes an envelope id of up to 100 printable ASCII characters");
+                EnvelopeId = EnvelopeIdOf(value);
                 break;
         }
     }
@@ -174,6 +177,15 @@ internal sealed class Invocation
         if (Mode != Mode.Deliver)
             return; // "-bd -q30m".
         Mode = value.Length > 0 && char.IsAsciiDigit(value[0]) ? Mode.Daemon : Mode.RunQueue;
+        QueueSelection = value;
+    }
+
+    private static string EnvelopeIdOf(string value)
+    {
+        string xtext = string.Concat(value.Select(static c => c is '+' or '=' ? $"+{(int)c:X2}" : c.ToString())); // RFC 3461 §4.
+        return xtext.Length is > 0 and <= MaxEnvelopeId && xtext.All(static c => c is > ' ' and < '\x7f')
+            ? xtext
+            : throw new SendmailException(ExitCode.Usage, $"option -V takes an envelope id of up to {MaxEnvelopeId} printable ASCII characters, + and = counted three times");
     }
 
     private static string NotifyOf(string value)

@@ -3,6 +3,7 @@ using System.Net.Sockets;
 namespace RelayGate.Sendmail;
 
 /// <summary>-bs: SMTP on standard input and output, octet for octet as the gateway speaks it.</summary>
+/// <remarks>A client whose first line ends with a bare LF writes Unix text all along: then every LF without CR becomes CRLF, as sendmail takes it.</remarks>
 internal static class PassThrough
 {
     public static int Run(string path, Stream input, Stream output)
@@ -48,10 +49,32 @@ internal static class PassThrough
         try
         {
             int read;
+            bool? writesUnixText = null;
+            byte last = 0;
             while ((read = input.Read(buffer, 0, buffer.Length)) > 0)
             {
-                for (ReadOnlySpan<byte> rest = buffer.AsSpan(0, read); !rest.IsEmpty;)
-                    rest = rest[socket.Send(rest)..];
+                ReadOnlySpan<byte> rest = buffer.AsSpan(0, read);
+                while (!rest.IsEmpty)
+                {
+                    int end = writesUnixText == false ? -1 : rest.IndexOf((byte)'\n');
+                    if (end >= 0)
+                    {
+                        bool isBare = (end > 0 ? rest[end - 1] : last) != '\r';
+                        writesUnixText ??= isBare;
+                        if (isBare)
+                        {
+                            SendAll(socket, rest[..end]);
+                            SendAll(socket, "\r\n"u8);
+                            rest = rest[(end + 1)..];
+                            last = (byte)'\n';
+                            continue;
+                        }
+                    }
+                    ReadOnlySpan<byte> whole = end < 0 ? rest : rest[..(end + 1)];
+                    SendAll(socket, whole);
+                    last = whole[^1];
+                    rest = rest[whole.Length..];
+                }
             }
             socket.Shutdown(SocketShutdown.Send);
         }
@@ -59,5 +82,11 @@ internal static class PassThrough
         {
             // The other direction sees the end of the connection and ends the program.
         }
+    }
+
+    private static void SendAll(Socket socket, ReadOnlySpan<byte> octets)
+    {
+        while (!octets.IsEmpty)
+            octets = octets[socket.Send(octets)..];
     }
 }

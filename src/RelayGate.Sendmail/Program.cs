@@ -19,10 +19,9 @@ internal static class Program
                 Mode.Deliver => Deliver(invocation),
                 Mode.Smtp => PassThrough.Run(SocketPath(), Console.OpenStandardInput(), Console.OpenStandardOutput()),
                 Mode.Verify => Verify(invocation),
-                Mode.RunQueue => Say(ExitCode.Ok, "the gateway runs its queue by itself; see: relaygate queue list"),
+                Mode.RunQueue => RunQueue(invocation.QueueSelection),
                 Mode.NewAliases => Say(ExitCode.Ok, "there are no aliases to rebuild"),
-                // Not 0: monitors would take silence for an empty queue.
-                Mode.ListQueue => Say(ExitCode.Unavailable, "the queue is listed by: relaygate queue list"),
+                Mode.ListQueue => QueueTool.Run("list"),
                 _ => Say(ExitCode.Usage, "this is no daemon; start the gateway with: relaygate serve"),
             };
         }
@@ -38,7 +37,19 @@ internal static class Program
         {
             return Say(ExitCode.TemporaryFailure, "not enough memory for the message");
         }
+        catch (Exception e)
+        {
+            return Say(ExitCode.Software, $"an error inside this program ({e.GetType().Name}); the message was not sent");
+        }
     }
+
+    /// <summary>-q tries everything now, -qI one message; the gateway chooses nothing else by recipient or sender.</summary>
+    private static int RunQueue(string selection) => selection switch
+    {
+        "" => QueueTool.Run("flush"),
+        ['I', .. { Length: > 0 } id] => QueueTool.Run("retry", id),
+        _ => throw new SendmailException(ExitCode.Usage, $"-q{selection} is not known; -q tries everything now, -qIREF one message"),
+    };
 
     private static int Deliver(Invocation invocation)
     {
@@ -62,8 +73,7 @@ internal static class Program
         List<string> recipients = Recipients(invocation, message.Recipients);
         if (recipients.Count == 0)
             throw new SendmailException(ExitCode.DataError, "the header section names no recipient (To, Cc or Bcc)");
-        using GatewayConnection connection = GatewayConnection.Open(SocketPath(), invocation.IsVerbose);
-        new Submission(connection, invocation).Send(message, reversePath, recipients);
+        new Submission(() => GatewayConnection.Open(SocketPath(), invocation.IsVerbose), invocation).Send(message, reversePath, recipients);
         return ExitCode.Ok;
     }
 
@@ -72,8 +82,8 @@ internal static class Program
         List<string> recipients = Recipients(invocation, []);
         if (recipients.Count == 0)
             throw new SendmailException(ExitCode.Usage, "no recipient given");
-        using GatewayConnection connection = GatewayConnection.Open(SocketPath(), invocation.IsVerbose);
-        return new Submission(connection, invocation).Verify(ReversePathOf(invocation.ReversePath, LoginName()), recipients, Console.Out);
+        var submission = new Submission(() => GatewayConnection.Open(SocketPath(), invocation.IsVerbose), invocation);
+        return submission.Verify(ReversePathOf(invocation.ReversePath, LoginName()), recipients, Console.Out);
     }
 
     private static Invocation ReadCommandLine(string[] arguments)

@@ -1,7 +1,3 @@
-using System.Text;
-using RelayGate.Core.Mail;
-using RelayGate.Core.Smtp;
-
 namespace RelayGate.Sendmail;
 
 /// <summary>Hands one message to the gateway by SMTP and turns its replies into an exit code.</summary>
@@ -9,185 +5,48 @@ namespace RelayGate.Sendmail;
 /// A recipient refused for a while (4yz) stops everything before DATA: nothing was taken, the caller tries again. One refused for good while
 /// others are accepted is named on standard error and the message goes to the others with exit code 0, as with Postfix, where it would bounce:
 /// a failure would make callers send to the good ones twice. "Too many recipients" (452 4.5.3) means another transaction for the rest
-/// (RFC 5321 §4.5.3.1.10).
+/// (RFC 5321 §4.5.3.1.10), over a connection of its own, so that every recipient has its answer before the first DATA.
 /// </remarks>
-internal sealed class Submission(GatewayConnection connection, Invocation invocation)
+/// <param name="connect">Opens a connection with the gateway.</param>
+internal sealed class Submission(Func<GatewayConnection> connect, Invocation invocation)
 {
-    private const int RecipientsInFlight = 100; // Replies to that many fit into any socket buffer.
-
-    private static readonly EnhancedStatusCode TooManyRecipients = new(4, 5, 3);
-
-    private readonly HashSet<string> _extensions = new(StringComparer.OrdinalIgnoreCase);
-
     /// <summary>Sends, and returns when the gateway has answered 250 for every recipient it did not refuse for good.</summary>
-    /// <exception cref="SendmailException">The message was not taken.</exception>
+    /// <exception cref="SendmailException">The message was not taken, or not for all.</exception>
     public void Send(OutgoingMessage message, string reversePath, IReadOnlyList<string> recipients)
     {
-        Greet();
-        IReadOnlyList<string> rest = recipients;
-        while (rest.Count > 0)
+        var transactions = new List<Transaction>();
+        try
         {
-            BeginMail(message, reversePath, rest);
-            List<(string Recipient, SmtpReply Reply)> replies = OfferRecipients(rest);
-            List<string> later = CheckRecipients(replies);
-            SendData(message);
-            if (later.Count > 0)
-                ErrorOutput.WriteLine($"relaygate-sendmail: sent to {rest.Count - later.Count} recipients so far, {later.Count} to follow");
-            rest = later;
+            for (IReadOnlyList<string> rest = recipients; rest.Count > 0;)
+            {
+                var transaction = new Transaction(connect(), invocation);
+                transactions.Add(transaction);
+                rest = transaction.Begin(message, reversePath, rest);
+            }
+            int sent = 0;
+            foreach (Transaction transaction in transactions)
+            {
+                try
+                {
+                    transaction.SendData(message);
+                }
+                catch (SendmailException e) when (sent > 0)
+                {
+                    throw new SendmailException(e.ExitCode, $"sent to the first {sent} recipients, but not to the other {recipients.Count - sent}: {e.Message}");
+                }
+                sent += transaction.Recipients;
+            }
         }
-        Quit();
+        finally
+        {
+            transactions.ForEach(static transaction => transaction.Dispose());
+        }
     }
 
     /// <summary>Prints what the gateway says to each recipient, without sending anything.</summary>
     public int Verify(string reversePath, IReadOnlyList<string> recipients, TextWriter output)
     {
-        Greet();
-        BeginMail(null, reversePath, recipients);
-        int exitCode = ExitCode.Ok;
-        foreach ((string recipient, SmtpReply reply) in OfferRecipients(recipients))
-        {
-            output.WriteLine($"{recipient}: {OneLine(reply)}");
-            if (!reply.IsPositive && exitCode == ExitCode.Ok)
-                exitCode = reply.IsTransient ? ExitCode.TemporaryFailure : RefusalCode(reply, ExitCode.NoUser);
-        }
-        Quit();
-        return exitCode;
+        using var transaction = new Transaction(connect(), invocation);
+        return transaction.Verify(reversePath, recipients, output);
     }
-
-    private void Greet()
-    {
-        Expect(connection.ReadReply(Timeouts.Command));
-        string name = Domain.TryParse(Environment.MachineName, out Domain? host) ? host.Value : "localhost";
-        connection.WriteLine($"EHLO {name}");
-        SmtpReply reply = connection.ReadReply(Timeouts.Command);
-        if (reply.IsPermanent)
-        {
-            connection.WriteLine($"HELO {name}");
-            Expect(connection.ReadReply(Timeouts.Command));
-            return;
-        }
-        Expect(reply);
-        foreach (string line in reply.Text.Split('\n').Skip(1))
-            _extensions.Add(line.Split(' ')[0]);
-    }
-
-    private void BeginMail(OutgoingMessage? message, string reversePath, IReadOnlyList<string> recipients)
-    {
-        var command = new StringBuilder($"MAIL FROM:<{reversePath}>");
-        if (message is not null && _extensions.Contains("SIZE"))
-            command.Append(" SIZE=").Append(message.Octets);
-        if (message is { Is8Bit: true } && _extensions.Contains("8BITMIME"))
-            command.Append(" BODY=8BITMIME");
-        if (_extensions.Contains("SMTPUTF8") && !(Ascii.IsValid(reversePath) && recipients.All(static r => Ascii.IsValid(r))))
-            command.Append(" SMTPUTF8");
-        if (_extensions.Contains("DSN"))
-        {
-            if (invocation.Return is { } ret)
-                command.Append(" RET=").Append(ret);
-            if (invocation.EnvelopeId is { } id)
-                command.Append(" ENVID=").Append(Xtext(id));
-        }
-        connection.WriteLine(command.ToString());
-        Expect(connection.ReadReply(Timeouts.Command));
-    }
-
-    private List<(string Recipient, SmtpReply Reply)> OfferRecipients(IReadOnlyList<string> recipients)
-    {
-        string notify = invocation.Notify is { } value && _extensions.Contains("DSN") ? $" NOTIFY={value}" : "";
-        int inFlight = _extensions.Contains("PIPELINING") ? RecipientsInFlight : 1;
-        var replies = new List<(string, SmtpReply)>(recipients.Count);
-        foreach (string[] group in recipients.Chunk(inFlight))
-        {
-            foreach (string recipient in group)
-            {
-                if (IsSendable(recipient))
-                    connection.WriteLine($"RCPT TO:<{recipient}>{notify}");
-            }
-            foreach (string recipient in group)
-            {
-                replies.Add((recipient, IsSendable(recipient)
-                    ? connection.ReadReply(Timeouts.Command)
-                    : new SmtpReply(501, new EnhancedStatusCode(5, 1, 3), "not a mail address")));
-            }
-        }
-        return replies;
-    }
-
-    /// <summary>What is no address is not offered: it could be more than one command.</summary>
-    private static bool IsSendable(string recipient) => MailboxAddress.TryParse(recipient, out _, allowUnqualified: true);
-
-    /// <summary>Decides whether DATA follows. Returns the recipients that need another transaction.</summary>
-    private static List<string> CheckRecipients(List<(string Recipient, SmtpReply Reply)> replies)
-    {
-        bool anyAccepted = replies.Exists(static r => r.Reply.IsPositive);
-        var later = new List<string>();
-        foreach ((string recipient, SmtpReply reply) in replies)
-        {
-            if (anyAccepted && reply is { Code: 452, Enhanced: { } code } && code == TooManyRecipients)
-                later.Add(recipient);
-            else if (reply.IsTransient)
-                throw new SendmailException(ExitCode.TemporaryFailure, $"not sent: {recipient}: {OneLine(reply)}");
-        }
-        if (!anyAccepted)
-        {
-            (string recipient, SmtpReply reply) = replies[0];
-            bool allPolicy = replies.TrueForAll(static r => r.Reply.Enhanced is { Subject: 7 });
-            string others = replies.Count > 1 ? $" (and {replies.Count - 1} more)" : "";
-            throw new SendmailException(allPolicy ? ExitCode.NoPermission : ExitCode.NoUser, $"not sent: {recipient}: {OneLine(reply)}{others}");
-        }
-        foreach ((string recipient, SmtpReply reply) in replies)
-        {
-            if (reply.IsPermanent)
-                ErrorOutput.WriteLine($"relaygate-sendmail: not sent to {recipient}: {OneLine(reply)}");
-        }
-        return later;
-    }
-
-    private void SendData(OutgoingMessage message)
-    {
-        connection.WriteLine("DATA");
-        SmtpReply reply = connection.ReadReply(Timeouts.Command);
-        if (reply.Code != 354)
-            throw Refused(reply);
-        connection.WriteStuffed(message.Header);
-        message.WriteBody(connection);
-        connection.Write(".\r\n"u8);
-        Expect(connection.ReadReply(Timeouts.EndOfData));
-    }
-
-    /// <summary>The message is taken; whether the gateway hears the farewell does not matter.</summary>
-    private void Quit()
-    {
-        try
-        {
-            connection.WriteLine("QUIT");
-            connection.Flush();
-        }
-        catch (SendmailException)
-        {
-            // Gone already.
-        }
-    }
-
-    private static void Expect(SmtpReply reply)
-    {
-        if (reply.Code is < 200 or > 299)
-            throw Refused(reply);
-    }
-
-    private static SendmailException Refused(SmtpReply reply) =>
-        new(reply.IsPermanent ? RefusalCode(reply, ExitCode.NoPermission) : ExitCode.TemporaryFailure, $"not sent: {OneLine(reply)}");
-
-    /// <summary>5yz for the content of the message or its size is bad data; policy is no permission.</summary>
-    private static int RefusalCode(SmtpReply reply, int otherwise) => reply switch
-    {
-        { Enhanced.Subject: 7 } => ExitCode.NoPermission,
-        { Enhanced.Subject: 6 } or { Code: 552 } or { Enhanced: { Subject: 3, Detail: 4 } } => ExitCode.DataError,
-        _ => otherwise,
-    };
-
-    private static string OneLine(SmtpReply reply) => new([.. reply.ToString().Select(static c => char.IsControl(c) ? ' ' : c).Take(500)]);
-
-    private static string Xtext(string text) =>
-        string.Concat(text.Select(static c => c is '+' or '=' ? $"+{(int)c:X2}" : c.ToString())); // RFC 3461 §4.
 }

@@ -57,19 +57,22 @@ internal sealed class ScriptedGateway : IAsyncDisposable
 
     private async Task RunAsync()
     {
+        var sessions = new List<Task>();
         try
         {
             while (true)
-            {
-                using Socket socket = await _listener.AcceptAsync(_stop.Token);
-                await using var stream = new NetworkStream(socket);
-                await ServeAsync(stream);
-            }
+                sessions.Add(ServeAsync(await _listener.AcceptAsync(_stop.Token)));
         }
         catch (Exception e) when (e is OperationCanceledException or SocketException or ObjectDisposedException)
         {
-            // The test has ended.
+            await Task.WhenAll(sessions); // The test has ended.
         }
+    }
+
+    private async Task ServeAsync(Socket socket)
+    {
+        await using var stream = new NetworkStream(socket, ownsSocket: true);
+        await ServeAsync(stream);
     }
 
     private async Task ServeAsync(NetworkStream stream)
@@ -101,9 +104,9 @@ internal sealed class ScriptedGateway : IAsyncDisposable
                     return;
             }
         }
-        catch (IOException)
+        catch (Exception e) when (e is IOException or OperationCanceledException)
         {
-            // The client has gone.
+            // The client has gone, or the test has ended.
         }
     }
 

@@ -1,4 +1,5 @@
 using System.Text;
+using RelayGate.Tests.Fakes;
 
 namespace RelayGate.Tests.Sendmail;
 
@@ -136,9 +137,9 @@ public sealed class SendmailCommandTests
     [InlineData(64, "", "-bl")]
     [InlineData(0, "", "-bi")]
     [InlineData(0, "", "-I")]
-    [InlineData(0, "", "-q")]
-    [InlineData(0, "", "-qRexample.org")]
-    [InlineData(69, "", "-bp")]
+    [InlineData(64, "", "-qRexample.org")]
+    [InlineData(64, "", "-qI")]
+    [InlineData(64, "Subject: x\n\n", "-V", "+++++++++++++++++++++++++++++++++++", "a@x.test")] // 105 octets as xtext.
     [InlineData(65, "Subject: x\n\n", "-t")] // Names no recipient.
     [InlineData(65, "To: a@x.test\n\na\0b\n", "-t")]
     [InlineData(65, "X-Long:\n LARGE\n\n", "-t", "a@x.test")]
@@ -152,22 +153,74 @@ public sealed class SendmailCommandTests
     }
 
     [Theory]
-    [InlineData("mailq", 69)]
-    [InlineData("newaliases", 0)]
-    public async Task The_name_it_is_called_by_counts(string name, int exitCode)
+    [InlineData("sendmail", "-bp", "queue list")]
+    [InlineData("mailq", "", "queue list")]
+    [InlineData("sendmail", "-q", "queue flush")]
+    [InlineData("sendmail", "-qI01ARZ3NDEKTSV4RRFFQ69G5FAV", "queue retry 01ARZ3NDEKTSV4RRFFQ69G5FAV")]
+    public async Task The_queue_is_the_business_of_relaygate(string name, string flag, string arguments)
     {
-        string folder = Directory.CreateTempSubdirectory("rg-").FullName;
-        try
+        using var folder = new TempFolder();
+        File.CreateSymbolicLink(folder.File(name), SendmailRun.Executable);
+        foreach ((int code, int expected) in new[] { (0, 0), (1, 69), (2, 64), (4, 77), (7, 75) })
         {
-            File.CreateSymbolicLink(Path.Combine(folder, name), SendmailRun.Executable);
-            SendmailResult result = await SendmailRun.RunAsync(Path.Combine(folder, name), "/nonexistent", [], []);
+            Script(folder.File("relaygate"), $"echo \"$@\"; exit {code}");
+            SendmailResult result = await SendmailRun.RunAsync(
+                folder.File(name), "/nonexistent", [], [("PATH", $"{folder.Path}:/usr/bin:/bin")], flag.Length == 0 ? [] : [flag]);
 
-            Assert.Equal(exitCode, result.ExitCode);
+            Assert.Equal((expected, arguments + "\n", ""), (result.ExitCode, result.Output, result.Error));
         }
-        finally
-        {
-            Directory.Delete(folder, recursive: true);
-        }
+    }
+
+    [Fact]
+    public async Task Without_relaygate_the_queue_is_not_called_empty()
+    {
+        using var folder = new TempFolder();
+        SendmailResult result = await SendmailRun.RunAsync(SendmailRun.Executable, "/nonexistent", [], [("PATH", folder.Path)], "-bp");
+
+        Assert.Equal((69, ""), (result.ExitCode, result.Output));
+        Assert.StartsWith("relaygate-sendmail: the command relaygate, which knows the queue, is neither beside this program nor in PATH", result.Error, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Newaliases_has_nothing_to_do()
+    {
+        using var folder = new TempFolder();
+        File.CreateSymbolicLink(folder.File("newaliases"), SendmailRun.Executable);
+
+        Assert.Equal(0, (await SendmailRun.RunAsync(folder.File("newaliases"), "/nonexistent", [], [])).ExitCode);
+    }
+
+    [Fact]
+    public async Task A_large_message_that_cannot_be_kept_is_read_to_its_end_and_tried_again()
+    {
+        byte[] input = Encoding.ASCII.GetBytes("Subject: x\n\n" + string.Concat(Enumerable.Repeat(new string('y', 1000) + "\n", 5000)));
+        SendmailResult result = await SendmailRun.RunAsync(SendmailRun.Executable, "/nonexistent", input, [("TMPDIR", "/proc/")], "bob@example.org");
+
+        Assert.Equal(75, result.ExitCode);
+        Assert.StartsWith("relaygate-sendmail: cannot keep the message in /proc/: ", result.Error, StringComparison.Ordinal);
+        Assert.EndsWith("; set TMPDIR to a folder with room\n", result.Error, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task A_second_transaction_that_is_refused_stops_the_first()
+    {
+        string[] recipients = [.. Enumerable.Range(0, 250).Select(static i => $"r{i}@x.test")];
+        await using var gateway = new ScriptedGateway(("RCPT TO:<r249@", "451 4.7.1 Hourly limit reached")) { MaxRecipients = 200 };
+        SendmailResult result = await SendmailRun.RunAsync(gateway.Path, Message, recipients);
+
+        Assert.Equal(75, result.ExitCode);
+        Assert.Empty(gateway.Messages);
+    }
+
+    [Fact]
+    public async Task With_bs_a_client_of_Unix_text_is_understood()
+    {
+        await using var gateway = new ScriptedGateway();
+        SendmailResult result = await SendmailRun.RunAsync(
+            gateway.Path, "HELO x\nMAIL FROM:<a@x.test>\nRCPT TO:<b@x.test>\nDATA\nSubject: x\n\nmixed\r\nends\n.\nQUIT\n", "-bs");
+
+        Assert.Equal((0, ""), (result.ExitCode, result.Error));
+        Assert.Equal(["Subject: x\r\n\r\nmixed\r\nends\r\n"], gateway.Messages);
     }
 
     [Fact]
@@ -228,7 +281,7 @@ public sealed class SendmailCommandTests
         await using var gateway = new ScriptedGateway { MaxRecipients = 200 };
         SendmailResult result = await SendmailRun.RunAsync(gateway.Path, Message, recipients);
 
-        Assert.Equal((0, "relaygate-sendmail: sent to 200 recipients so far, 50 to follow\n"), (result.ExitCode, result.Error));
+        Assert.Equal((0, ""), (result.ExitCode, result.Error));
         Assert.Equal(2, gateway.Messages.Count);
         Assert.Equal(
             [.. recipients, .. recipients[200..]],
@@ -276,5 +329,11 @@ public sealed class SendmailCommandTests
 
         Assert.Contains(">>> RCPT TO:<bob@example.org>\n", result.Error, StringComparison.Ordinal);
         Assert.Contains("<<< 250 2.0.0 Queued; ref 01ARZ3NDEKTSV4RRFFQ69G5FAV\n", result.Error, StringComparison.Ordinal);
+    }
+
+    private static void Script(string path, string text)
+    {
+        File.WriteAllText(path, $"#!/bin/sh\n{text}\n");
+        File.SetUnixFileMode(path, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
     }
 }
