@@ -117,13 +117,10 @@ public sealed class AccountDirectory : IDisposable
     /// <summary>The current version for a subscription; a prepared message with another one is prepared again.</summary>
     public AccountVersion VersionOf(string? subscription) => _cache.VersionOf(subscription);
 
-    /// <summary>Where mail to an unqualified recipient of this local identity goes: the contact of its subscription, else Postmaster, else null.</summary>
-    public async ValueTask<MailboxAddress?> LocalContactAsync(SenderIdentity identity, CancellationToken cancellationToken)
+    /// <summary>Where mail to a user of this machine goes (an unqualified recipient): the contact of the subscription that owns the user, else Postmaster, else null.</summary>
+    public async ValueTask<MailboxAddress?> LocalContactAsync(string user, CancellationToken cancellationToken)
     {
-        SenderAccount account = (await LookUpAsync(identity, ReversePath.Null, default, cancellationToken)).Account;
-        string? contact = account.Subscription is { } name
-            ? await _store.ReadAsync(db => new AccountReader(_cache, db).Subscription(name)?.Contact, cancellationToken)
-            : null;
+        string? contact = await _store.ReadAsync(db => AccountSql.ContactOfUser(db, user), cancellationToken);
         return MailboxAddress.TryParse(contact ?? _cache.Options.Postmaster, out MailboxAddress? address) ? address : null;
     }
 

@@ -39,6 +39,9 @@ internal static class AccountSql
 
     public static AddressRecord? Address(DbConnection db, string address) => db.First(SelectAddress + " where address = $1", ReadAddress, address);
 
+    public static string? ContactOfUser(DbConnection db, string user) => db.First(
+        "select s.contact from system_user u join subscription s on s.name = u.subscription where u.name = $1 and s.contact is not null", static row => row.GetString(0), user);
+
     public static SystemUserRecord? SystemUser(DbConnection db, string uid) =>
         db.First(SelectSystemUser + " where uid = $1", ReadSystemUser, int.Parse(uid));
 

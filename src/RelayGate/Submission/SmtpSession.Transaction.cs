@@ -63,7 +63,7 @@ internal sealed partial class SmtpSession
         }
         if (forwardPath.Address.IsUnqualified)
         {
-            if (await _service.Directory.LocalContactAsync(transaction.Identity, CancellationToken.None) is not { } contact)
+            if (await _service.Directory.LocalContactAsync(forwardPath.Address.LocalPart, CancellationToken.None) is not { } contact)
             {
                 _channel.Write(Replies.NoLocalContact);
                 return;

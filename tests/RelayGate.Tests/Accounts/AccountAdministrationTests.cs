@@ -1,5 +1,6 @@
 using System.Net;
 using RelayGate.Accounts;
+using RelayGate.Configuration;
 using RelayGate.Core.Mail;
 using RelayGate.Core.Policy;
 using RelayGate.Tests.Fakes;
@@ -196,6 +197,20 @@ public sealed class AccountAdministrationTests : IAsyncLifetime
         Assert.Null((await LookUpAsync("info@shop.test", script)).Subscription);
         Ok(await _accounts.SetSubscriptionAsync("rival", new SubscriptionChange(SystemUsers: ["#61008"]), default));
         Assert.Equal("rival", (await LookUpAsync("info@rival.test", script)).Subscription);
+    }
+
+    [Fact]
+    public async Task Mail_to_a_local_user_goes_to_whom_the_user_belongs_to()
+    {
+        string? postmaster = _gateway.Get<RelayGateOptions>().Postmaster;
+        Ok(await _accounts.SetSubscriptionAsync("acme", new SubscriptionChange(SystemUsers: ["#61008"], Contact: "owner@shop.test"), default));
+
+        Assert.Equal("owner@shop.test", (await _directory.LocalContactAsync("#61008", default))?.Text);
+        Assert.Equal(postmaster, (await _directory.LocalContactAsync("root", default))?.Text); // Subscription system has no contact.
+        Assert.Equal(postmaster, (await _directory.LocalContactAsync("no-such-user", default))?.Text);
+
+        Ok(await _accounts.SetSubscriptionAsync("system", new SubscriptionChange(Contact: "admin@host.test"), default));
+        Assert.Equal("admin@host.test", (await _directory.LocalContactAsync("root", default))?.Text);
     }
 
     [Fact]
