@@ -6,12 +6,16 @@ namespace RelayGate.Core.Mail;
 /// <summary>A mailbox as MAIL and RCPT name it: local part and domain, exactly as written, with the parts needed to compare it.</summary>
 /// <remarks>
 /// RFC 5321 §4.1.2 (grammar, strict: no comments, no folding), RFC 6531 §3.3 (UTF-8 in both parts). What is accepted is sent on unchanged.
-/// Equality is that of <see cref="Canonical"/>: quoting, case and U-labels make no difference.
+/// Equal are addresses that no server may tell apart: the local part in its case (RFC 5321 §2.4), whatever its quotes, and the domain in any
+/// spelling. Accounts of our own are compared by <see cref="Canonical"/>, in which case makes no difference.
 /// </remarks>
 public sealed class MailboxAddress : IEquatable<MailboxAddress>
 {
     private const int MaxLocalPartOctets = 64; // RFC 5321 §4.5.3.1.1.
     private const int MaxPathOctets = 254; // RFC 5321 §4.5.3.1.3: 256 with the angle brackets.
+
+    private readonly string _unquoted;
+    private readonly string _domain;
 
     private MailboxAddress(string text, string localPart, string domainText, Domain? domain, string unquoted)
     {
@@ -19,9 +23,9 @@ public sealed class MailboxAddress : IEquatable<MailboxAddress>
         LocalPart = localPart;
         DomainText = domainText;
         Domain = domain;
-        Canonical = domainText.Length == 0
-            ? unquoted.ToLowerInvariant()
-            : unquoted.ToLowerInvariant() + "@" + (domain?.Value ?? domainText.ToLowerInvariant());
+        _unquoted = unquoted;
+        _domain = domain?.Value ?? domainText.ToLowerInvariant();
+        Canonical = domainText.Length == 0 ? unquoted.ToLowerInvariant() : unquoted.ToLowerInvariant() + "@" + _domain;
     }
 
     /// <summary>The address as written, without angle brackets.</summary>
@@ -77,11 +81,11 @@ public sealed class MailboxAddress : IEquatable<MailboxAddress>
     public static MailboxAddress Parse(string text) =>
         TryParse(text, out MailboxAddress? address) ? address : throw new FormatException($"'{text}' is not an address");
 
-    public bool Equals(MailboxAddress? other) => other is not null && other.Canonical == Canonical;
+    public bool Equals(MailboxAddress? other) => other is not null && other._unquoted == _unquoted && other._domain == _domain;
 
     public override bool Equals(object? obj) => Equals(obj as MailboxAddress);
 
-    public override int GetHashCode() => Canonical.GetHashCode(StringComparison.Ordinal);
+    public override int GetHashCode() => HashCode.Combine(_unquoted, _domain);
 
     public override string ToString() => Text;
 

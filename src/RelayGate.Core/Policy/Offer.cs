@@ -74,7 +74,7 @@ internal sealed class Offer
 
     /// <summary>A login owns its mailbox's address; a uid or network owns the domains of its subscription.</summary>
     private bool IsOwned(MailboxAddress address) =>
-        Account.Mailbox is { } mailbox ? mailbox.Equals(address) : Account.ReversePathOwner == DomainOwner.Own;
+        Account.Mailbox is { } mailbox ? mailbox.Canonical == address.Canonical : Account.ReversePathOwner == DomainOwner.Own;
 
     private MailboxAddress? Replacement()
     {

@@ -23,6 +23,23 @@ public class MailboxAddressTests
         Assert.Equal((canonical, text), (address.Canonical, address.Text)); // And it is sent on as it was written.
     }
 
+    /// <summary>RFC 5321 §2.4: case counts in the local part, not in the domain; §4.1.2: quotes say nothing.</summary>
+    [Theory]
+    [InlineData("Info@shop.test", "info@shop.test", false)]
+    [InlineData("info@Shop.TEST", "info@shop.test", true)]
+    [InlineData("\"info\"@shop.test", "info@shop.test", true)]
+    [InlineData("info@müller.test", "info@xn--mller-kva.test", true)]
+    [InlineData("a@[IPv6:2001:DB8::1]", "a@[ipv6:2001:db8::1]", true)]
+    public void Two_recipients_are_one_only_if_no_server_could_tell_them_apart(string one, string other, bool same)
+    {
+        var envelope = Envelope.Begin(ReversePath.Null)
+            .WithRecipient(new EnvelopeRecipient(new ForwardPath(MailboxAddress.Parse(one))))
+            .WithRecipient(new EnvelopeRecipient(new ForwardPath(MailboxAddress.Parse(other))));
+
+        Assert.Equal(same ? 1 : 2, envelope.Recipients.Length);
+        Assert.Equal(same ? 1 : 2, new HashSet<MailboxAddress> { MailboxAddress.Parse(one), MailboxAddress.Parse(other) }.Count);
+    }
+
     [Theory]
     [InlineData("")]
     [InlineData("@shop.test")]

@@ -108,7 +108,8 @@ public class SubmissionTests
         for (int i = 0; i < 100; i++)
             await client.CommandAsync($"RCPT TO:<r{i}@example.net>", "250 2.1.5");
         await client.CommandAsync("RCPT TO:<r100@example.net>", "452 4.5.3");
-        await client.CommandAsync("RCPT TO:<R7@EXAMPLE.net>", "250 2.1.5"); // It is there already.
+        await client.CommandAsync("RCPT TO:<r7@EXAMPLE.net>", "250 2.1.5"); // It is there already.
+        await client.CommandAsync("RCPT TO:<R7@example.net>", "452 4.5.3"); // Another mailbox, for all we know.
         await client.CommandAsync("DATA", "354");
         await client.CommandAsync(Message + "\r\n.", "250 2.0.0");
 
