@@ -8,7 +8,7 @@ namespace RelayGate.Core.Messages;
 internal static class EncodedWords
 {
     /// <summary>Longest text that is looked at, in characters.</summary>
-    private const int MaxCharacters = 8192;
+    public const int MaxCharacters = 16 * 1024;
 
     /// <param name="wordsOnly">Leave out what is no encoded word.</param>
     public static string Decode(string text, bool wordsOnly = false)

@@ -12,6 +12,9 @@ namespace RelayGate.Core.Messages;
 /// </remarks>
 internal sealed class FromField
 {
+    /// <summary>Longest value that is read; people write a few hundred. Encoded words are looked behind just as far.</summary>
+    private const int MaxOctets = EncodedWords.MaxCharacters;
+
     private const int MaxAddresses = 100;
     private const int MaxDepth = 2; // Comments, quoted strings and encoded words within each other.
 
@@ -28,7 +31,7 @@ internal sealed class FromField
     /// <summary>All candidates; the first is the one a strict reader takes.</summary>
     public ImmutableArray<MailboxAddress> Addresses { get; private set; } = [];
 
-    /// <summary>There is no address, or a part that looks like one cannot be read.</summary>
+    /// <summary>There is no address, a part that looks like one cannot be read, or the field is too long to be read at all.</summary>
     public bool IsUnreadable { get; private set; }
 
     /// <summary>One local part without a domain, as cron writes it: <c>root (Cron Daemon)</c>.</summary>
@@ -41,6 +44,11 @@ internal sealed class FromField
     public static FromField Read(ReadOnlySpan<byte> value)
     {
         var field = new FromField();
+        if (value.Length > MaxOctets)
+        {
+            field.IsUnreadable = true;
+            return field;
+        }
         field.Collect(value, depth: 0);
         field.Addresses = field._addresses.DrainToImmutable();
         field.IsUnqualified = field.IsUnqualified && field.Addresses.IsEmpty && !field._hasUnreadablePart;
@@ -55,13 +63,16 @@ internal sealed class FromField
         kept = kept[..tokens.CopyTo(kept)];
         _hasUnreadablePart |= depth == 0 && tokens.IsBroken;
         bool anyAt = false;
+        bool inAngles = false;
         int elementStart = 0;
         for (int i = 0; i <= kept.Length; i++)
         {
             if (i < kept.Length)
             {
-                anyAt |= kept[i].Kind == '@';
-                if (kept[i].Kind is not ((byte)',' or (byte)';' or (byte)':') || IsInsideAngles(kept[elementStart..i]))
+                byte kind = kept[i].Kind;
+                anyAt |= kind == '@';
+                inAngles = kind == '<' || (inAngles && kind != '>');
+                if (inAngles || kind is not ((byte)',' or (byte)';' or (byte)':'))
                     continue;
             }
             ReadElement(value, kept[elementStart..i], depth);
@@ -76,14 +87,6 @@ internal sealed class FromField
         }
         foreach (string text in tokens.Hidden)
             Collect(Encoding.UTF8.GetBytes(text), depth + 1);
-    }
-
-    private static bool IsInsideAngles(ReadOnlySpan<AddressToken> element)
-    {
-        bool inside = false;
-        foreach (ref readonly AddressToken token in element)
-            inside = token.Kind == '<' || (inside && token.Kind != '>');
-        return inside;
     }
 
     /// <summary>One mailbox of the list: the address in angle brackets comes first, whatever stands before it.</summary>

@@ -116,10 +116,39 @@ public sealed class FromFieldTests
     [Fact]
     public void A_flood_of_addresses_is_bounded()
     {
-        FromField from = Read(string.Join(',', Enumerable.Repeat("a@mine.test", 5000)));
+        FromField from = Read(string.Join(',', Enumerable.Repeat("a@mine.test", 1000)));
 
         Assert.True(from.IsUnreadable);
         Assert.Equal(100, from.Addresses.Length);
+    }
+
+    /// <summary>Every field that fills the largest header section with one kind of token costs one look at each of them.</summary>
+    [Theory]
+    [InlineData("<", ",")]
+    [InlineData("", ",<")]
+    [InlineData("<", ":;")]
+    [InlineData("a@", "a.")]
+    [InlineData("", "(")]
+    [InlineData("", "\"")]
+    [InlineData("", "=?")]
+    [InlineData("", "=?q?q?(@")]
+    public async Task A_field_of_256_KiB_is_unreadable_at_once(string start, string repeated)
+    {
+        string value = start + string.Concat(Enumerable.Repeat(repeated, 256 * 1024 / repeated.Length));
+
+        Assert.True((await Task.Run(() => Read(value)).WaitAsync(TimeSpan.FromSeconds(10))).IsUnreadable);
+    }
+
+    [Theory]
+    [InlineData(16 * 1024, false)]
+    [InlineData(16 * 1024 + 1, true)]
+    public async Task A_field_is_read_up_to_16_KiB(int octets, bool isUnreadable)
+    {
+        const string End = "> a@mine.test";
+        string value = "<" + new string(',', octets - 1 - End.Length) + End;
+        FromField from = await Task.Run(() => Read(value)).WaitAsync(TimeSpan.FromSeconds(10));
+
+        Assert.Equal((isUnreadable, isUnreadable ? 0 : 1), (from.IsUnreadable, from.Addresses.Length));
     }
 
     private static FromField Read(string value) => FromField.Read(Encoding.UTF8.GetBytes(value));
