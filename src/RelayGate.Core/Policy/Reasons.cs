@@ -13,6 +13,9 @@ public static class Reasons
     public const string SendingForbidden = "sending-forbidden";
     public const string TooManyRecipientsForLimit = "too-many-recipients-for-limit";
     public const string TooManyRecipients = "too-many-recipients";
+    public const string TooManySessions = "too-many-sessions";
+    public const string NeedsSmtpUtf8 = "smtputf8-needed";
+    public const string NoLocalContact = "no-local-contact";
     public const string LimitReached = "limit-reached";
     public const string MessageTooLarge = "message-too-large";
     public const string MailLoop = "mail-loop";
@@ -30,6 +33,6 @@ public static class Reasons
     [
         Accepted, AuthenticationRequired, UnknownUid, NetworkSenderNotHosted, Suspended, SenderOfOtherSubscription, SenderNotOwned,
         SendingForbidden, TooManyRecipientsForLimit, TooManyRecipients, LimitReached, MessageTooLarge, MailLoop, TwoFromFields, NoFromField,
-        BadHeader, BareLineEnd, NulInData, StoreFull, StoreFailed, AccountChanged,
+        TooManySessions, NeedsSmtpUtf8, NoLocalContact, BadHeader, BareLineEnd, NulInData, StoreFull, StoreFailed, AccountChanged,
     ];
 }

@@ -38,6 +38,9 @@ internal sealed class MailTransaction(QueueId id, DateTimeOffset receivedAt, Sen
     /// <summary>The refusal of a recipient that takes the whole message with it: all or nothing.</summary>
     public SmtpReply? Doom { get; set; }
 
+    /// <summary>The reply to each recipient over the bound: they share one record.</summary>
+    public SmtpReply? Excess { get; set; }
+
     /// <summary>What BDAT has brought so far, or null.</summary>
     public MailContent? Content { get; set; }
 

@@ -3,6 +3,7 @@ using System.Text;
 using System.Text.Unicode;
 using RelayGate.Accounts;
 using RelayGate.Configuration;
+using RelayGate.Core.Mail;
 using RelayGate.Core.Policy;
 using RelayGate.Core.Smtp;
 using RelayGate.Telemetry;
@@ -143,8 +144,7 @@ internal sealed partial class SmtpSession
     {
         if (!TryCountIdentity(identity))
         {
-            _service.Metrics.SessionsRefused.Increment("per-identity");
-            await EndAsync(Replies.TooManyOfIdentity);
+            await EndAsync(await RefuseSessionAsync(identity with { Client = _client.Address }, new MailCommand(ReversePath.Null), "AUTH"));
             return;
         }
         _login = identity with { Client = _client.Address, Uid = _client.Credentials?.Uid, Pid = _client.Credentials?.Pid, Gid = _client.Credentials?.Gid };

@@ -46,7 +46,7 @@ internal sealed partial class SmtpSession
         }
         if (bdat.Octets > LargestChunk)
         {
-            await EndAsync(Replies.ChunkTooLarge);
+            await EndAsync(RefuseTooLarge(transaction, Replies.ChunkTooLarge));
             return;
         }
         MailDataReader reader = transaction.Reader ?? BeginContent(transaction);
@@ -100,7 +100,7 @@ internal sealed partial class SmtpSession
     {
         if (result != DataResult.Complete)
         {
-            await FinishCutAsync(result);
+            await (result == DataResult.NeverEnds ? EndAsync(RefuseTooLarge(transaction, Replies.DataNeverEnds)) : FinishCutAsync(result));
             return;
         }
         ContentFault fault = transaction.Content!.Fault;
@@ -117,9 +117,6 @@ internal sealed partial class SmtpSession
         {
             case DataResult.TimedOut:
                 await EndAsync(Replies.DataTooSlow);
-                break;
-            case DataResult.NeverEnds:
-                await EndAsync(Replies.DataNeverEnds);
                 break;
             default:
                 _open = false; // Gone inside the data: nothing was accepted, nobody is there to hear it.
@@ -243,6 +240,9 @@ internal sealed partial class SmtpSession
         };
         return Refuse(transaction, transaction.ToEnvelope(), null, Refusal(reason, reply, transaction), "end-of-data");
     }
+
+    private SmtpReply RefuseTooLarge(MailTransaction transaction, SmtpReply reply) =>
+        Refuse(transaction, transaction.ToEnvelope(), null, Refusal(Reasons.MessageTooLarge, reply, transaction), "DATA");
 
     private TraceField Trace(MailTransaction transaction, Envelope envelope)
     {

@@ -27,8 +27,7 @@ internal sealed partial class SmtpSession
             _client.Address, _client.Credentials?.Uid, _client.Credentials?.Pid, _client.Credentials?.Gid, CancellationToken.None);
         if (!TryCountIdentity(identity))
         {
-            _service.Metrics.SessionsRefused.Increment("per-identity");
-            await EndAsync(Replies.TooManyOfIdentity);
+            await EndAsync(await RefuseSessionAsync(identity, mail, "MAIL"));
             return;
         }
         AccountLookup lookup = await _service.Directory.LookUpAsync(identity, mail.ReversePath, from: default, CancellationToken.None);
@@ -58,14 +57,14 @@ internal sealed partial class SmtpSession
         ForwardPath forwardPath = rcpt.ForwardPath;
         if (!forwardPath.Address.IsAscii && !transaction.Mail.SmtpUtf8)
         {
-            _channel.Write(Replies.NeedsSmtpUtf8);
+            _channel.Write(RefuseRecipient(transaction, forwardPath, Reasons.NeedsSmtpUtf8, Replies.NeedsSmtpUtf8));
             return;
         }
         if (forwardPath.Address.IsUnqualified)
         {
             if (await _service.Directory.LocalContactAsync(forwardPath.Address.LocalPart, CancellationToken.None) is not { } contact)
             {
-                _channel.Write(Replies.NoLocalContact);
+                _channel.Write(RefuseRecipient(transaction, forwardPath, Reasons.NoLocalContact, Replies.NoLocalContact));
                 return;
             }
             forwardPath = new ForwardPath(contact);
@@ -74,7 +73,8 @@ internal sealed partial class SmtpSession
         {
             if (transaction.RecipientCount >= _service.Options.MaxRecipients)
             {
-                _channel.Write(Replies.TooManyRecipients, transaction.Ref);
+                transaction.Excess ??= RefuseRecipient(transaction, forwardPath, Reasons.TooManyRecipients, Replies.TooManyRecipients);
+                _channel.Write(transaction.Excess);
                 return;
             }
             var recipient = new EnvelopeRecipient(forwardPath, rcpt.Notify, rcpt.OriginalRecipient);
@@ -113,12 +113,40 @@ internal sealed partial class SmtpSession
         _identityKey = null;
     }
 
+    /// <summary>Refuses and records a session of an identity that has enough of them.</summary>
+    private async ValueTask<SmtpReply> RefuseSessionAsync(SenderIdentity identity, MailCommand mail, string stage)
+    {
+        _service.Metrics.SessionsRefused.Increment("per-identity");
+        DateTimeOffset now = _service.Time.GetUtcNow();
+        AccountLookup lookup = await _service.Directory.LookUpAsync(identity, mail.ReversePath, from: default, CancellationToken.None);
+        using var transaction = new MailTransaction(_service.NewId(now), now, identity, lookup, mail);
+        return Refuse(transaction, transaction.ToEnvelope(), null, Refusal(Reasons.TooManySessions, Replies.TooManyOfIdentity, transaction), stage);
+    }
+
+    /// <summary>Refuses and records one recipient. The message may go on without it under its own id, so this record has another.</summary>
+    private SmtpReply RefuseRecipient(MailTransaction transaction, ForwardPath forwardPath, string reason, SmtpReply reply)
+    {
+        Decision decision = Refusal(reason, reply, transaction);
+        Envelope envelope = MailTransaction.EnvelopeOf(transaction.Mail, [new EnvelopeRecipient(forwardPath)]);
+        QueueId named = Record(transaction, _service.NewId(_service.Time.GetUtcNow()), envelope, null, decision, "RCPT");
+        _service.Metrics.Messages.Increment(reply.IsTransient ? "deferred" : "refused", reason);
+        WriteLog(transaction, named, envelope, null, decision);
+        return reply.WithRef(named);
+    }
+
     /// <summary>Records a refusal. Returns its reply with the ref of the record.</summary>
     private SmtpReply Refuse(MailTransaction transaction, Envelope envelope, MessageFacts? facts, Decision decision, string stage)
     {
-        QueueId named = _service.Writer.RecordRefusal(new RefusedOffer
+        QueueId named = Record(transaction, transaction.Id, envelope, facts, decision, stage);
+        Report(transaction, named, envelope, facts, decision);
+        return decision.Reply.WithRef(named);
+    }
+
+    /// <returns>The ref to name: another one than <paramref name="id"/> where a flood is merged.</returns>
+    private QueueId Record(MailTransaction transaction, QueueId id, Envelope envelope, MessageFacts? facts, Decision decision, string stage) =>
+        _service.Writer.RecordRefusal(new RefusedOffer
         {
-            Id = transaction.Id,
+            Id = id,
             ReceivedAt = transaction.ReceivedAt,
             Source = Source(transaction.Mail.SmtpUtf8),
             Account = transaction.Lookup.Account,
@@ -128,15 +156,16 @@ internal sealed partial class SmtpSession
             Decision = decision,
             Stage = stage,
         });
-        Report(transaction, named, envelope, facts, decision);
-        return decision.Reply.WithRef(named);
-    }
 
     /// <summary>Counts and logs what became of an offer.</summary>
     /// <param name="named">The ref that the reply names.</param>
     private void Report(MailTransaction transaction, QueueId named, Envelope envelope, MessageFacts? facts, Decision decision)
     {
         _service.Metrics.Decided(transaction.Identity.Kind, decision);
+        WriteLog(transaction, named, envelope, facts, decision);
+    }
+
+    private void WriteLog(MailTransaction transaction, QueueId named, Envelope envelope, MessageFacts? facts, Decision decision) =>
         _service.MailLog.Write(new MailEvent(
             decision.Verdict switch { Verdict.Accept => MailEventKind.Accepted, Verdict.Hold => MailEventKind.Held, _ => MailEventKind.Refused }, named)
         {
@@ -152,7 +181,6 @@ internal sealed partial class SmtpSession
             Reply = decision.IsAccepted ? null : decision.Reply.ToString(),
             Tls = TlsVersion,
         });
-    }
 
     /// <summary>A refusal by the session itself, in the form of the policy's.</summary>
     private static Decision Refusal(string reason, SmtpReply reply, MailTransaction transaction) => new()

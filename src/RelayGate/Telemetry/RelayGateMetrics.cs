@@ -11,7 +11,7 @@ public sealed class RelayGateMetrics : IDisposable
     public const string MeterName = "RelayGate";
 
     private static readonly string[] Transient =
-        [Reasons.TooManyRecipients, Reasons.LimitReached, Reasons.StoreFull, Reasons.StoreFailed, Reasons.AccountChanged];
+        [Reasons.TooManyRecipients, Reasons.TooManySessions, Reasons.LimitReached, Reasons.StoreFull, Reasons.StoreFailed, Reasons.AccountChanged];
 
     private readonly Histogram<double> _deliverySeconds;
     private readonly Histogram<double> _commitSeconds;
