@@ -1,6 +1,7 @@
 using System.Data.Common;
 using System.Net;
 using System.Net.Sockets;
+using RelayGate.Configuration;
 
 namespace RelayGate.Accounts;
 
@@ -46,6 +47,8 @@ public sealed partial class AccountAdministration
 
     private Setting SettingChanged(AccountWrite write, string name)
     {
+        if (Settings(write.Db) is { Mode: EgressMode.Explicit, IPv4: null, IPv6: null })
+            throw AdminException.Invalid("Egress:Mode Explicit needs Egress:IPv4 or Egress:IPv6; set that first: relaygate setting set Egress:IPv4 ADDRESS");
         write.Change.Records.Add((RecordKind.Settings, ""));
         write.Change.IsShared = true;
         return View(name, AccountSql.Settings(write.Db));

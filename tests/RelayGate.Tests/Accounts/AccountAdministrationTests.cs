@@ -174,6 +174,18 @@ public sealed class AccountAdministrationTests : IAsyncLifetime
         Assert.Equal(rival, _directory.VersionOf("rival"));
     }
 
+    /// <summary>As the file, where the same is a bad value.</summary>
+    [Fact]
+    public async Task The_mode_explicit_is_not_set_without_an_address_nor_the_last_address_unset_under_it()
+    {
+        Assert.Contains("Egress:IPv4 or Egress:IPv6", Fault(await _accounts.SetSettingAsync("Egress:Mode", "Explicit", default)).Message, StringComparison.Ordinal);
+        Assert.Equal("Exclusive", Ok(await _accounts.ListSettingsAsync(default)).First(s => s.Name == "Egress:Mode").Value);
+
+        Ok(await _accounts.SetSettingAsync("Egress:IPv4", "192.0.2.1", default));
+        Ok(await _accounts.SetSettingAsync("Egress:Mode", "Explicit", default));
+        Assert.Contains("Egress:IPv4 or Egress:IPv6", Fault(await _accounts.UnsetSettingAsync("Egress:IPv4", default)).Message, StringComparison.Ordinal);
+    }
+
     [Fact]
     public async Task Loopback_is_no_identity_until_it_is_listed()
     {
