@@ -1,9 +1,11 @@
+using Microsoft.Data.Sqlite;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
 using RelayGate.Accounts;
 using RelayGate.Configuration;
 using RelayGate.Delivery;
 using RelayGate.Queue;
+using RelayGate.Storage;
 using RelayGate.Telemetry;
 
 namespace RelayGate.Hosting;
@@ -15,7 +17,7 @@ namespace RelayGate.Hosting;
 /// </remarks>
 internal sealed class GatewayService(
     GatewayState state, ListenerPlan listeners, RelayGateOptions options, TimeProvider time, ILogger<GatewayService> logger, RelayGateMetrics metrics,
-    QueueWriter writer, AccountDirectory accounts, QueueGauge gauge, Maintenance maintenance, DeliveryService delivery, MailLog mailLog) : IHostedLifecycleService
+    SqliteRelayStore store, QueueWriter writer, AccountDirectory accounts, QueueGauge gauge, Maintenance maintenance, DeliveryService delivery, MailLog mailLog) : IHostedLifecycleService
 {
     private readonly SystemdNotifier _systemd = SystemdNotifier.FromEnvironment();
 
@@ -27,7 +29,14 @@ internal sealed class GatewayService(
             Log.NoPostmaster(logger);
         mailLog.Start();
         writer.Reopened += accounts.Forget;
-        await gauge.StartAsync(cancellationToken);
+        try
+        {
+            await gauge.StartAsync(cancellationToken); // Reads all of an index.
+        }
+        catch (SqliteException error)
+        {
+            throw new GatewayStartException(store.Explain(error), error);
+        }
         metrics.ObserveQueue(() => States(gauge.Last), () => gauge.Last.OldestAt is { } oldest ? (time.GetUtcNow() - oldest).TotalSeconds : 0);
         await maintenance.StartAsync(cancellationToken);
         await delivery.StartAsync(cancellationToken);

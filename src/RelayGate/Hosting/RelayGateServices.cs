@@ -1,6 +1,7 @@
 using System.Security.Cryptography;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Microsoft.AspNetCore.Server.Kestrel.Transport.Sockets;
+using Microsoft.Data.Sqlite;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.DependencyInjection.Extensions;
 using Microsoft.Extensions.Hosting;
@@ -53,12 +54,13 @@ public static class RelayGateServices
     {
         services.AddSingleton(_ => DataDirectory.Open(options.DataDirectory));
         services.AddSingleton(provider => OpenStore(provider.GetRequiredService<DataDirectory>()));
-        services.AddSingleton(provider => new UsageTable(provider.GetRequiredService<SqliteRelayStore>(), provider.GetRequiredService<TimeProvider>()));
-        services.AddSingleton(provider => new QueueWriter(
-            provider.GetRequiredService<SqliteRelayStore>(), provider.GetRequiredService<UsageTable>(),
+        services.AddSingleton(provider => Reading(provider, store => new UsageTable(store, provider.GetRequiredService<TimeProvider>())));
+        services.AddSingleton(provider => Reading(provider, store => new QueueWriter(
+            store, provider.GetRequiredService<UsageTable>(),
             subscription => provider.GetRequiredService<AccountDirectory>().VersionOf(subscription), // The directory itself needs the writer.
-            options, provider.GetRequiredService<RelayGateMetrics>(), provider.GetRequiredService<TimeProvider>(), provider.GetRequiredService<ILogger<QueueWriter>>()));
-        services.AddSingleton<AccountDirectory>();
+            options, provider.GetRequiredService<RelayGateMetrics>(), provider.GetRequiredService<TimeProvider>(), provider.GetRequiredService<ILogger<QueueWriter>>())));
+        services.AddSingleton(provider => Reading(provider, store => new AccountDirectory(
+            store, provider.GetRequiredService<UsageTable>(), options, provider.GetRequiredService<TimeProvider>())));
         services.AddSingleton<AccountAdministration>();
         services.AddSingleton(provider => MakeScheduler(options, provider));
         services.AddSingleton(provider => new DnsServers(options.Delivery.Resolver, provider.GetRequiredService<TimeProvider>()));
@@ -107,6 +109,20 @@ public static class RelayGateServices
         {
             throw new GatewayStartException(
                 $"the certificate {options.Certificate.Path} with the key {options.Certificate.KeyPath ?? "in the same file"} cannot be used: {error.Message.ReplaceLineEndings(" ")}; RelayGate:Certificate wants PEM files that belong together", error);
+        }
+    }
+
+    /// <summary>Makes a part that reads the store at the start: a damaged page ends it in one line.</summary>
+    private static T Reading<T>(IServiceProvider provider, Func<SqliteRelayStore, T> make)
+    {
+        SqliteRelayStore store = provider.GetRequiredService<SqliteRelayStore>();
+        try
+        {
+            return make(store);
+        }
+        catch (SqliteException error)
+        {
+            throw new GatewayStartException(store.Explain(error), error);
         }
     }
 

@@ -116,9 +116,21 @@ public sealed class SqliteRelayStore : IDisposable
         if (connection.Scalar("PRAGMA application_id") != StoreSchema.ApplicationId || version == 0)
             throw new StoreUnusableException($"{path} is a database of another program: move it away, or name another DataDirectory");
         connection.Execute("PRAGMA journal_mode=WAL;");
-        foreach (string table in new[] { "message", "recipient", "chunk", "decision", "attempt", "usage", "usage_hour" })
-            connection.Scalar($"select exists (select 1 from {table})"); // Meets a damaged file now rather than at the first message.
+        foreach (string table in Tables(connection))
+            connection.Execute($"select * from {table} limit 1"); // All columns, so the table and no index: meets a damaged file now rather than at the first message.
     }
+
+    private static List<string> Tables(StoreConnection connection)
+    {
+        var tables = new List<string>();
+        SqliteStatement select = connection.Prepared("select name from sqlite_schema where type = 'table' and name not like 'sqlite%'");
+        while (select.Step())
+            tables.Add(select.Text(0));
+        return tables;
+    }
+
+    /// <summary>One line for the administrator about a fault that a use of the store met.</summary>
+    internal string Explain(SqliteException error) => Explain(Path, error);
 
     private static string Explain(string path, Exception e) => e switch
     {
