@@ -41,7 +41,7 @@ internal sealed class SubmissionHost : IAsyncDisposable
     private SubmissionHost(Action<RelayGateOptions>? configure)
     {
         (string path, string keyPath) = TestCertificate.Write(_folder.Path, Time.GetUtcNow().AddYears(20));
-        Options = new RelayGateOptions { Hostname = "relay.test", MaxMessageOctets = 1_000_000, Certificate = { Path = path, KeyPath = keyPath } };
+        Options = new RelayGateOptions { Hostname = "relay.test", Postmaster = "postmaster@relay.test", MaxMessageOctets = 1_000_000, Certificate = { Path = path, KeyPath = keyPath } };
         configure?.Invoke(Options);
         _certificate = new ServerCertificate(Options.Certificate, Time, NullLogger<ServerCertificate>.Instance);
         _store = SqliteRelayStore.Open(_folder.Path);
