@@ -20,7 +20,7 @@ internal sealed class AttemptRecorder(RetryOptions retry)
         NextHopAddress? nextHop = result.NextHop;
         return new DeliveryAttempt(
             startedAt, duration, DeliveryOutcome.NameOf(result.Stage), nextHop?.Host ?? "", nextHop?.Remote ?? "", result.Local, result.Tls,
-            results.MoveToImmutable(), result.DsnPassedOn);
+            results.MoveToImmutable());
     }
 
     private RecipientResult ResultOf(QueuedMessage message, QueuedRecipient recipient, RecipientOutcome outcome, DateTimeOffset endedAt, double random)
@@ -28,7 +28,7 @@ internal sealed class AttemptRecorder(RetryOptions retry)
         if (outcome.Kind is OutcomeKind.Delivered or OutcomeKind.Failed)
         {
             DeliveryResult result = outcome.Kind == OutcomeKind.Delivered ? DeliveryResult.Delivered : DeliveryResult.Failed;
-            return new RecipientResult(recipient, result, outcome.Text, outcome.Status, NextAttempt: null);
+            return new RecipientResult(recipient, result, outcome.Text, outcome.Status, NextAttempt: null, outcome.DsnPassedOn);
         }
         if (_schedule.Next(message.ReceivedAt, endedAt, recipient.Attempts + 1, random) is { } next)
             return new RecipientResult(recipient, DeliveryResult.Deferred, outcome.Text, outcome.Status, next);

@@ -18,9 +18,6 @@ internal sealed class AttemptResult(int recipients)
 
     public string? Tls { get; set; }
 
-    /// <summary>The next hop that took the message offers DSN.</summary>
-    public bool DsnPassedOn { get; set; }
-
     /// <summary>Nothing was tried, because every connection that is allowed was in use or delivery ends: no attempt, the job goes back to the queue.</summary>
     public bool IsNoAttempt { get; set; }
 

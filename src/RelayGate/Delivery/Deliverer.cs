@@ -106,7 +106,6 @@ internal sealed class Deliverer(NextHopResolver resolver, EgressPermission mayLe
                 continue;
             }
             Note(result, session, transaction.Stage);
-            result.DsnPassedOn |= transaction.DsnPassedOn;
             if (TooManyAtOnce(transaction, subset) is not { } rest)
                 return true;
             subset = rest;

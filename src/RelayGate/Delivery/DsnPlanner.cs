@@ -20,16 +20,17 @@ internal sealed class DsnPlanner(string reportingMta, TimeSpan giveUpAfter, Func
         if (message.IsDsn || message.ReversePath.Address is not { } to) // RFC 5321 §4.5.5: never for the null reverse-path.
             return null;
         DateTimeOffset endedAt = attempt.StartedAt + attempt.Duration;
-        bool delayDue = !message.DelayNoticed && RetrySchedule.IsDelayNoticeDue(message.ReceivedAt, endedAt);
+        bool delayDue = RetrySchedule.IsDelayNoticeDue(message.ReceivedAt, endedAt);
         ImmutableArray<DsnRecipient>.Builder? recipients = null;
         bool anyFailed = false;
-        bool anyDelayed = false;
+        var delayed = ImmutableArray.CreateBuilder<int>();
         foreach (RecipientResult result in attempt.Results)
         {
-            if (ActionOf(result, attempt.DsnRelayed, delayDue) is not { } action)
+            if (ActionOf(result, delayDue) is not { } action)
                 continue;
             anyFailed |= action == DsnAction.Failed;
-            anyDelayed |= action == DsnAction.Delayed;
+            if (action == DsnAction.Delayed)
+                delayed.Add(result.Recipient.Index);
             (recipients ??= ImmutableArray.CreateBuilder<DsnRecipient>()).Add(new DsnRecipient(
                 result.Recipient.ForwardPath,
                 result.Recipient.OriginalRecipient,
@@ -48,12 +49,14 @@ internal sealed class DsnPlanner(string reportingMta, TimeSpan giveUpAfter, Func
         ComposedDsn composed = DsnComposer.Compose(new DsnRequest(
             id, message.Id, reportingMta, to, message.EnvelopeId, message.ReceivedAt, endedAt, recipients.ToImmutable(), message.HeaderSection,
             whole ? message.Body.Memory : (ReadOnlyMemory<byte>?)null, NeedsUtf8(message, recipients)));
-        return new PreparedDsn(
-            id, new ForwardPath(to), composed.HeaderSection, composed.Body, composed.HeaderNeedsUtf8, composed.BodyIs8Bit, IsDelayNotice: anyDelayed);
+        return new PreparedDsn(id, new ForwardPath(to), composed.HeaderSection, composed.Body, composed.HeaderNeedsUtf8, composed.BodyIs8Bit)
+        {
+            Delayed = delayed.ToImmutable(),
+        };
     }
 
     /// <summary>What the sender is to hear of one recipient (RFC 3461 §4.1, §5.2), or null.</summary>
-    private static DsnAction? ActionOf(RecipientResult result, bool passedOn, bool delayDue)
+    private static DsnAction? ActionOf(RecipientResult result, bool delayDue)
     {
         DsnNotify notify = result.Recipient.Notify;
         if (notify.HasFlag(DsnNotify.Never))
@@ -61,9 +64,9 @@ internal sealed class DsnPlanner(string reportingMta, TimeSpan giveUpAfter, Func
         return result.Result switch
         {
             DeliveryResult.Failed when notify == DsnNotify.Default || notify.HasFlag(DsnNotify.Failure) => DsnAction.Failed,
-            DeliveryResult.Deferred when delayDue && (notify == DsnNotify.Default || notify.HasFlag(DsnNotify.Delay)) => DsnAction.Delayed,
+            DeliveryResult.Deferred when delayDue && !result.Recipient.DelayNoticed && (notify == DsnNotify.Default || notify.HasFlag(DsnNotify.Delay)) => DsnAction.Delayed,
             // A next hop with DSN reports success itself; without it, all that can be said is that the message was relayed (§5.2.2).
-            DeliveryResult.Delivered when notify.HasFlag(DsnNotify.Success) && !passedOn => DsnAction.Relayed,
+            DeliveryResult.Delivered when notify.HasFlag(DsnNotify.Success) && !result.DsnPassedOn => DsnAction.Relayed,
             _ => null,
         };
     }

@@ -26,9 +26,6 @@ internal sealed class MailTransaction(QueuedMessage message, ImmutableArray<Queu
     /// <summary>The connection ended, by close, reset or 421, before MAIL was answered.</summary>
     public bool EndedUnanswered { get; set; }
 
-    /// <summary>The next hop offered DSN, so NOTIFY, ORCPT, RET and ENVID were passed on.</summary>
-    public bool DsnPassedOn { get; set; }
-
     /// <summary>Gives every recipient without an outcome this one.</summary>
     public void DecideRest(RecipientOutcome outcome)
     {

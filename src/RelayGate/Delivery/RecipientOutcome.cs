@@ -9,6 +9,9 @@ namespace RelayGate.Delivery;
 /// <param name="Code">Code of the reply; 0 when <paramref name="Text"/> is our own.</param>
 public sealed record RecipientOutcome(OutcomeKind Kind, string Status, string Text, int Code)
 {
+    /// <summary>For a delivery: the next hop offers DSN, so that NOTIFY, ORCPT, RET and ENVID were passed on.</summary>
+    public bool DsnPassedOn { get; init; }
+
     /// <summary>Decided here, without a reply.</summary>
     public static RecipientOutcome Local(OutcomeKind kind, string status, string text) => new(kind, status, text, Code: 0);
 

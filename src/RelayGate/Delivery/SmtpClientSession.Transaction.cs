@@ -36,7 +36,6 @@ internal sealed partial class SmtpClientSession
             if (_needsReset)
                 await ResetAsync();
             _needsReset = true;
-            transaction.DsnPassedOn = Keywords.Dsn;
             await SendEnvelopeAndContentAsync(transaction);
             IsReusable = !_transport.HasBufferedInput;
             Disarm();
@@ -200,7 +199,7 @@ internal sealed partial class SmtpClientSession
         int code = await ReadReplyAsync();
         _needsReset = code / 100 != 2;
         if (anyAccepted)
-            transaction.DecideRest(OutcomeOfReply(DeliveryStage.EndOfData));
+            transaction.DecideRest(OutcomeOfReply(DeliveryStage.EndOfData) with { DsnPassedOn = Keywords.Dsn });
     }
 
     /// <summary>A reply before the end of the mail data cannot speak of this message: not delivered, try again.</summary>

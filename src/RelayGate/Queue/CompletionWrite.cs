@@ -16,12 +16,11 @@ internal sealed class CompletionWrite : PendingWrite
         """;
 
     private const string UpdateRecipient =
-        "update recipient set state = ?, attempts = ?, next_attempt = ?, last_reply = ? where message = ? and position = ?";
+        "update recipient set state = ?, attempts = ?, next_attempt = ?, last_reply = ?, delay_noticed = max(delay_noticed, ?) where message = ? and position = ?";
 
-    private const string SelectMessage = "select held, flags from message where seq = ?";
+    private const string SelectMessage = "select held from message where seq = ?";
     private const string CountStates = "select count(*) filter (where state = 0), count(*) filter (where state = 1), count(*) filter (where state = 2) from recipient where message = ?";
     private const string KeepMessage = "update message set expires_at = ?, held = 0 where seq = ?";
-    private const string SetFlags = "update message set flags = ? where seq = ?";
     private const string SelectDecision = "select 1 from decision where id = ?";
 
     private static readonly Decision DsnDecision = new()
@@ -157,7 +156,6 @@ internal sealed class CompletionWrite : PendingWrite
         if (!select.Step())
             return false; // The administrator deleted it while the attempt ran.
         var held = (HoldReason)select.Int64(0);
-        var flags = (MessageFlags)select.Int64(1);
         select.Reset();
         foreach (RecipientResult result in _attempt.Results)
         {
@@ -169,7 +167,8 @@ internal sealed class CompletionWrite : PendingWrite
             };
             long? next = state == RecipientState.Pending && held == HoldReason.None ? (result.NextAttempt ?? _now).ToUnixTimeMilliseconds() : null;
             context.Prepared(UpdateRecipient)
-                .Bind(1, (long)state).Bind(2, result.Recipient.Attempts + 1).Bind(3, next).Bind(4, result.Reply).Bind(5, seq).Bind(6, result.Recipient.Index)
+                .Bind(1, (long)state).Bind(2, result.Recipient.Attempts + 1).Bind(3, next).Bind(4, result.Reply)
+                .Bind(5, _dsn is not null && _dsn.Delayed.Contains(result.Recipient.Index) ? 1 : 0).Bind(6, seq).Bind(7, result.Recipient.Index)
                 .Execute();
         }
         SqliteStatement count = context.Prepared(CountStates).Bind(1, seq);
@@ -178,8 +177,6 @@ internal sealed class CompletionWrite : PendingWrite
         count.Reset();
         if (pending > 0)
         {
-            if (_dsn is { IsDelayNotice: true })
-                context.Prepared(SetFlags).Bind(1, (long)(flags | MessageFlags.DelayNoticed)).Bind(2, seq).Execute();
             RecordRows.SetOutcome(context, _id, held == HoldReason.None ? RecordOutcome.Deferred : RecordOutcome.Held, _now);
             return true;
         }

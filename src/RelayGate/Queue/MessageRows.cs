@@ -14,8 +14,8 @@ internal static class MessageRows
         """;
 
     private const string InsertRecipient = """
-        insert into recipient (message, position, subscription, counted_at, address, notify, original_recipient, state, attempts, next_attempt, last_reply)
-        values (?, ?, ?, ?, ?, ?, ?, ?, 0, ?, null)
+        insert into recipient (message, position, subscription, counted_at, address, notify, original_recipient, state, attempts, next_attempt, last_reply, delay_noticed)
+        values (?, ?, ?, ?, ?, ?, ?, ?, 0, ?, null, 0)
         """;
 
     private const string DeleteRecipients = "delete from recipient where message = ?";

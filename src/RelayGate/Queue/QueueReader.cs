@@ -27,7 +27,7 @@ internal static class QueueReader
         "select id, subscription, reverse_path, flags, dsn_return, envelope_id, egress, octets, header, body from message where seq = ?";
 
     private const string SelectRecipients =
-        "select position, address, notify, original_recipient, state, attempts, next_attempt, last_reply, counted_at from recipient where message = ? order by position";
+        "select position, address, notify, original_recipient, state, attempts, next_attempt, last_reply, counted_at, delay_noticed from recipient where message = ? order by position";
 
     private const string SelectChunk = "select octets from chunk where id = ? and number = ?";
 
@@ -85,7 +85,6 @@ internal static class QueueReader
                 HeaderNeedsUtf8 = flags.HasFlag(MessageFlags.HeaderNeedsUtf8),
                 BodyIs8Bit = flags.HasFlag(MessageFlags.BodyIs8Bit),
                 IsDsn = flags.HasFlag(MessageFlags.IsDsn),
-                DelayNoticed = flags.HasFlag(MessageFlags.DelayNoticed),
                 HeaderSection = header,
                 Body = flags.HasFlag(MessageFlags.IsChunked) ? MessageBody.InStore(row.Int64(7) - header.Length) : Body(row.Blob(9)),
             };
@@ -134,7 +133,8 @@ internal static class QueueReader
 
     private static QueuedRecipient Recipient(SqliteStatement row) => new(
         row.Int32(0), new ForwardPath(Address(row.Text(1))), (DsnNotify)row.Int64(2), row.NullableText(3), (RecipientState)row.Int64(4), row.Int32(5),
-        row.NullableInt64(6) is { } at ? DateTimeOffset.FromUnixTimeMilliseconds(at) : DateTimeOffset.MaxValue, row.NullableText(7));
+        row.NullableInt64(6) is { } at ? DateTimeOffset.FromUnixTimeMilliseconds(at) : DateTimeOffset.MaxValue, row.NullableText(7),
+        DelayNoticed: row.Int64(9) != 0);
 
     private static MessageBody Body(ReadOnlySpan<byte> octets)
     {

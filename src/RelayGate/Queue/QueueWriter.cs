@@ -1,3 +1,4 @@
+using System.Collections.Immutable;
 using System.Data.Common;
 using Microsoft.Extensions.Logging;
 using RelayGate.Configuration;
@@ -197,6 +198,8 @@ public sealed partial class QueueWriter : IDisposable
 }
 
 /// <summary>A DSN of our own making, ready for the queue: from the null reverse-path, to the original's reverse-path, by the original's egress.</summary>
-/// <param name="IsDelayNotice">It tells of a delay only: the message is marked, so that it gets one such notice.</param>
-public sealed record PreparedDsn(
-    QueueId Id, ForwardPath Recipient, byte[] HeaderSection, byte[] Body, bool HeaderNeedsUtf8, bool BodyIs8Bit, bool IsDelayNotice = false);
+public sealed record PreparedDsn(QueueId Id, ForwardPath Recipient, byte[] HeaderSection, byte[] Body, bool HeaderNeedsUtf8, bool BodyIs8Bit)
+{
+    /// <summary>Positions of the recipients whose delay it tells of: they are marked, so that each has one such notice.</summary>
+    public ImmutableArray<int> Delayed { get; init; } = [];
+}

@@ -19,6 +19,7 @@ public enum RecipientState
 /// <param name="Index">Position in the envelope; names the recipient within its message.</param>
 /// <param name="Attempts">Delivery attempts that ended so far.</param>
 /// <param name="LastReply">Last reply or error text, cleaned; null before the first attempt.</param>
+/// <param name="DelayNoticed">The sender has been told of the delay: once for each recipient, whatever becomes of the others.</param>
 public sealed record QueuedRecipient(
     int Index,
     ForwardPath ForwardPath,
@@ -27,7 +28,8 @@ public sealed record QueuedRecipient(
     RecipientState State,
     int Attempts,
     DateTimeOffset NextAttempt,
-    string? LastReply);
+    string? LastReply,
+    bool DelayNoticed = false);
 
 /// <summary>One committed message in memory, for delivery.</summary>
 /// <remarks>Holds a reference to its body until <see cref="Release"/>.</remarks>
@@ -69,9 +71,6 @@ public sealed record QueuedMessage
     /// <summary>A DSN of our own: it never causes another.</summary>
     public bool IsDsn { get; init; }
 
-    /// <summary>Whether a delay notice was sent.</summary>
-    public bool DelayNoticed { get; init; }
-
     public required ReadOnlyMemory<byte> HeaderSection { get; init; }
 
     public required MessageBody Body { get; init; }
@@ -88,7 +87,9 @@ public sealed record DeliveryJob(QueuedMessage Message, ImmutableArray<QueuedRec
 /// <summary>What one attempt did to one recipient.</summary>
 /// <param name="Reply">Reply of the next hop, cleaned of control characters and cut, or our own text for a local failure.</param>
 /// <param name="NextAttempt">For <see cref="DeliveryResult.Deferred"/>.</param>
-public sealed record RecipientResult(QueuedRecipient Recipient, DeliveryResult Result, string Reply, string? EnhancedStatus, DateTimeOffset? NextAttempt);
+/// <param name="DsnPassedOn">The next hop that took it offers DSN: NOTIFY was passed on, so that no "relayed" DSN is due (RFC 3461 §5.2.2).</param>
+public sealed record RecipientResult(
+    QueuedRecipient Recipient, DeliveryResult Result, string Reply, string? EnhancedStatus, DateTimeOffset? NextAttempt, bool DsnPassedOn = false);
 
 public enum DeliveryResult
 {
@@ -103,7 +104,6 @@ public enum DeliveryResult
 /// <param name="Remote">Remote <c>ip:port</c>, or "".</param>
 /// <param name="Local">Local address after connect, or "".</param>
 /// <param name="Tls">Version and cipher, or null.</param>
-/// <param name="DsnRelayed">The next hop offered DSN, so NOTIFY was passed on and no "relayed" DSN is due (RFC 3461 §5.2.2).</param>
 public sealed record DeliveryAttempt(
     DateTimeOffset StartedAt,
     TimeSpan Duration,
@@ -112,5 +112,4 @@ public sealed record DeliveryAttempt(
     string Remote,
     string Local,
     string? Tls,
-    ImmutableArray<RecipientResult> Results,
-    bool DsnRelayed = false);
+    ImmutableArray<RecipientResult> Results);

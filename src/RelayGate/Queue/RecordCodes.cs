@@ -48,7 +48,6 @@ internal enum MessageFlags
     HeaderNeedsUtf8 = 1,
     BodyIs8Bit = 2,
     IsDsn = 4,
-    DelayNoticed = 8,
     IsChunked = 16,
 
     /// <summary>Held at acceptance: it is counted when it is released.</summary>

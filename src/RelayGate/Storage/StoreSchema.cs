@@ -53,6 +53,7 @@ internal static class StoreSchema
           attempts integer not null,
           next_attempt integer,
           last_reply text,
+          delay_noticed integer not null,
           primary key (message, position)
         ) without rowid;
         create index recipient_due on recipient (subscription, next_attempt) where next_attempt is not null;

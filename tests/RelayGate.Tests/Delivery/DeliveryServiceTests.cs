@@ -108,6 +108,26 @@ public sealed class DeliveryServiceTests
         Assert.Empty(hop.Messages);
     }
 
+    [Fact]
+    public async Task Each_recipient_has_its_own_delay_notice_whatever_its_domain()
+    {
+        await using var hop = new FakeNextHop { Script = e => e.Line.StartsWith("RCPT TO:<b@", StringComparison.Ordinal) ? new HopAction.Raw("451 4.3.0 Later\r\n") : null };
+        await using var gateway = new DeliveryGateway(hop, o => o.Delivery.Retry.GiveUpAfter = TimeSpan.FromHours(20));
+
+        await gateway.AcceptAsync("b@one.test", "b@two.test");
+        var noticed = new List<string>();
+        while (noticed.Count < 2)
+        {
+            ReceivedMessage notice = await gateway.AdvanceUntilNextAsync(hop, TimeSpan.FromMinutes(5), TimeSpan.FromHours(12));
+            Assert.Contains("Action: delayed", notice.Text, StringComparison.Ordinal);
+            noticed.AddRange(FinalRecipients(notice));
+        }
+
+        Assert.Equal(["b@one.test", "b@two.test"], noticed.Order(StringComparer.Ordinal));
+        ReceivedMessage next = await gateway.AdvanceUntilNextAsync(hop, TimeSpan.FromMinutes(30), TimeSpan.FromHours(24));
+        Assert.Contains("Action: failed", next.Text, StringComparison.Ordinal);
+    }
+
     [Theory]
     [InlineData(DsnNotify.Never, 550, null)]
     [InlineData(DsnNotify.Success, 550, null)]
@@ -150,6 +170,27 @@ public sealed class DeliveryServiceTests
         Assert.Equal("RCPT TO:<b@example.org> NOTIFY=SUCCESS", (await hop.NextAsync()).Rcpts[0]);
         await DeliveryGateway.UntilAsync(async () => await gateway.Queue.Count("message") == 0);
         Assert.Empty(hop.Messages);
+    }
+
+    [Fact]
+    public async Task A_host_with_DSN_that_took_nothing_does_not_keep_the_relayed_report_back()
+    {
+        await using var dns = new FakeDns();
+        await using var first = new FakeNextHop(IPAddress.Parse("127.0.0.33")) { Script = e => e.Verb == "MAIL" ? new HopAction.Raw("450 4.3.2 Not now\r\n") : null };
+        await using var second = new FakeNextHop(IPAddress.Parse("127.0.0.34"), first.EndPoint.Port) { Extensions = ["PIPELINING"] };
+        dns.Mx("dest.test", 10, "mx1.test").Mx("dest.test", 20, "mx2.test").A("mx1.test", "127.0.0.33").A("mx2.test", "127.0.0.34").A("acme.test", "127.0.0.34");
+        await using var gateway = new DeliveryGateway(first, o =>
+        {
+            o.Delivery.NextHop = "mx";
+            o.Delivery.Resolver = dns.EndPoint.ToString();
+            o.Delivery.AllowLoopback = true;
+            o.Delivery.MxPort = first.EndPoint.Port;
+        });
+
+        await gateway.AcceptAsync(new EnvelopeRecipient(new ForwardPath(MailboxAddress.Parse("b@dest.test")), DsnNotify.Success));
+
+        Assert.Equal("RCPT TO:<b@dest.test>", Assert.Single((await second.NextAsync()).Rcpts));
+        Assert.Contains("Action: relayed", (await second.NextAsync()).Text, StringComparison.Ordinal);
     }
 
     [Fact]

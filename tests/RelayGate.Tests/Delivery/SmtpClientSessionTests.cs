@@ -192,8 +192,8 @@ public sealed class SmtpClientSessionTests
         Assert.EndsWith(" RET=HDRS ENVID=QQ314159", received.Mail);
         Assert.Equal($"RCPT TO:<b@dest.test>{expected} ORCPT=rfc822;bob@dest.test", received.Rcpts[0]);
         Assert.Equal("MAIL FROM:<a@shop.test>", (await hop.NextAsync()).Mail);
-        Assert.True(result.DsnPassedOn);
-        Assert.False(without.DsnPassedOn);
+        Assert.True(result.Outcomes[0]!.DsnPassedOn);
+        Assert.False(without.Outcomes[0]!.DsnPassedOn);
     }
 
     [Fact]
