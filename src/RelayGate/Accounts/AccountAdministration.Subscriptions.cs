@@ -12,7 +12,7 @@ public sealed partial class AccountAdministration
         AccountNames.Name(name, "subscription");
         if (AccountSql.Subscription(write.Db, name) is not null)
             throw AdminException.Conflict($"There is a subscription '{name}' already; change it with: relaygate subscription set {name}");
-        write.Db.Execute("insert into subscription (name) values ($1)", name);
+        write.Db.Execute("insert into subscription (name, since) values ($1, $2)", name, _time.GetUtcNow().ToUnixTimeMilliseconds());
         return Set(write, name, change);
     }, cancellationToken);
 

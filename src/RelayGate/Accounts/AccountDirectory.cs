@@ -85,18 +85,14 @@ public sealed class AccountDirectory : IDisposable
     }
 
     /// <summary>The subscription whose own system user this is; null for a stranger, and for a uid that many sites share, which speaks for none.</summary>
-    public async ValueTask<string?> SubscriptionOfUserAsync(int uid, CancellationToken cancellationToken)
+    internal async ValueTask<SubscriptionRecord?> SubscriptionOfUserAsync(int uid, CancellationToken cancellationToken)
     {
         SenderIdentity identity = await IdentifyAsync(null, uid, null, null, cancellationToken);
-        var reader = new AccountReader(_cache, null);
-        SystemUserRecord? user = SenderComposer.UserOf(ref reader, identity);
-        if (reader.IsIncomplete)
-            user = await _store.ReadAsync(db =>
-            {
-                var stored = new AccountReader(_cache, db);
-                return SenderComposer.UserOf(ref stored, identity);
-            }, cancellationToken);
-        return user is { IsShared: false } ? user.Subscription : null;
+        return await _store.ReadAsync(db =>
+        {
+            var reader = new AccountReader(_cache, db);
+            return SenderComposer.UserOf(ref reader, identity) is { IsShared: false } user ? reader.Subscription(user.Subscription) : null;
+        }, cancellationToken);
     }
 
     /// <summary>Looks up all that the policy must know, with the last known usage for the early decision.</summary>

@@ -8,8 +8,9 @@ namespace RelayGate.Accounts;
 internal sealed record PlanRecord(string Name, bool IsSuspended);
 
 /// <summary>One subscription as it is stored, with its first domain.</summary>
+/// <param name="Since">When it was added.</param>
 internal sealed record SubscriptionRecord(
-    string Name, string? Plan, string? Contact, bool IsSuspended, SenderMode? SenderMode, string? IPv4, string? IPv6, string? FirstDomain);
+    string Name, string? Plan, string? Contact, bool IsSuspended, SenderMode? SenderMode, string? IPv4, string? IPv6, string? FirstDomain, DateTimeOffset Since);
 
 /// <summary>One hosted domain as it is stored.</summary>
 internal sealed record DomainRecord(string Name, string Subscription, bool IsSuspended, SenderMode? SenderMode, string? IPv4, string? IPv6);

@@ -23,8 +23,10 @@ internal static class AccountSchema
         );
         create index ip_address_owner on ip_address (owner) where owner is not null;
 
+        -- Since: when it was added, in milliseconds; records from before are those of another one that had the name.
         create table subscription (
           name text not null primary key,
+          since integer not null default 0,
           plan text references plan (name),
           contact text,
           suspended integer not null default 0,

@@ -14,7 +14,7 @@ internal static class AccountSql
 {
     public const string SelectSubscription = """
         select name, plan, contact, suspended, sender_mode, ipv4, ipv6,
-          (select d.name from domain d where d.subscription = s.name order by d.seq limit 1)
+          (select d.name from domain d where d.subscription = s.name order by d.seq limit 1), since
         from subscription s
         """;
 
@@ -67,7 +67,8 @@ internal static class AccountSql
     public static PlanRecord ReadPlan(DbDataReader row) => new(row.GetString(0), row.Flag(1));
 
     public static SubscriptionRecord ReadSubscription(DbDataReader row) => new(
-        row.GetString(0), row.TextOrNull(1), row.TextOrNull(2), row.Flag(3), ReadMode(row, 4), row.TextOrNull(5), row.TextOrNull(6), row.TextOrNull(7));
+        row.GetString(0), row.TextOrNull(1), row.TextOrNull(2), row.Flag(3), ReadMode(row, 4), row.TextOrNull(5), row.TextOrNull(6), row.TextOrNull(7),
+        DateTimeOffset.FromUnixTimeMilliseconds(row.GetInt64(8)));
 
     public static DomainRecord ReadDomain(DbDataReader row) =>
         new(row.GetString(0), row.GetString(1), row.Flag(2), ReadMode(row, 3), row.TextOrNull(4), row.TextOrNull(5));

@@ -1,11 +1,19 @@
 using RelayGate.Accounts;
+using RelayGate.Core.Mail;
+using RelayGate.Queue;
 
 namespace RelayGate.Admin;
 
 /// <summary>Who asks over the control socket, and what may be asked.</summary>
 /// <param name="Subscription">What a caller who does not administrate may see; null for administrators.</param>
-internal sealed record AdminCaller(ControlPeer Peer, bool IsAdministrator, string? Subscription)
+/// <param name="Since">From when on: what is older belonged to another subscription of this name.</param>
+internal sealed record AdminCaller(ControlPeer Peer, bool IsAdministrator, string? Subscription, DateTimeOffset Since = default)
 {
+    public bool MaySee(QueueId id) => id.Timestamp >= Since;
+
+    /// <summary>The part of a query that the caller may see.</summary>
+    public MessageQuery Narrow(MessageQuery query) => query.Since is { } since && since > Since || Since == default ? query : query with { Since = Since };
+
     /// <summary>For the log.</summary>
     public override string ToString() => $"uid {Peer.Uid}";
 }
@@ -23,7 +31,7 @@ internal sealed class AdminAuthority(AccountDirectory directory, uint ownUid, ui
         if (IsAdministrator(peer))
             return new AdminCaller(peer, true, null);
         if (await directory.SubscriptionOfUserAsync(peer.Uid, cancellationToken) is { } subscription)
-            return new AdminCaller(peer, false, subscription);
+            return new AdminCaller(peer, false, subscription.Name, subscription.Since);
         throw new ProblemException(Problem.Forbidden($"uid {peer.Uid} may not use the control socket: become root or a member of the gateway's admin group"));
     }
 }

@@ -54,14 +54,14 @@ internal sealed class MessagesApi(MessageLog log, QueueAdministration queue)
 
     private async Task<JsonNode?> ListAsync(AdminRequest r)
     {
-        MessagePage page = await log.ListAsync(Query(r), r.Caller.Subscription, r.Aborted) ?? throw BadCursor();
+        MessagePage page = await log.ListAsync(r.Caller.Narrow(Query(r)), r.Caller.Subscription, r.Aborted) ?? throw BadCursor();
         return RecordJson.List(page.Items, RecordJson.Default.MessageItem, page.NextCursor);
     }
 
     private async Task<JsonNode?> NewsAsync(AdminRequest r)
     {
         MessageNews news = await log.AfterAsync(r.Query("cursor"), Query(r), r.Caller.Subscription, r.Aborted) ?? throw BadCursor();
-        JsonObject answer = RecordJson.List(news.Items, RecordJson.Default.MessageItem, news.Cursor);
+        JsonObject answer = RecordJson.List([.. news.Items.Where(i => r.Caller.MaySee(Parse(i.Ref)))], RecordJson.Default.MessageItem, news.Cursor);
         answer["gap"] = news.IsGap;
         return answer;
     }
@@ -109,7 +109,8 @@ internal sealed class MessagesApi(MessageLog log, QueueAdministration queue)
         throw AdminRequest.Bad($"{name} is '{text}': one of {string.Join(", ", Enum.GetNames<T>().Select(System.Text.Json.JsonNamingPolicy.KebabCaseLower.ConvertName))} is expected");
     }
 
-    private static QueueId Ref(AdminRequest r) => Parse(r.Route("ref"));
+    /// <summary>The ref that a read names; one from before the caller's time is as if it were not there.</summary>
+    private static QueueId Ref(AdminRequest r) => Parse(r.Route("ref")) is var id && r.Caller.MaySee(id) ? id : throw NotFound($"there is no record {r.Route("ref")}");
 
     private static QueueId Parse(string text) => QueueId.TryParse(text, out QueueId id) ? id
         : throw AdminRequest.Bad($"'{text}' is no ref: it has 26 letters and digits, as at the end of a reply");

@@ -1,6 +1,9 @@
 using RelayGate.Accounts;
 using RelayGate.Admin;
+using RelayGate.Core.Mail;
+using RelayGate.Queue;
 using RelayGate.Tests.Fakes;
+using RelayGate.Tests.Submission;
 
 namespace RelayGate.Tests.Admin;
 
@@ -53,6 +56,40 @@ public sealed class AdminAuthorityTests
 
         Assert.Equal(403, refused.Problem.Status);
     }
+
+    /// <summary>A new customer may get the name, and the uid, of one who has left: what that one sent is not the new one's to read.</summary>
+    [Fact]
+    public async Task Who_has_the_name_of_a_subscription_that_was_removed_sees_nothing_from_before()
+    {
+        var time = new ManualTimeProvider();
+        await using TestGateway gateway = await TestGateway.StartAsync(time: time);
+        AccountAdministration accounts = gateway.Get<AccountAdministration>();
+        QueueAdministration queue = gateway.Get<QueueAdministration>();
+        string before = await SendAsync();
+        Assert.True((await queue.DeleteAsync(QueueSelection.OfSubscription("acme"), false, null, default)).Count == 1);
+        Assert.True((await accounts.RemoveMailboxAsync("info@shop.test", default)).IsOk);
+        Assert.True((await accounts.RemoveDomainAsync("shop.test", default)).IsOk);
+        Assert.True((await accounts.RemoveSubscriptionAsync("acme", default)).IsOk);
+        time.Advance(TimeSpan.FromHours(1));
+        string after = await SendAsync();
+
+        AdminCaller caller = await Authority(gateway).RecogniseAsync(new ControlPeer(1, 61008, [5]), default);
+        MessageLog log = gateway.Get<MessageLog>();
+
+        Assert.Equal([after], (await log.ListAsync(caller.Narrow(new MessageQuery()), caller.Subscription, default))!.Items.Select(static i => i.Ref));
+        Assert.Equal((true, false), (caller.MaySee(Id(after)), caller.MaySee(Id(before))));
+
+        async Task<string> SendAsync()
+        {
+            Assert.True((await accounts.AddSubscriptionAsync("acme", new SubscriptionChange(SystemUsers: ["#61008"]), default)).IsOk);
+            Assert.True((await accounts.AddDomainAsync("shop.test", new DomainChange(Subscription: "acme"), default)).IsOk);
+            Assert.True((await accounts.AddMailboxAsync("info@shop.test", "secret", default)).IsOk);
+            await using TestClient client = await TestClient.LogInAsync(gateway.Local);
+            return TestClient.RefOf(await client.OfferAsync("From: info@shop.test\r\n\r\nhello\r\n"));
+        }
+    }
+
+    private static QueueId Id(string text) => QueueId.TryParse(text, out QueueId id) ? id : throw new FormatException(text);
 
     private static AdminAuthority Authority(TestGateway gateway) => new(gateway.Get<AccountDirectory>(), OwnUid, Group);
 }
