@@ -57,7 +57,7 @@ internal sealed class DemoScreen
     public void PrintSummary(RelayGateMetrics metrics)
     {
         long accepted = metrics.Messages.Value("accepted", Reasons.Accepted);
-        long left = metrics.QueueMessages().Where(q => q.State != "in-flight").Sum(q => q.Count);
+        long left = metrics.QueueMessages().Sum(q => q.Count);
         Console.WriteLine();
         Console.WriteLine($"stopped cleanly in {TimeProvider.System.GetElapsedTime(_stoppingSince).TotalSeconds:0.0} s: "
             + $"{accepted} accepted, {metrics.Messages.Total - accepted} refused, {metrics.Deliveries.Value("delivered")} delivered, {left} left in the queue");

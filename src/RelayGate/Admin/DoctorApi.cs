@@ -35,13 +35,14 @@ internal sealed class DoctorApi(RelayGateOptions options, AccountAdministration 
             Counter("egress", metrics.EgressMismatches.Total, "connections closed because the local address was not the decided one"),
             Counter("egress binding", metrics.EgressBindFailures.Total, "connections not made because the egress address could not be bound"),
             Counter("store", metrics.StoreErrors.Total, "batches of the store failed since the start; the log has the details"),
+            Counter("records", metrics.DroppedRefusals.Total, "refusals have no record: too many waited for the store, or it failed"),
             Counter("mail log", metrics.DroppedLogLines.Total, "lines were dropped since the start"),
         ];
         QueueFigures queue = await gauge.RefreshAsync(cancellationToken);
         TimeSpan age = queue.OldestAt is { } oldest ? time.GetUtcNow() - oldest : TimeSpan.Zero;
         findings.Add(age > OldMail
-            ? new("queue", Warning, $"{queue.Waiting} waiting, {queue.Held} held; the oldest for {age.TotalHours:0} hours: relaygate queue list")
-            : new("queue", Ok, $"{queue.Waiting} waiting, {queue.Held} held"));
+            ? new("queue", Warning, $"{queue.Active} active, {queue.Deferred} deferred, {queue.Held} held; the oldest for {age.TotalHours:0} hours: relaygate queue list")
+            : new("queue", Ok, $"{queue.Active} active, {queue.Deferred} deferred, {queue.Held} held"));
         findings.AddRange(await AddressesAsync(cancellationToken));
         return findings;
     }

@@ -17,7 +17,8 @@ namespace RelayGate.Hosting;
 /// </remarks>
 internal sealed class GatewayService(
     GatewayState state, ListenerPlan listeners, RelayGateOptions options, TimeProvider time, ILogger<GatewayService> logger, RelayGateMetrics metrics,
-    SqliteRelayStore store, QueueWriter writer, AccountDirectory accounts, QueueGauge gauge, Maintenance maintenance, DeliveryService delivery, MailLog mailLog) : IHostedLifecycleService
+    SqliteRelayStore store, QueueWriter writer, QueueScheduler scheduler, AccountDirectory accounts, QueueGauge gauge, Maintenance maintenance,
+    DeliveryService delivery, MailLog mailLog) : IHostedLifecycleService
 {
     private readonly SystemdNotifier _systemd = SystemdNotifier.FromEnvironment();
 
@@ -37,7 +38,9 @@ internal sealed class GatewayService(
         {
             throw new GatewayStartException(store.Explain(error), error);
         }
-        metrics.ObserveQueue(() => States(gauge.Last), () => gauge.Last.OldestAt is { } oldest ? (time.GetUtcNow() - oldest).TotalSeconds : 0);
+        metrics.ObserveQueue(
+            () => States(gauge.Last), () => gauge.Last.OldestAt is { } oldest ? Math.Max(0, (time.GetUtcNow() - oldest).TotalSeconds) : 0,
+            () => scheduler.MemoryOctets, () => scheduler.InFlight);
         await maintenance.StartAsync(cancellationToken);
         await delivery.StartAsync(cancellationToken);
     }
@@ -70,5 +73,5 @@ internal sealed class GatewayService(
 
     public Task StoppedAsync(CancellationToken cancellationToken) => Task.CompletedTask;
 
-    private static (string, long)[] States(QueueFigures figures) => [("waiting", figures.Waiting), ("held", figures.Held), ("in-flight", figures.InFlight)];
+    private static (string, long)[] States(QueueFigures figures) => [("active", figures.Active), ("deferred", figures.Deferred), ("held", figures.Held)];
 }

@@ -12,14 +12,16 @@ public sealed class QueueGauge(SqliteRelayStore store, QueueScheduler scheduler,
     private const string CountSome = "select count(*), max(id) from (select id from message where id > ? order by id limit ?)";
     private const string CountHeld = "select count(*) from message where held <> 0";
     private const string CountKept = "select count(*) from message where expires_at is not null";
-    private const string Oldest = "select min(id) from message";
+    private const string OldestPending = "select min(message) filter (where state = 0), max(message), count(*) from (select message, state from recipient where message >= ? order by message limit ?)";
+    private const string SelectId = "select id from message where seq = ?";
 
     private static readonly TimeSpan Interval = TimeSpan.FromSeconds(15);
     private static readonly TimeSpan Fresh = TimeSpan.FromSeconds(1);
 
     private readonly SemaphoreSlim _counting = new(1);
     private ITimer? _timer;
-    private volatile QueueFigures _last = new(0, 0, 0, null);
+    private volatile QueueFigures _last = new(0, 0, 0, 0, null);
+    private long _oldestSeq; // Rows before it are kept for their content alone, and never come back into the queue.
     private long _countedAt = long.MinValue;
 
     /// <summary>What was counted last, with what is in flight now.</summary>
@@ -51,9 +53,11 @@ public sealed class QueueGauge(SqliteRelayStore store, QueueScheduler scheduler,
                     break;
                 after = last;
             }
-            (long held, long kept, byte[]? oldest) = await store.ReadRawAsync(
-                connection => (Count(connection, CountHeld), Count(connection, CountKept), First(connection)), cancellationToken);
-            _last = new QueueFigures(Math.Max(0, all - held - kept), held, 0, all > kept && oldest is not null ? QueueId.FromBytes(oldest).Timestamp : null);
+            (long held, long kept) = await store.ReadRawAsync(connection => (Count(connection, CountHeld), Count(connection, CountKept)), cancellationToken);
+            DateTimeOffset? oldest = await OldestAsync(cancellationToken);
+            long waiting = Math.Max(0, all - held - kept);
+            long active = Math.Min(waiting, scheduler.Active);
+            _last = new QueueFigures(active, waiting - active, held, 0, oldest);
             _countedAt = time.GetTimestamp();
             return Last;
         }
@@ -100,17 +104,42 @@ public sealed class QueueGauge(SqliteRelayStore store, QueueScheduler scheduler,
         return count;
     }
 
-    private static byte[]? First(StoreConnection connection)
+    /// <summary>Arrival of the first message that has a recipient to serve; goes on where the last look ended.</summary>
+    private async Task<DateTimeOffset?> OldestAsync(CancellationToken cancellationToken)
     {
-        SqliteStatement row = connection.Prepared(Oldest);
-        byte[]? first = row.Step() && row.Blob(0) is { Length: > 0 } id ? id.ToArray() : null;
+        while (true)
+        {
+            (long? pending, long last, long rows, byte[]? id) = await store.ReadRawAsync(connection => Oldest(connection, _oldestSeq), cancellationToken);
+            if (pending is null && rows < Step)
+                return null;
+            _oldestSeq = pending ?? last;
+            if (pending is not null)
+                return id is null ? null : QueueId.FromBytes(id).Timestamp;
+        }
+    }
+
+    private static (long? Pending, long Last, long Rows, byte[]? Id) Oldest(StoreConnection connection, long from)
+    {
+        SqliteStatement row = connection.Prepared(OldestPending).Bind(1, from).Bind(2, (long)Step);
+        row.Step();
+        (long? pending, long last, long rows) = (row.NullableInt64(0), row.NullableInt64(1) ?? from, row.Int64(2));
         row.Reset();
-        return first;
+        if (pending is not { } seq)
+            return (null, last, rows, null);
+        SqliteStatement message = connection.Prepared(SelectId).Bind(1, seq);
+        byte[]? id = message.Step() ? message.Blob(0).ToArray() : null;
+        message.Reset();
+        return (seq, last, rows, id);
     }
 }
 
-/// <param name="Waiting">Messages that wait for an attempt or are in one.</param>
+/// <param name="Active">Messages that the scheduler has taken up: in an attempt, or next in turn for one.</param>
+/// <param name="Deferred">Messages that wait in the store for the time of their next attempt, or for a place among the active ones.</param>
 /// <param name="Held">Messages that are parked.</param>
 /// <param name="InFlight">Delivery jobs in flight now.</param>
-/// <param name="OldestAt">Arrival of the oldest message, or null when the queue is empty.</param>
-public sealed record QueueFigures(long Waiting, long Held, long InFlight, DateTimeOffset? OldestAt);
+/// <param name="OldestAt">Arrival of the oldest message that has a recipient to serve, held ones included; null when there is none.</param>
+public sealed record QueueFigures(long Active, long Deferred, long Held, long InFlight, DateTimeOffset? OldestAt)
+{
+    /// <summary>Messages that wait for an attempt or are in one.</summary>
+    public long Waiting => Active + Deferred;
+}

@@ -36,6 +36,7 @@ public sealed partial class QueueScheduler : IDisposable
     private readonly Dictionary<DeliveryJob, SubscriptionFlow> _running = new(ReferenceEqualityComparer.Instance);
     private long _octets;
     private int _knownRows;
+    private int _withdrawn; // Of the known messages.
     private bool _stopping;
 
     /// <param name="suspended">Whose mail is passed over now; asked for each job, must not block.</param>
@@ -66,6 +67,16 @@ public sealed partial class QueueScheduler : IDisposable
         {
             lock (_gate)
                 return _running.Count;
+        }
+    }
+
+    /// <summary>Messages that were taken up: in flight, in memory, or known by row id and next in turn. Without those that were held since.</summary>
+    public int Active
+    {
+        get
+        {
+            lock (_gate)
+                return _known.Count - _withdrawn;
         }
     }
 
@@ -121,7 +132,7 @@ public sealed partial class QueueScheduler : IDisposable
         lock (_gate)
         {
             if (_known.TryGetValue(rowId, out KnownMessage? known))
-                known.IsWithdrawn = true;
+                SetWithdrawn(known, true);
         }
     }
 
@@ -140,7 +151,7 @@ public sealed partial class QueueScheduler : IDisposable
             foreach (long rowId in rowIds ?? [])
             {
                 if (_known.TryGetValue(rowId, out KnownMessage? known))
-                    known.IsWithdrawn = false;
+                    SetWithdrawn(known, false);
             }
         }
         NoteDue(DateTimeOffset.MinValue);
@@ -392,8 +403,18 @@ public sealed partial class QueueScheduler : IDisposable
     {
         KnownMessage known = _known[rowId];
         known.Remove(lane);
-        if (known.IsUnused)
-            _known.Remove(rowId);
+        if (!known.IsUnused)
+            return;
+        SetWithdrawn(known, false);
+        _known.Remove(rowId);
+    }
+
+    private void SetWithdrawn(KnownMessage known, bool withdrawn)
+    {
+        if (known.IsWithdrawn == withdrawn)
+            return;
+        known.IsWithdrawn = withdrawn;
+        _withdrawn += withdrawn ? 1 : -1;
     }
 
     private SubscriptionFlow Flow(string subscription, string laneKey)

@@ -55,7 +55,7 @@ public sealed partial class QueueWriter : IDisposable
         _time = time;
         _logger = logger;
         _space = space;
-        _refusals = new RefusalRecorder(_mailbox.TryAdd, _buffers, time);
+        _refusals = new RefusalRecorder(_mailbox.TryAdd, _buffers, metrics.DroppedRefusals, time);
         _usageBatch = new UsageBatch(usage);
         _context = new WriteContext(_usageBatch, versionOf);
         _context.Attach(store.OpenWriteConnection());
@@ -70,9 +70,6 @@ public sealed partial class QueueWriter : IDisposable
 
     /// <summary>Outcomes of deliveries wait to become durable: no new delivery may start, and submission answers 452.</summary>
     public bool OutcomesWait => Volatile.Read(ref _retainedCount) > 0;
-
-    /// <summary>Refusals that have no record because the writer was behind.</summary>
-    public long DroppedRefusals => _refusals.Dropped;
 
     /// <summary>The records that were committed last.</summary>
     public RecordFeed Feed => _context.Feed;

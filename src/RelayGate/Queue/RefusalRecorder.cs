@@ -4,11 +4,12 @@ using System.Net;
 using System.Net.Sockets;
 using RelayGate.Core.Mail;
 using RelayGate.Core.Policy;
+using RelayGate.Telemetry;
 
 namespace RelayGate.Queue;
 
 /// <summary>Records refusals without waiting. A flood of them becomes one record with a count, so that refusing costs less than being refused.</summary>
-internal sealed class RefusalRecorder(Func<PendingWrite, bool> tryAdd, RecordBufferPool buffers, TimeProvider time)
+internal sealed class RefusalRecorder(Func<PendingWrite, bool> tryAdd, RecordBufferPool buffers, LabelledCounter dropped, TimeProvider time)
 {
     /// <summary>Records of their own for one source and reason in one minute; the rest are merged.</summary>
     public const int OwnRecords = 20;
@@ -21,55 +22,55 @@ internal sealed class RefusalRecorder(Func<PendingWrite, bool> tryAdd, RecordBuf
     private readonly Lock _gate = new();
     private readonly Dictionary<(string Source, string Reason), RefusalFlood> _floods = [];
     private int _waiting;
-    private long _dropped;
-
-    /// <summary>Refusals without a record, because the writer was behind or too many sources were at it.</summary>
-    public long Dropped => Interlocked.Read(ref _dropped);
 
     /// <summary>Returns the ref to name in the reply.</summary>
     public QueueId Record(RefusedOffer refusal)
     {
         RefusalFlood? flood;
-        bool isFirst;
         lock (_gate)
         {
             flood = Find(refusal);
             if (flood is null || ++flood.Seen <= OwnRecords)
             {
                 flood = null;
-                isFirst = true;
             }
-            else
+            else if (flood.Seen == OwnRecords + 1)
             {
-                isFirst = flood.Seen == OwnRecords + 1;
-                if (isFirst)
-                    flood.Begin(refusal);
+                flood.Begin(refusal);
+                Add(new RefusalWrite(refusal, buffers, this, flood)); // Under the lock: no update of this record may come before it.
+                return refusal.Id;
             }
         }
-        if (isFirst)
+        if (flood is null)
         {
-            if (!Add(new RefusalWrite(refusal, buffers, Ended)))
-                flood?.Abandon();
+            Add(new RefusalWrite(refusal, buffers, this, null));
             return refusal.Id;
         }
-        if (flood!.Merge(refusal.ReceivedAt) && !Add(new MergedRefusalWrite(flood, Ended)))
-            flood.UpdateDropped();
+        if (flood.Merge(refusal.ReceivedAt))
+            Add(new MergedRefusalWrite(flood, Ended));
         return flood.Id;
     }
 
-    private bool Add(PendingWrite write)
+    /// <summary>A write has ended.</summary>
+    public void Ended() => Interlocked.Decrement(ref _waiting);
+
+    /// <summary>There will be no record of a refusal.</summary>
+    /// <param name="flood">The flood it was to begin: the next refusal tries again.</param>
+    /// <param name="reason">backlog or store.</param>
+    public void Lost(RefusalFlood? flood, string reason)
     {
-        if (Interlocked.Increment(ref _waiting) <= MaxWaiting && tryAdd(write))
-            return true;
-        Interlocked.Increment(ref _dropped);
-        if (write is RefusalWrite refusal)
-            refusal.End();
-        else
-            Ended();
-        return false;
+        dropped.Increment(reason);
+        if (flood is null)
+            return;
+        lock (_gate)
+            flood.Seen = OwnRecords;
     }
 
-    private void Ended() => Interlocked.Decrement(ref _waiting);
+    private void Add(PendingWrite write)
+    {
+        if (Interlocked.Increment(ref _waiting) > MaxWaiting || !tryAdd(write))
+            write.Expire();
+    }
 
     private RefusalFlood? Find(RefusedOffer refusal)
     {
@@ -107,7 +108,7 @@ internal sealed class RefusalRecorder(Func<PendingWrite, bool> tryAdd, RecordBuf
 internal sealed class RefusalFlood(DateTimeOffset since)
 {
     private readonly Lock _gate = new();
-    private long _count = 1;
+    private long _count;
     private int _uncounted;
     private DateTimeOffset _last;
     private bool _updateWaits;
@@ -126,12 +127,13 @@ internal sealed class RefusalFlood(DateTimeOffset since)
     public void Begin(RefusedOffer refusal)
     {
         Id = refusal.Id;
-        _last = refusal.ReceivedAt;
+        lock (_gate)
+        {
+            _count++;
+            _last = refusal.ReceivedAt;
+        }
         Keys = refusal.Account is { } account ? [.. account.Levels.Select(level => level.Key)] : [];
     }
-
-    /// <summary>Its first record was dropped: the next refusal tries again to begin one.</summary>
-    public void Abandon() => Seen = RefusalRecorder.OwnRecords;
 
     /// <summary>Counts one more. True when an update must be put in the queue: one that waits there takes all that comes before it runs.</summary>
     public bool Merge(DateTimeOffset at)

@@ -1,5 +1,7 @@
+using Microsoft.Data.Sqlite;
 using RelayGate.Core.Policy;
 using RelayGate.Storage;
+using SQLitePCL;
 
 namespace RelayGate.Queue;
 
@@ -9,13 +11,16 @@ internal sealed class RefusalWrite : PendingWrite
     private readonly RefusedOffer _refusal;
     private readonly RecordBufferPool _buffers;
     private readonly RecordBuffer _detail;
-    private readonly Action _ended;
+    private readonly RefusalRecorder _recorder;
+    private readonly RefusalFlood? _flood;
 
-    public RefusalWrite(RefusedOffer refusal, RecordBufferPool buffers, Action ended)
+    /// <param name="flood">The flood whose record this is, or null.</param>
+    public RefusalWrite(RefusedOffer refusal, RecordBufferPool buffers, RefusalRecorder recorder, RefusalFlood? flood)
     {
         _refusal = refusal;
         _buffers = buffers;
-        _ended = ended;
+        _recorder = recorder;
+        _flood = flood;
         _detail = buffers.Rent();
         RecordRows.WriteDetail(_detail, refusal);
     }
@@ -41,13 +46,23 @@ internal sealed class RefusalWrite : PendingWrite
         End();
     }
 
-    public override void Failed(StoreError error, Exception cause) => End();
+    public override void Failed(StoreError error, Exception cause)
+    {
+        if (cause is not SqliteException { SqliteErrorCode: raw.SQLITE_CONSTRAINT }) // Its transaction has a record.
+            _recorder.Lost(_flood, "store");
+        End();
+    }
 
-    /// <summary>It never reached the writer.</summary>
-    public void End()
+    protected override void Expired()
+    {
+        _recorder.Lost(_flood, "backlog");
+        End();
+    }
+
+    private void End()
     {
         _buffers.Return(_detail);
-        _ended();
+        _recorder.Ended();
     }
 }
 

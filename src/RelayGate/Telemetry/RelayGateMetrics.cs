@@ -19,6 +19,8 @@ public sealed class RelayGateMetrics : IDisposable
     private long _sessions;
     private volatile Func<IEnumerable<(string State, long Count)>>? _queueMessages;
     private volatile Func<double>? _queueOldestSeconds;
+    private volatile Func<long>? _queueMemory;
+    private volatile Func<long>? _inFlight;
 
     public RelayGateMetrics()
     {
@@ -40,11 +42,15 @@ public sealed class RelayGateMetrics : IDisposable
             ("max", ""), ("per-address", ""), ("per-identity", ""), ("stopping", ""));
         SessionsTotal = new LabelledCounter(Meter, "relaygate_smtp_sessions_total", "SMTP sessions opened.", []);
         DroppedLogLines = new LabelledCounter(Meter, "relaygate_mail_log_dropped_total", "Mail-log lines dropped because the channel was full.", []);
+        DroppedRefusals = new LabelledCounter(Meter, "relaygate_refusal_records_dropped_total", "Refusals without a decision record: too many waited for the store, or it failed.",
+            ["reason"], ("backlog", ""), ("store", ""));
         StoreErrors = new LabelledCounter(Meter, "relaygate_store_errors_total", "Batches that failed, by kind.", ["kind"], ("statement", ""), ("io", ""), ("full", ""));
 
         Meter.CreateObservableGauge("relaygate_smtp_sessions", () => Interlocked.Read(ref _sessions), "1", "SMTP sessions open now.");
-        Meter.CreateObservableGauge("relaygate_queue_messages", ObserveQueue, "1", "Messages in the queue by state.");
-        Meter.CreateObservableGauge("relaygate_queue_oldest_seconds", () => _queueOldestSeconds?.Invoke() ?? 0, "s", "Age of the oldest message in the queue.");
+        Meter.CreateObservableGauge("relaygate_queue_messages", ObserveQueue, "1", "Messages in the queue: active (in an attempt or next in turn), deferred or held.");
+        Meter.CreateObservableGauge("relaygate_queue_oldest_seconds", () => _queueOldestSeconds?.Invoke() ?? 0, "s", "Age of the oldest message that has a recipient to serve.");
+        Meter.CreateObservableGauge("relaygate_queue_memory_bytes", () => _queueMemory?.Invoke() ?? 0, "By", "Messages of the queue in memory.");
+        Meter.CreateObservableGauge("relaygate_deliveries_in_flight", () => _inFlight?.Invoke() ?? 0, "1", "Delivery attempts that run now.");
         Meter.CreateObservableGauge("relaygate_build_info", () => new Measurement<long>(1, new KeyValuePair<string, object?>("version", Version)), "1", "Always 1; the label is the version.");
         Meter.CreateObservableCounter("process_cpu_seconds_total", () => Environment.CpuUsage.TotalTime.TotalSeconds, "s", "CPU time of the process.");
         Meter.CreateObservableGauge("process_resident_memory_bytes", () => Environment.WorkingSet, "By", "Resident memory of the process.");
@@ -88,6 +94,9 @@ public sealed class RelayGateMetrics : IDisposable
 
     public LabelledCounter DroppedLogLines { get; }
 
+    /// <summary>Label: backlog or store.</summary>
+    public LabelledCounter DroppedRefusals { get; }
+
     /// <summary>Label: statement, io or full.</summary>
     public LabelledCounter StoreErrors { get; }
 
@@ -128,10 +137,12 @@ public sealed class RelayGateMetrics : IDisposable
     }
 
     /// <summary>Sets where the queue's figures come from; asked at each scrape, must not block.</summary>
-    public void ObserveQueue(Func<IEnumerable<(string State, long Count)>> messages, Func<double> oldestSeconds)
+    public void ObserveQueue(Func<IEnumerable<(string State, long Count)>> messages, Func<double> oldestSeconds, Func<long> memoryOctets, Func<long> inFlight)
     {
         _queueMessages = messages;
         _queueOldestSeconds = oldestSeconds;
+        _queueMemory = memoryOctets;
+        _inFlight = inFlight;
     }
 
     /// <summary>Messages in the queue by state, as far as somebody tells.</summary>

@@ -34,6 +34,8 @@ internal sealed class QueueFixture : IDisposable
 
     public RelayGateOptions Options { get; }
 
+    public RelayGateMetrics Metrics { get; } = new();
+
     public ManualTimeProvider Time { get; } = new();
 
     public string Folder { get; }
@@ -201,7 +203,7 @@ internal sealed class QueueFixture : IDisposable
         Store = SqliteRelayStore.Open(Folder);
         Usage = new UsageTable(Store, Time);
         Writer = new QueueWriter(
-            Store, Usage, _ => Version, Options, new RelayGateMetrics(), Time, NullLogger<QueueWriter>.Instance,
+            Store, Usage, _ => Version, Options, Metrics, Time, NullLogger<QueueWriter>.Instance,
             new FreeSpace(() => SpaceFault is { } fault ? throw fault : FreeOctets, () => System.IO.File.Exists(File), 1, Time, NullLogger.Instance));
     }
 

@@ -34,7 +34,7 @@ public sealed class MetricsExpositionTests : IDisposable
         _metrics.Deliveries.Add(3, "delivered");
         _metrics.BatchCommitted(5, TimeSpan.FromMilliseconds(2));
         _metrics.BatchCommitted(64, TimeSpan.FromSeconds(2000));
-        _metrics.ObserveQueue(() => [("deferred", 7)], () => 12.5);
+        _metrics.ObserveQueue(() => [("deferred", 7)], () => 12.5, () => 4096, () => 2);
 
         string text = _exposition.Write();
 
@@ -43,6 +43,8 @@ public sealed class MetricsExpositionTests : IDisposable
         Assert.Contains("relaygate_smtp_sessions 1\n", text, StringComparison.Ordinal);
         Assert.Contains("relaygate_queue_messages{state=\"deferred\"} 7\n", text, StringComparison.Ordinal);
         Assert.Contains("relaygate_queue_oldest_seconds 12.5\n", text, StringComparison.Ordinal);
+        Assert.Contains("relaygate_queue_memory_bytes 4096\n", text, StringComparison.Ordinal);
+        Assert.Contains("relaygate_deliveries_in_flight 2\n", text, StringComparison.Ordinal);
         Assert.Contains("# TYPE relaygate_store_commit_seconds histogram\n", text, StringComparison.Ordinal);
         Assert.Contains("relaygate_store_commit_seconds_bucket{le=\"0.001\"} 0\n", text, StringComparison.Ordinal);
         Assert.Contains("relaygate_store_commit_seconds_bucket{le=\"0.0025\"} 1\n", text, StringComparison.Ordinal);
