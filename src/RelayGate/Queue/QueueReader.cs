@@ -20,6 +20,7 @@ internal static class QueueReader
     private const string SelectDue = """
         select next_attempt, message, position, address, counted_at from recipient
         where next_attempt is not null and subscription = ? and next_attempt <= ? and (next_attempt, message, position) > (?, ?, ?)
+          and (next_attempt <= ? or attempts = 0)
         order by next_attempt, message, position limit ?
         """;
 
@@ -42,10 +43,11 @@ internal static class QueueReader
     }
 
     /// <summary>Adds up to <paramref name="limit"/> recipients that are due, after <paramref name="after"/> in the order of their time.</summary>
-    public static int Due(StoreConnection connection, string subscription, long now, DueRecipient? after, int limit, List<DueRecipient> due)
+    /// <param name="untried">Until when those count as due that were never tried: <paramref name="now"/>, or later after a restart.</param>
+    public static int Due(StoreConnection connection, string subscription, long now, long untried, DueRecipient? after, int limit, List<DueRecipient> due)
     {
-        SqliteStatement select = connection.Prepared(SelectDue).Bind(1, subscription).Bind(2, now)
-            .Bind(3, after?.NextAttempt ?? 0L).Bind(4, after?.Seq ?? 0L).Bind(5, (long)(after?.Position ?? 0)).Bind(6, limit);
+        SqliteStatement select = connection.Prepared(SelectDue).Bind(1, subscription).Bind(2, untried)
+            .Bind(3, after?.NextAttempt ?? 0L).Bind(4, after?.Seq ?? 0L).Bind(5, (long)(after?.Position ?? 0)).Bind(6, now).Bind(7, limit);
         int count = 0;
         while (select.Step())
         {

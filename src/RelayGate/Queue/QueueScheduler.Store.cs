@@ -19,10 +19,15 @@ public sealed partial class QueueScheduler
     private static readonly TimeSpan Grid = TimeSpan.FromSeconds(1); // Looks into the store happen at most once a second.
     private static readonly TimeSpan LookAgain = TimeSpan.FromMinutes(1); // While something was passed over because it is suspended.
 
+    private const string SelectTakeOver = "select value from setting_state where name = 'queue_taken_over'";
+    private const string NoteTakeOver =
+        "insert into setting_state (name, value) values ('queue_taken_over', ?) on conflict (name) do update set value = excluded.value";
+
     private readonly Queue<SubscriptionFlow> _loads = [];
     private int _activeLoads;
     private DateTimeOffset _sweepAt = DateTimeOffset.MaxValue;
     private bool _sweeping;
+    private bool? _takesOver; // Null until the store was asked; false once its mail was taken over.
 
     /// <summary>Something becomes due at this time: the store is looked at then. In the past: at once.</summary>
     private void NoteDue(DateTimeOffset at)
@@ -93,9 +98,11 @@ public sealed partial class QueueScheduler
         var more = new List<DueRecipient>();
         string? after = null;
         bool end = false;
+        _takesOver ??= await _writer.RunAsync(TakeOver, CancellationToken.None);
+        TimeSpan early = _takesOver.Value ? _lease : TimeSpan.Zero;
         while (!end && !_stopping)
         {
-            DuePage page = await _store.ReadRawAsync(connection => ReadPage(connection, after), CancellationToken.None);
+            DuePage page = await _store.ReadRawAsync(connection => ReadPage(connection, after, early), CancellationToken.None);
             (after, end) = (page.LastSubscription, page.IsEnd);
             more.AddRange(page.More);
             next = Earlier(next, Admit(page.Due));
@@ -107,16 +114,33 @@ public sealed partial class QueueScheduler
             more = [];
             foreach (DueRecipient[] some in cursors.Chunk(4)) // Four pages of rows in one read.
             {
-                DuePage page = await _store.ReadRawAsync(connection => ReadMore(connection, some), CancellationToken.None);
+                DuePage page = await _store.ReadRawAsync(connection => ReadMore(connection, some, early), CancellationToken.None);
                 more.AddRange(page.More);
                 next = Earlier(next, Admit(page.Due));
                 next = Earlier(next, page.NextDue);
             }
         }
+        _takesOver = false;
         return next;
     }
 
-    private DuePage ReadPage(StoreConnection connection, string? after)
+    /// <summary>
+    /// Mail that was never tried has its next attempt set for a crash during the first; after a restart nobody is at it, and it need not wait. Once
+    /// in a lease at most, or a gateway that crashes again and again would hammer a peer.
+    /// </summary>
+    private bool TakeOver(WriteContext context)
+    {
+        long now = _time.GetUtcNow().ToUnixTimeMilliseconds();
+        SqliteStatement select = context.Prepared(SelectTakeOver);
+        bool isAllowed = !select.Step() || Math.Abs(now - select.Int64(0)) >= _lease.TotalMilliseconds;
+        select.Reset();
+        if (isAllowed)
+            context.Prepared(NoteTakeOver).Bind(1, now).Execute();
+        return isAllowed;
+    }
+
+    /// <param name="early">How far ahead of its time mail is taken that was never tried.</param>
+    private DuePage ReadPage(StoreConnection connection, string? after, TimeSpan early)
     {
         var page = new DuePage { LastSubscription = after };
         long now = _time.GetUtcNow().ToUnixTimeMilliseconds();
@@ -131,28 +155,30 @@ public sealed partial class QueueScheduler
             page.LastSubscription = found.Subscription;
             if (found.NextAttempt > now)
                 page.NextDue = Earlier(page.NextDue, DateTimeOffset.FromUnixTimeMilliseconds(found.NextAttempt));
-            else if (suspended.Subscriptions.Contains(found.Subscription))
+            if (found.NextAttempt > now + early.TotalMilliseconds)
+                continue;
+            if (suspended.Subscriptions.Contains(found.Subscription))
                 page.NextDue = Earlier(page.NextDue, _time.GetUtcNow() + LookAgain);
             else
-                ReadDue(connection, page, found.Subscription, now, null, suspended);
+                ReadDue(connection, page, found.Subscription, now, early, null, suspended);
         }
         return page;
     }
 
-    private DuePage ReadMore(StoreConnection connection, DueRecipient[] cursors)
+    private DuePage ReadMore(StoreConnection connection, DueRecipient[] cursors, TimeSpan early)
     {
         var page = new DuePage();
         Suspensions suspended = _suspended();
         foreach (DueRecipient cursor in cursors)
-            ReadDue(connection, page, cursor.Subscription, _time.GetUtcNow().ToUnixTimeMilliseconds(), cursor, suspended);
+            ReadDue(connection, page, cursor.Subscription, _time.GetUtcNow().ToUnixTimeMilliseconds(), early, cursor, suspended);
         return page;
     }
 
     /// <summary>Reads the next rows of a subscription that are due, without those whose sender is suspended.</summary>
-    private void ReadDue(StoreConnection connection, DuePage page, string subscription, long now, DueRecipient? after, Suspensions suspended)
+    private void ReadDue(StoreConnection connection, DuePage page, string subscription, long now, TimeSpan early, DueRecipient? after, Suspensions suspended)
     {
         int before = page.Due.Count;
-        if (QueueReader.Due(connection, subscription, now, after, PageRows, page.Due) == PageRows)
+        if (QueueReader.Due(connection, subscription, now, now + (long)early.TotalMilliseconds, after, PageRows, page.Due) == PageRows)
             page.More.Add(page.Due[^1]);
         if (suspended.Senders.Count == 0)
             return;

@@ -63,6 +63,45 @@ public sealed class QueueSchedulerTests : IDisposable
     }
 
     [Fact]
+    public async Task After_a_restart_what_was_never_tried_goes_on_at_once_and_what_was_waits_for_its_time()
+    {
+        _ = _queue.Scheduler;
+        await _queue.Count("message"); // The first look is over.
+        await _queue.AcceptAsync(_queue.Account("tried"));
+        await _queue.EndAsync(await _queue.TakeAsync(), DeliveryResult.Deferred, TimeSpan.FromMinutes(3));
+        _queue.Time.Advance(TimeSpan.FromMinutes(2));
+        OfferedMessage cutOff = await _queue.AcceptAsync(_queue.Account("cut-off"));
+        Assert.Equal(cutOff.Id, (await _queue.TakeAsync()).Message.Id);
+        OfferedMessage waiting = await _queue.AcceptAsync(_queue.Account("waiting"));
+        _queue.Reopen();
+        _queue.Time.Advance(TimeSpan.FromSeconds(10));
+
+        QueueId[] jobs = [(await _queue.TakeAsync()).Message.Id, (await _queue.TakeAsync()).Message.Id];
+        Assert.Equal(new[] { cutOff.Id, waiting.Id }.Order(), jobs.Order());
+        Task<DeliveryJob> tried = _queue.TakeAsync();
+        Assert.False(tried.IsCompleted);
+        Assert.Equal("tried", (await AdvanceUntil(tried)).Message.Subscription);
+    }
+
+    [Fact]
+    public async Task A_gateway_that_crashes_again_and_again_tries_the_same_mail_once_in_a_while()
+    {
+        OfferedMessage message = await _queue.AcceptAsync(_queue.Account());
+        _queue.Reopen();
+        Assert.Equal(message.Id, (await _queue.TakeAsync()).Message.Id); // At once.
+        _queue.Reopen();
+
+        Task<DeliveryJob> again = _queue.TakeAsync();
+        for (int i = 0; i < 50; i++)
+        {
+            _queue.Time.Advance(TimeSpan.FromSeconds(1));
+            await _queue.Count("message");
+        }
+        Assert.False(again.IsCompleted);
+        Assert.Equal(message.Id, (await AdvanceUntil(again)).Message.Id);
+    }
+
+    [Fact]
     public async Task What_is_in_flight_is_not_picked_again_even_when_its_row_is_due()
     {
         _ = _queue.Scheduler;
