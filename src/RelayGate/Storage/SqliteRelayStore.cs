@@ -103,6 +103,9 @@ public sealed class SqliteRelayStore : IDisposable
 
     private static void Prepare(StoreConnection connection, string path)
     {
+        // SQLite opens what it may not write for reading alone, and would say so at the first message.
+        if (raw.sqlite3_db_readonly(connection.Connection.Handle, "main") != 0)
+            throw new StoreUnusableException(NotWritable(path));
         long version = connection.Scalar("PRAGMA user_version");
         if (version > StoreSchema.Version)
             throw new StoreUnusableException($"{path} was written by a newer RelayGate (schema {version}, this program knows {StoreSchema.Version}): start that version, or move the file away");
@@ -138,13 +141,16 @@ public sealed class SqliteRelayStore : IDisposable
         {
             raw.SQLITE_NOTADB => $"{path} is not a database: move it away, or restore it from a backup",
             raw.SQLITE_CORRUPT => $"{path} is damaged: restore it from a backup, or move it away with its -wal and -shm files",
-            raw.SQLITE_CANTOPEN or raw.SQLITE_PERM or raw.SQLITE_READONLY or raw.SQLITE_AUTH => $"{path} cannot be opened for writing: check owner and mode of the file and its folder",
+            raw.SQLITE_CANTOPEN or raw.SQLITE_PERM or raw.SQLITE_READONLY or raw.SQLITE_AUTH => NotWritable(path),
             raw.SQLITE_FULL => $"{path} cannot be written: no space left on the device",
             raw.SQLITE_BUSY or raw.SQLITE_LOCKED => $"{path} is in use by another program",
             _ => $"{path} cannot be read: {OneLine(sqlite.Message)}",
         },
         _ => $"{path} cannot be opened: {OneLine(e.Message)}",
     };
+
+    private static string NotWritable(string path) =>
+        $"{path} cannot be opened for writing: check owner and mode of the file and its folder, and whether its file system is mounted read-only";
 
     private static string OneLine(string text) => text.ReplaceLineEndings(" ");
 }

@@ -1,4 +1,5 @@
 using System.Data.Common;
+using System.Runtime.InteropServices;
 using Microsoft.Data.Sqlite;
 using RelayGate.Storage;
 using RelayGate.Tests.Fakes;
@@ -92,6 +93,22 @@ public sealed class SqliteRelayStoreTests : IDisposable
         Assert.Contains("cannot be opened", e.Message, StringComparison.Ordinal);
     }
 
+    [Theory]
+    [InlineData("777", "444")] // The file.
+    [InlineData("555", "666")] // The folder, where the log is to be.
+    public void A_store_that_may_not_be_written_is_refused_in_one_line(string folder, string file)
+    {
+        SqliteRelayStore.Open(_folder.Path).Dispose();
+        System.IO.File.SetUnixFileMode(File, (UnixFileMode)Convert.ToInt32(file, 8));
+        System.IO.File.SetUnixFileMode(_folder.Path, (UnixFileMode)Convert.ToInt32(folder, 8));
+
+        StoreUnusableException? refused = AsNobody(() => Assert.Throws<StoreUnusableException>(() => SqliteRelayStore.Open(_folder.Path)));
+
+        Assert.Equal(
+            $"{File} cannot be opened for writing: check owner and mode of the file and its folder, and whether its file system is mounted read-only", refused?.Message);
+        System.IO.File.SetUnixFileMode(_folder.Path, (UnixFileMode)Convert.ToInt32("700", 8));
+    }
+
     [Fact]
     public async Task A_read_that_throws_leaves_the_readers_usable()
     {
@@ -128,6 +145,25 @@ public sealed class SqliteRelayStoreTests : IDisposable
             return Convert.ToInt64(command.ExecuteScalar());
         },
         default);
+
+    /// <summary>Runs on a thread that the file system takes for another user's: root may write everything.</summary>
+    private static T? AsNobody<T>(Func<T> action)
+    {
+        T? result = default;
+        Exception? failure = null;
+        var thread = new Thread(() =>
+        {
+            if (Environment.IsPrivilegedProcess)
+                SetFileSystemUser(65534);
+            failure = Record.Exception(() => result = action());
+        });
+        thread.Start();
+        thread.Join();
+        return failure is null ? result : throw failure;
+    }
+
+    [DllImport("libc", EntryPoint = "setfsuid")]
+    private static extern int SetFileSystemUser(int uid);
 
     private void Change(string sql)
     {
