@@ -77,7 +77,7 @@ public sealed class RefusalRecordTests : IDisposable
             bool TryAdd(PendingWrite write)
             {
                 if (write is RefusalWrite)
-                    Thread.Sleep(0); // Lets the others pass if they can.
+                    Thread.Yield(); // Lets the others pass if they can.
                 lock (writes)
                     writes.Add(write);
                 return true;

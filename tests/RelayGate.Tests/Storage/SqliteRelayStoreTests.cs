@@ -154,7 +154,7 @@ public sealed class SqliteRelayStoreTests : IDisposable
         var thread = new Thread(() =>
         {
             if (Environment.IsPrivilegedProcess)
-                SetFileSystemUser(65534);
+                _ = SetFileSystemUser(65534); // Gives back the one before.
             failure = Record.Exception(() => result = action());
         });
         thread.Start();
