@@ -12,8 +12,6 @@ internal sealed class Deliverer(NextHopResolver resolver, EgressPermission mayLe
     /// <summary>Addresses tried in one attempt; each may cost its time limits.</summary>
     private const int MaxAddresses = 10;
 
-    private static readonly Task<SessionFailure?> NoFailure = Task.FromResult<SessionFailure?>(null);
-
     /// <summary>
     /// Tries the addresses in order until every recipient has an outcome: a refusal or acceptance of a recipient is final,
     /// connection problems and a temporary refusal of the session or of MAIL go on to the next address (RFC 5321 §5.1).
@@ -54,8 +52,6 @@ internal sealed class Deliverer(NextHopResolver resolver, EgressPermission mayLe
     {
         result.NextHop = address;
         string subscription = job.Message.Subscription;
-        if (binding.Address is { } bound && !await mayLeaveFrom(subscription, bound, cancellationToken))
-            return Refuse(result, EgressSocket.BelongsToOther(bound)); // It was given away while the message waited.
         bool allowTls = true;
         bool fresh = false;
         int[]? subset = OpenRecipients(result); // Null: all of the job's.
@@ -72,10 +68,7 @@ internal sealed class Deliverer(NextHopResolver resolver, EgressPermission mayLe
             bool startsAnew = false;
             try
             {
-                Task<SessionFailure?> CheckAsync(IPAddress local) => CheckSystemChoiceAsync(binding, subscription, local, cancellationToken);
-                if (kept && await CheckAsync(session.LocalAddress!) is { } notAllowed)
-                    return Refuse(result, notAllowed);
-                if (!kept && await session.OpenAsync(allowTls, CheckAsync) is { } failure)
+                if (await MakeReadyAsync(session, subscription, allowTls, cancellationToken) is { } failure)
                 {
                     if (session.TlsHandshakeFailed && allowTls)
                     {
@@ -83,7 +76,7 @@ internal sealed class Deliverer(NextHopResolver resolver, EgressPermission mayLe
                         continue;
                     }
                     Note(result, session, failure.Stage);
-                    if (failure.IsEgress)
+                    if (failure.Egress != EgressFault.None)
                         return Refuse(result, failure);
                     result.DecideRest(failure.Outcome);
                     return true;
@@ -112,6 +105,24 @@ internal sealed class Deliverer(NextHopResolver resolver, EgressPermission mayLe
         }
     }
 
+    /// <summary>
+    /// Opens a session that is not open yet. Its address may be given away while a message waits, for its time, for a connection or for the next
+    /// hop's greeting: it is asked for before it is dialled from, and last before MAIL.
+    /// </summary>
+    private async ValueTask<SessionFailure?> MakeReadyAsync(SmtpClientSession session, string subscription, bool allowTls, CancellationToken cancellationToken)
+    {
+        if (!session.WasOpened)
+        {
+            IPAddress? decided = session.Egress.Address;
+            if (decided is not null && await WhyNotAsync(subscription, decided, cancellationToken) is { } denied)
+                return denied;
+            ValueTask<SessionFailure?> CheckAsync(IPAddress local) => decided is null ? WhyNotAsync(subscription, local, cancellationToken) : default;
+            if (await session.OpenAsync(allowTls, CheckAsync) is { } failure)
+                return failure;
+        }
+        return await WhyNotAsync(subscription, session.LocalAddress!, cancellationToken);
+    }
+
     /// <summary>Recipients put off with 452 while others were taken: the next hop limits recipients, and the rest go at once (RFC 5321 §4.5.3.1.10).</summary>
     private static int[]? TooManyAtOnce(MailTransaction transaction, int[]? subset)
     {
@@ -138,22 +149,19 @@ internal sealed class Deliverer(NextHopResolver resolver, EgressPermission mayLe
         result.Tls = session.TlsDescription;
     }
 
-    /// <summary>Where the system chose the local address, it must not have chosen one that was given to another subscription.</summary>
-    private Task<SessionFailure?> CheckSystemChoiceAsync(EgressBinding binding, string subscription, IPAddress local, CancellationToken cancellationToken)
-    {
-        return binding.Address is null ? CheckAsync() : NoFailure;
-
-        async Task<SessionFailure?> CheckAsync() =>
-            await mayLeaveFrom(subscription, local, cancellationToken) ? null : EgressSocket.BelongsToOther(local);
-    }
+    private async ValueTask<SessionFailure?> WhyNotAsync(string subscription, IPAddress local, CancellationToken cancellationToken) =>
+        await mayLeaveFrom(subscription, local, cancellationToken) ? null : EgressSocket.BelongsToOther(local);
 
     /// <returns>False: other hosts would fare no better.</returns>
     private bool Refuse(AttemptResult result, SessionFailure failure)
     {
-        if (failure.IsBindFailure)
-            metrics.EgressBindFailures.Increment();
-        else
-            metrics.EgressMismatches.Increment();
+        LabelledCounter counter = failure.Egress switch
+        {
+            EgressFault.NotHere => metrics.EgressBindFailures,
+            EgressFault.Denied => metrics.EgressDenials,
+            _ => metrics.EgressMismatches,
+        };
+        counter.Increment();
         result.Stage = failure.Stage;
         result.DecideRest(failure.Outcome);
         return false;

@@ -36,14 +36,14 @@ internal static class EgressSocket
         local = ((IPEndPoint)socket.LocalEndPoint!).Address;
         if (egress.Address is not { } address || address.Equals(local))
             return null;
-        return Failure($"The connection left from {local}, not from egress address {address}");
+        return Failure(EgressFault.Elsewhere, $"The connection left from {local}, not from egress address {address}");
     }
 
     /// <summary>The address is exclusive to another subscription, whose name is nobody's business here.</summary>
-    public static SessionFailure BelongsToOther(IPAddress address) => Failure($"The egress address {address} is exclusive to another subscription");
+    public static SessionFailure BelongsToOther(IPAddress address) => Failure(EgressFault.Denied, $"The egress address {address} is exclusive to another subscription");
 
-    private static SessionFailure NotOnThisHost(IPAddress address) => Failure($"The egress address {address} is not on this host") with { IsBindFailure = true };
+    private static SessionFailure NotOnThisHost(IPAddress address) => Failure(EgressFault.NotHere, $"The egress address {address} is not on this host");
 
-    private static SessionFailure Failure(string text) =>
-        new(DeliveryStage.Connect, RecipientOutcome.Local(OutcomeKind.Deferred, "4.3.5", text), IsEgress: true);
+    private static SessionFailure Failure(EgressFault fault, string text) =>
+        new(DeliveryStage.Connect, RecipientOutcome.Local(OutcomeKind.Deferred, "4.3.5", text), fault);
 }

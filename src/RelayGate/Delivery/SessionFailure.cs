@@ -3,6 +3,20 @@ using RelayGate.Core.Policy;
 namespace RelayGate.Delivery;
 
 /// <summary>Why a session did not come to be.</summary>
-/// <param name="IsEgress">The local address is at fault, not the next hop: other hosts would fare no better, and nothing was sent.</param>
-/// <param name="IsBindFailure">The egress address could not be bound, so that no connection was made.</param>
-internal sealed record SessionFailure(DeliveryStage Stage, RecipientOutcome Outcome, bool IsEgress = false, bool IsBindFailure = false);
+/// <param name="Egress">Not none: the local address is at fault, not the next hop. Other hosts would fare no better, and nothing was sent.</param>
+internal sealed record SessionFailure(DeliveryStage Stage, RecipientOutcome Outcome, EgressFault Egress = EgressFault.None);
+
+/// <summary>What is wrong with the local address.</summary>
+internal enum EgressFault
+{
+    None,
+
+    /// <summary>It could not be bound, so that no connection was made.</summary>
+    NotHere,
+
+    /// <summary>The connection left from another one.</summary>
+    Elsewhere,
+
+    /// <summary>It is exclusive to another subscription now.</summary>
+    Denied,
+}

@@ -90,7 +90,7 @@ internal sealed partial class SmtpClientSession : IDisposable
     /// <param name="allowTls">False after a failed handshake (opportunistic TLS, RFC 7435).</param>
     /// <param name="checkLocal">Asked with the real local address, before anything is sent.</param>
     /// <returns>Null when the session is ready, else what stopped it and where.</returns>
-    public async Task<SessionFailure?> OpenAsync(bool allowTls, Func<IPAddress, Task<SessionFailure?>> checkLocal)
+    public async Task<SessionFailure?> OpenAsync(bool allowTls, Func<IPAddress, ValueTask<SessionFailure?>> checkLocal)
     {
         WasOpened = true;
         DeliveryStage stage = DeliveryStage.Connect;

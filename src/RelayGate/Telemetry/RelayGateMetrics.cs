@@ -37,6 +37,7 @@ public sealed class RelayGateMetrics : IDisposable
         Authentications = new LabelledCounter(Meter, "relaygate_auth_total", "AUTH exchanges by mechanism and result.", ["mech", "result"],
             Sets(["PLAIN", "LOGIN"], ["accepted", "rejected", "try-later", "cancelled", "malformed"]));
         EgressMismatches = new LabelledCounter(Meter, "relaygate_egress_mismatch_total", "Connections closed because the local address was not the decided one. Stays 0.", []);
+        EgressDenials = new LabelledCounter(Meter, "relaygate_egress_denied_total", "Attempts stopped because the egress address is exclusive to another subscription now.", []);
         EgressBindFailures = new LabelledCounter(Meter, "relaygate_egress_bind_failures_total", "Connections not made because the egress address could not be bound.", []);
         SessionsRefused = new LabelledCounter(Meter, "relaygate_smtp_sessions_refused_total", "Sessions turned away with 421 at the start.", ["reason"],
             ("max", ""), ("per-address", ""), ("per-identity", ""), ("stopping", ""));
@@ -84,6 +85,8 @@ public sealed class RelayGateMetrics : IDisposable
     public LabelledCounter Authentications { get; }
 
     public LabelledCounter EgressMismatches { get; }
+
+    public LabelledCounter EgressDenials { get; }
 
     public LabelledCounter EgressBindFailures { get; }
 

@@ -21,7 +21,7 @@ public sealed class ConnectionPoolTests
         harness.Pool.Return(used);
 
         SmtpClientSession next = (await waiting.AsTask().WaitAsync(TimeSpan.FromSeconds(10)))!;
-        SessionFailure failure = (await next.OpenAsync(true, _ => Task.FromResult<SessionFailure?>(null)))!;
+        SessionFailure failure = (await next.OpenAsync(true, _ => default))!;
         Assert.Equal((DeliveryStage.Connect, OutcomeKind.NextHost, "4.4.1"), (failure.Stage, failure.Outcome.Kind, failure.Outcome.Status));
         harness.Pool.Return(next);
         Assert.Equal(0, harness.Pool.Open);
@@ -35,7 +35,7 @@ public sealed class ConnectionPoolTests
         SmtpClientSession session = (await harness.Pool.TakeAsync(System, new NextHopAddress("a.test", hop.EndPoint, true), false, default))!;
 
         harness.Pool.Abort();
-        SessionFailure? failure = await session.OpenAsync(true, _ => Task.FromResult<SessionFailure?>(null));
+        SessionFailure? failure = await session.OpenAsync(true, _ => default);
         harness.Pool.Return(session);
 
         Assert.Equal(DeliveryStage.Connect, failure!.Stage);

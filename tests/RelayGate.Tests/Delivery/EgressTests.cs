@@ -66,7 +66,7 @@ public sealed class EgressTests
         SessionFailure? failure = EgressSocket.CheckLocalAddress(socket, new EgressBinding(IPAddress.Parse("127.0.0.6"), "x"), out IPAddress local);
 
         Assert.Equal("127.0.0.5", local.ToString());
-        Assert.True(failure!.IsEgress);
+        Assert.Equal(EgressFault.Elsewhere, failure!.Egress);
         Assert.Equal(("4.3.5", OutcomeKind.Deferred), (failure.Outcome.Status, failure.Outcome.Kind));
         Assert.Null(EgressSocket.CheckLocalAddress(socket, new EgressBinding(IPAddress.Parse("127.0.0.5"), "x"), out _));
     }
@@ -141,7 +141,61 @@ public sealed class EgressTests
 
         Assert.Equal((OutcomeKind.Deferred, "4.3.5"), (result.Outcomes[0]!.Kind, result.Outcomes[0]!.Status));
         Assert.Single(hop.Messages);
-        Assert.Equal(1, harness.Metrics.EgressMismatches.Total);
+        Assert.Equal((1, 0), (harness.Metrics.EgressDenials.Total, harness.Metrics.EgressMismatches.Total));
+    }
+
+    [Fact]
+    public async Task An_address_given_away_is_not_dialled_from()
+    {
+        await using var hop = new FakeNextHop();
+        using var harness = new DeliveryHarness(hop.Url) { MayLeaveFrom = (_, _) => false };
+
+        AttemptResult result = await AttemptAsync(harness, DeliveryHarness.EgressFrom("127.0.0.2"));
+
+        Assert.Equal((OutcomeKind.Deferred, "4.3.5"), (result.Outcomes[0]!.Kind, result.Outcomes[0]!.Status));
+        Assert.Equal(0, hop.Connections);
+        Assert.Equal((1, 0), (harness.Metrics.EgressDenials.Total, harness.Metrics.EgressMismatches.Total));
+    }
+
+    [Fact]
+    public async Task An_address_given_away_while_the_session_opens_sends_nothing()
+    {
+        bool isOurs = true;
+        await using var hop = new FakeNextHop();
+        hop.Script = e =>
+        {
+            Volatile.Write(ref isOurs, e.Verb != "EHLO" && Volatile.Read(ref isOurs));
+            return null;
+        };
+        using var harness = new DeliveryHarness(hop.Url) { MayLeaveFrom = (_, _) => Volatile.Read(ref isOurs) };
+
+        AttemptResult result = await AttemptAsync(harness, DeliveryHarness.EgressFrom("127.0.0.2"));
+
+        Assert.Equal((OutcomeKind.Deferred, "4.3.5"), (result.Outcomes[0]!.Kind, result.Outcomes[0]!.Status));
+        Assert.DoesNotContain(hop.Commands, c => c.StartsWith("MAIL", StringComparison.Ordinal));
+    }
+
+    [Fact]
+    public async Task An_address_given_away_while_a_message_waits_for_a_connection_sends_nothing()
+    {
+        using var go = new SemaphoreSlim(0);
+        await using var hop = new FakeNextHop();
+        hop.Script = e =>
+        {
+            if (e.Verb == "content")
+                go.Wait(TimeSpan.FromSeconds(10));
+            return null;
+        };
+        using var harness = new DeliveryHarness(hop.Url, change: o => o.Delivery.Connections.PerSmarthost = 1);
+        Task<AttemptResult> first = AttemptAsync(harness, DeliveryHarness.EgressFrom("127.0.0.2"));
+        Task<AttemptResult> second = AttemptAsync(harness, DeliveryHarness.EgressFrom("127.0.0.2"));
+
+        harness.MayLeaveFrom = (_, _) => hop.Messages.IsEmpty; // What has begun ends; nothing begins.
+        go.Release();
+
+        Assert.Equal(OutcomeKind.Delivered, (await first).Outcomes[0]!.Kind);
+        Assert.Equal((OutcomeKind.Deferred, "4.3.5"), ((await second).Outcomes[0]!.Kind, (await second).Outcomes[0]!.Status));
+        Assert.Single(hop.Messages);
     }
 
     [Fact]
@@ -160,7 +214,7 @@ public sealed class EgressTests
 
         Assert.All([fresh, kept], r => Assert.Equal((OutcomeKind.Deferred, "4.3.5"), (r.Outcomes[0]!.Kind, r.Outcomes[0]!.Status)));
         Assert.Single(hop.Messages);
-        Assert.Equal(2, harness.Metrics.EgressMismatches.Total);
+        Assert.Equal((2, 0), (harness.Metrics.EgressDenials.Total, harness.Metrics.EgressMismatches.Total));
     }
 
     private static Task<AttemptResult> AttemptAsync(DeliveryHarness harness, EgressChoice egress)
