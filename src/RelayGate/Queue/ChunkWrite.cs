@@ -8,16 +8,18 @@ internal sealed class ChunkWrite(QueueId id, int number, ReadOnlyMemory<byte> oc
 {
     private const string Insert = "insert into chunk (id, number, octets) values (?, ?, ?)";
 
-    private readonly TaskCompletionSource<bool> _done = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private readonly TaskCompletionSource<OfferOutcome> _done = new(TaskCreationOptions.RunContinuationsAsynchronously);
 
-    /// <summary>False when there was no room or the store failed.</summary>
-    public Task<bool> Done => _done.Task;
+    public Task<OfferOutcome> Done => _done.Task;
 
     public override long Octets => octets.Length;
 
     public override void Execute(WriteContext context) => context.Prepared(Insert).Bind(1, id.ToBytes()).Bind(2, number).Bind(3, octets.Span).Execute();
 
-    public override void Committed(WriteContext context) => _done.TrySetResult(true);
+    public override void Committed(WriteContext context) => _done.TrySetResult(OfferOutcome.Committed);
 
-    public override void Failed(StoreError error, Exception cause) => _done.TrySetResult(false);
+    public override void Failed(StoreError error, Exception cause) => 
+        _done.TrySetResult(error == StoreError.Full ? OfferOutcome.StoreFull : OfferOutcome.StoreFailed);
+
+    protected override void Expired() => _done.TrySetResult(OfferOutcome.Expired);
 }

@@ -118,6 +118,12 @@ internal sealed class OfferWrite : PendingWrite
         End(new OfferResult(error == StoreError.Full ? OfferOutcome.StoreFull : OfferOutcome.StoreFailed, null));
     }
 
+    protected override void Expired()
+    {
+        _queued.Release();
+        End(new OfferResult(OfferOutcome.Expired, null));
+    }
+
     public override void Undo(StoreConnection connection)
     {
         SqliteStatement select = connection.Prepared(SelectSeq).Bind(1, _id);

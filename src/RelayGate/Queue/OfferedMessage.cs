@@ -80,8 +80,11 @@ public enum OfferOutcome
     /// <summary>No room: 452 4.3.1.</summary>
     StoreFull,
 
-    /// <summary>The store failed or the writer did not take the write in time: 451 4.3.0.</summary>
+    /// <summary>The store failed: 451 4.3.0.</summary>
     StoreFailed,
+
+    /// <summary>The writer did not take the write in time, and never will: 451 4.3.2.</summary>
+    Expired,
 }
 
 /// <param name="Decision">The binding decision when there was one.</param>

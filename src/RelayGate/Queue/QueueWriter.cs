@@ -97,11 +97,12 @@ public sealed partial class QueueWriter : IDisposable
     /// <summary>Writes one chunk of a body over <see cref="MessageBody.ChunkOctets"/> ahead of its message; orphans are collected.</summary>
     /// <param name="octets">Not to be changed until the task has ended.</param>
     /// <param name="cancellationToken">Holds only until the writer has taken the write.</param>
-    /// <returns>False when there is no room, the store failed or the deadline passed.</returns>
-    public async Task<bool> WriteChunkAsync(QueueId id, int sequence, ReadOnlyMemory<byte> octets, CancellationToken cancellationToken)
+    public async Task<OfferOutcome> WriteChunkAsync(QueueId id, int sequence, ReadOnlyMemory<byte> octets, CancellationToken cancellationToken)
     {
-        if (!HasRoom || !_space.IsPresent)
-            return false;
+        if (!_space.IsPresent)
+            return FileMissing().Outcome;
+        if (!HasRoom)
+            return OfferOutcome.StoreFull;
         var write = new ChunkWrite(id, sequence, octets);
         await AddAsync(write, cancellationToken);
         using CancellationTokenRegistration deadline = ExpireAt(write, cancellationToken);

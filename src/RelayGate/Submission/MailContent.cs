@@ -17,6 +17,8 @@ internal enum ContentFault
     HeaderTooLarge,
     NoMemory,
     StoreFull,
+    StoreFailed,
+    StoreBusy,
 }
 
 /// <summary>The content of one message while it is received: header section and body in one pooled array; a large body goes to the store in chunks.</summary>
@@ -25,14 +27,21 @@ internal enum ContentFault
 /// </remarks>
 internal sealed class MailContent : IDisposable
 {
-    private const int FirstOctets = 8 * 1024;
-    private const int SmallestEarlyChunk = 16 * 1024;
+    /// <summary>First buffer: most messages need no other. Half of the budget is kept for these.</summary>
+    private const int FirstOctets = 16 * 1024;
+
+    /// <summary>Fewer octets of a body are not worth a row.</summary>
+    private const int SmallestEarlyChunk = 4 * 1024;
+
+    /// <summary>Free room with which reading goes on when there is no memory to grow.</summary>
+    private const int LeastRoom = 2 * 1024;
 
     private readonly QueueId _id;
     private readonly QueueWriter _writer;
     private readonly MemoryBudget _budget;
     private readonly long _maxOctets;
     private byte[]? _array;
+    private int _taken; // Octets of the shared budget, and of the array, that may be used.
     private int _length;
     private int _headerLength = -1;
     private int _chunks;
@@ -41,7 +50,6 @@ internal sealed class MailContent : IDisposable
     private int _lineOctets;
     private int _longestLine;
     private bool _is8Bit;
-    private bool _wantsSpace;
     private bool _handedOver;
     private byte[]? _bodyHash;
 
@@ -54,12 +62,14 @@ internal sealed class MailContent : IDisposable
         _budget = budget;
         _maxOctets = maxOctets;
         // Half as much again for header fields and line ends the client did not count.
-        int first = (int)Math.Clamp((declaredOctets ?? 0) + ((declaredOctets ?? 0) >> 1), FirstOctets, MessageBody.ChunkOctets);
-        if (budget.TryTake(first))
-            _array = ArrayPool<byte>.Shared.Rent(first);
+        int wanted = (int)Math.Clamp((declaredOctets ?? 0) + ((declaredOctets ?? 0) >> 1), FirstOctets, MessageBody.ChunkOctets);
+        if (wanted > FirstOctets && budget.TryTake(wanted))
+            _taken = wanted;
+        else if (budget.TryTakeFirst(FirstOctets))
+            _taken = FirstOctets;
         else
             Fault = ContentFault.NoMemory;
-        Taken = _array is null ? 0 : first;
+        _array = _taken > 0 ? ArrayPool<byte>.Shared.Rent(_taken) : null;
     }
 
     /// <summary>The first thing that was wrong; content is not kept from then on.</summary>
@@ -68,16 +78,12 @@ internal sealed class MailContent : IDisposable
     /// <summary>Octets of header section and body so far.</summary>
     public long Octets => _bodyInStore + _length;
 
-    /// <summary>The body in memory has outgrown one chunk, or no memory is to be had: <see cref="SpillAsync"/> is due.</summary>
-    public bool MustSpill => Fault == ContentFault.None && (BodyInMemory > MessageBody.ChunkOctets || _wantsSpace);
-
     /// <summary>The header section, with the empty line if there was one. Valid until <see cref="Dispose"/> and while <see cref="TakeBodyAsync"/>'s result is held.</summary>
     public ReadOnlyMemory<byte> Header => _array.AsMemory(0, HeaderLength);
 
     public BodyFacts BodyFacts => new(_is8Bit, _longestLine);
 
-    /// <summary>Octets of the shared budget that this content holds.</summary>
-    private long Taken { get; set; }
+    private int Free => _taken - _length;
 
     private int HeaderLength => _headerLength < 0 ? _length : _headerLength;
 
@@ -89,6 +95,13 @@ internal sealed class MailContent : IDisposable
             Fault = fault;
     }
 
+    /// <summary>Makes room for more: in memory while it is to be had, else by writing to the store what is there of the body.</summary>
+    /// <param name="wanted">Octets that would be welcome.</param>
+    /// <param name="channel">Keeps the deadline for the store.</param>
+    /// <returns>How many may be appended: as many as wanted, or fewer.</returns>
+    public ValueTask<int> MakeRoomAsync(int wanted, SmtpChannel channel) =>
+        Fault == ContentFault.None && (Free < wanted || BodyInMemory > MessageBody.ChunkOctets) ? MakeRoomSlowlyAsync(wanted, channel) : new(wanted);
+
     /// <summary>Adds octets, of whose lines the scanner tells by <see cref="LineContinues"/> and <see cref="LineEnded"/>.</summary>
     public void Append(ReadOnlySpan<byte> octets)
     {
@@ -99,8 +112,6 @@ internal sealed class MailContent : IDisposable
             Fail(ContentFault.TooLarge);
             return;
         }
-        if (!EnsureRoom(octets.Length))
-            return;
         octets.CopyTo(_array.AsSpan(_length));
         _length += octets.Length;
         if (_headerLength < 0)
@@ -137,20 +148,39 @@ internal sealed class MailContent : IDisposable
             _longestLine = Math.Max(_longestLine, _lineOctets);
     }
 
-    /// <summary>Writes body octets in memory to the store, whole chunks where it can.</summary>
-    public async ValueTask SpillAsync(bool all, CancellationToken cancellationToken)
+    private async ValueTask<int> MakeRoomSlowlyAsync(int wanted, SmtpChannel channel)
     {
-        bool early = _wantsSpace;
-        _wantsSpace = false;
+        if (BodyInMemory > MessageBody.ChunkOctets)
+            await SpillAsync(all: false, channel);
+        if (Free < wanted && !TryGrow(wanted) && Free < LeastRoom)
+        {
+            if (BodyInMemory < SmallestEarlyChunk)
+                Fail(ContentFault.NoMemory);
+            else
+                await SpillAsync(all: true, channel);
+        }
+        return Fault == ContentFault.None ? Math.Min(wanted, Free) : wanted;
+    }
+
+    /// <summary>Writes body octets in memory to the store, whole chunks where it can, and gives back the memory they had.</summary>
+    private async ValueTask SpillAsync(bool all, SmtpChannel channel)
+    {
         _hash ??= new RelaxedBodyHash();
-        while (Fault == ContentFault.None && (BodyInMemory > MessageBody.ChunkOctets || ((all || early) && BodyInMemory > 0)))
+        while (Fault == ContentFault.None && (BodyInMemory > MessageBody.ChunkOctets || (all && BodyInMemory > 0)))
         {
             int octets = Math.Min(BodyInMemory, MessageBody.ChunkOctets);
             ReadOnlyMemory<byte> chunk = _array.AsMemory(_headerLength, octets);
             _hash.Append(chunk.Span);
-            if (!await _writer.WriteChunkAsync(_id, _chunks, chunk, cancellationToken))
+            OfferOutcome written = await _writer.WriteChunkAsync(_id, _chunks, chunk, channel.BeginWait(SubmissionLimits.Offer));
+            channel.EndWait();
+            if (written != OfferOutcome.Committed)
             {
-                Fail(ContentFault.StoreFull);
+                Fail(written switch
+                {
+                    OfferOutcome.StoreFull => ContentFault.StoreFull,
+                    OfferOutcome.Expired => ContentFault.StoreBusy,
+                    _ => ContentFault.StoreFailed,
+                });
                 return;
             }
             _chunks++;
@@ -158,14 +188,20 @@ internal sealed class MailContent : IDisposable
             _array.AsSpan(_headerLength + octets, BodyInMemory - octets).CopyTo(_array.AsSpan(_headerLength));
             _length -= octets;
         }
+        int enough = RoundUp(_length + LeastRoom);
+        if (enough < _taken)
+        {
+            _budget.Return(_taken - enough);
+            Resize(enough);
+        }
     }
 
     /// <summary>The body, once all was read; the caller releases it. Small bodies take the array over, header section included.</summary>
-    public async ValueTask<MessageBody> TakeBodyAsync(CancellationToken cancellationToken)
+    public async ValueTask<MessageBody> TakeBodyAsync(SmtpChannel channel)
     {
-        if (_chunks > 0)
+        if (_chunks > 0 || BodyInMemory > MessageBody.ChunkOctets)
         {
-            await SpillAsync(all: true, cancellationToken);
+            await SpillAsync(all: true, channel);
             return MessageBody.InStore(_bodyInStore);
         }
         _handedOver = true;
@@ -186,35 +222,30 @@ internal sealed class MailContent : IDisposable
     public void Dispose()
     {
         _hash?.Dispose();
-        _budget.Return(Taken);
-        Taken = 0;
+        _budget.Return(_taken);
+        _taken = 0;
         if (_array is { } array && !_handedOver)
             ArrayPool<byte>.Shared.Return(array);
         _array = null;
     }
 
-    private bool EnsureRoom(int octets)
+    private bool TryGrow(int wanted)
     {
-        int needed = _length + octets;
-        if (needed <= _array!.Length)
-            return true;
-        int larger = (int)System.Numerics.BitOperations.RoundUpToPowerOf2((uint)needed);
-        if (!_budget.TryTake(larger - Taken))
-        {
-            // Room to finish this block is always taken; then the body goes to the store, if there is enough of it to be worth a row.
-            if (BodyInMemory < SmallestEarlyChunk)
-            {
-                Fail(ContentFault.NoMemory);
-                return false;
-            }
-            _budget.Return(-(larger - Taken));
-            _wantsSpace = true;
-        }
-        Taken = larger;
-        byte[] array = ArrayPool<byte>.Shared.Rent(larger);
+        int larger = RoundUp(_length + wanted);
+        if (!_budget.TryTake(larger - _taken))
+            return false;
+        Resize(larger);
+        return true;
+    }
+
+    private void Resize(int octets)
+    {
+        byte[] array = ArrayPool<byte>.Shared.Rent(octets);
         _array.AsSpan(0, _length).CopyTo(array);
         ArrayPool<byte>.Shared.Return(_array!);
         _array = array;
-        return true;
+        _taken = octets;
     }
+
+    private static int RoundUp(int octets) => (int)System.Numerics.BitOperations.RoundUpToPowerOf2((uint)Math.Max(octets, FirstOctets));
 }

@@ -22,6 +22,7 @@ internal enum DataResult
 internal sealed class MailDataReader(SmtpChannel channel, MailContent content, bool normalise, TimeSpan idle, long maxOctets)
 {
     private const int Block = 64 * 1024;
+    private const int MostPending = 2; // The line end of a CR that ended the block before.
 
     private static readonly SearchValues<byte> Special = SearchValues.Create("\r\n\0"u8);
 
@@ -123,13 +124,14 @@ internal sealed class MailDataReader(SmtpChannel channel, MailContent content, b
         bool ended = false;
         foreach (ReadOnlyMemory<byte> segment in buffer)
         {
-            for (int start = 0; start < segment.Length && !ended; start += Block)
+            int start = 0;
+            while (start < segment.Length && !ended)
             {
-                ReadOnlyMemory<byte> block = segment.Slice(start, Math.Min(Block, segment.Length - start));
-                ended = Scan(block.Span, dotted, out int consumed);
+                int octets = Math.Min(Block, segment.Length - start);
+                octets = (await content.MakeRoomAsync(MostWritten(octets), channel) - MostPending) / 2;
+                ended = Scan(segment.Span.Slice(start, octets), dotted, out int consumed);
+                start += consumed;
                 used += consumed;
-                if (content.MustSpill)
-                    await content.SpillAsync(all: false, CancellationToken.None);
             }
             if (ended)
                 break;
@@ -138,6 +140,9 @@ internal sealed class MailDataReader(SmtpChannel channel, MailContent content, b
         channel.AdvanceTo(buffer.GetPosition(used));
         return ended;
     }
+
+    /// <summary>Octets that a block becomes at most: each may be a bare line end that is made two.</summary>
+    private static int MostWritten(int octets) => 2 * octets + MostPending;
 
     private bool Scan(ReadOnlySpan<byte> block, bool dotted, out int consumed)
     {

@@ -43,7 +43,8 @@ internal sealed class SmtpChannel(PipeReader input, PipeWriter output, TimeProvi
     private int _skipped;
     private int _unflushed;
     private long _deadline;
-    private CancellationTokenSource? _expiry;
+    private long _waitDeadline;
+    private CancellationTokenSource? _patience;
     private volatile bool _timedOut;
     private volatile bool _stopping;
     private volatile bool _atBoundary;
@@ -200,21 +201,33 @@ internal sealed class SmtpChannel(PipeReader input, PipeWriter output, TimeProvi
     public void SetDeadline(TimeSpan limit) =>
         Volatile.Write(ref _deadline, time.GetTimestamp() + (long)(limit.TotalSeconds * time.TimestampFrequency));
 
-    /// <summary>Is cancelled when a deadline passes; made once for a session.</summary>
-    public CancellationToken Expiry => (_expiry ??= new CancellationTokenSource()).Token;
-
     public void ClearDeadline() => Volatile.Write(ref _deadline, 0);
+
+    /// <summary>Begins a wait for something of ours, for which the client is not to blame: its own deadline is off meanwhile.</summary>
+    /// <returns>Cancelled when the time is over.</returns>
+    public CancellationToken BeginWait(TimeSpan limit)
+    {
+        ClearDeadline();
+        if (_patience is null or { IsCancellationRequested: true })
+            _patience = new CancellationTokenSource();
+        Volatile.Write(ref _waitDeadline, time.GetTimestamp() + (long)(limit.TotalSeconds * time.TimestampFrequency));
+        return _patience.Token;
+    }
+
+    public void EndWait() => Volatile.Write(ref _waitDeadline, 0);
 
     /// <summary>Called once a second by another thread.</summary>
     public void CheckDeadline(long now)
     {
+        long wait = Volatile.Read(ref _waitDeadline);
+        if (wait != 0 && now >= wait && Interlocked.CompareExchange(ref _waitDeadline, 0, wait) == wait)
+            _patience!.Cancel();
         long deadline = Volatile.Read(ref _deadline);
         if (deadline == 0 || now < deadline || Interlocked.CompareExchange(ref _deadline, 0, deadline) != deadline)
             return;
         _timedOut = true;
         _input.CancelPendingRead();
         _output.CancelPendingFlush();
-        _expiry?.Cancel();
     }
 
     /// <summary>Lets the session end with 421 at the next command boundary, at once when it is idle.</summary>
@@ -227,7 +240,8 @@ internal sealed class SmtpChannel(PipeReader input, PipeWriter output, TimeProvi
 
     public void Dispose()
     {
-        ClearDeadline(); // The token source stays as it is: the timer's thread may be about to cancel it, and it holds nothing.
+        ClearDeadline();
+        EndWait(); // The token source stays as it is: the timer's thread may be about to cancel it, and it holds nothing.
         byte[] line = Interlocked.Exchange(ref _line, []);
         if (line.Length > 0)
         {

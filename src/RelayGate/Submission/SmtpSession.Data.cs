@@ -129,7 +129,7 @@ internal sealed partial class SmtpSession
     private async ValueTask OfferAsync(MailTransaction transaction)
     {
         MailContent content = transaction.Content!;
-        MessageBody body = await content.TakeBodyAsync(CancellationToken.None);
+        MessageBody body = await content.TakeBodyAsync(_channel);
         try
         {
             if (content.Fault != ContentFault.None) // The last chunk did not fit.
@@ -190,19 +190,9 @@ internal sealed partial class SmtpSession
     [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
     private async ValueTask<OfferResult> CommitAsync(OfferedMessage message)
     {
-        _channel.SetDeadline(SubmissionLimits.Offer);
-        try
-        {
-            return await _service.Writer.OfferAsync(message, _channel.Expiry);
-        }
-        catch (OperationCanceledException) when (_channel.Expiry.IsCancellationRequested)
-        {
-            return new OfferResult(OfferOutcome.StoreFailed, Refusal(Reasons.StoreFailed, Replies.StoreBusy, _transaction!));
-        }
-        finally
-        {
-            _channel.ClearDeadline();
-        }
+        OfferResult offered = await _service.Writer.OfferAsync(message, _channel.BeginWait(SubmissionLimits.Offer));
+        _channel.EndWait();
+        return offered;
     }
 
     private void AnswerOffer(MailTransaction transaction, OfferedMessage message, OfferResult offered)
@@ -221,7 +211,7 @@ internal sealed partial class SmtpSession
                 _channel.Write(Refuse(transaction, message.Envelope, message.Facts, Refusal(Reasons.StoreFull, Replies.StoreFull, transaction), "end-of-data"));
                 break;
             default:
-                SmtpReply reply = offered.Decision?.Reply ?? Replies.StoreFailed;
+                SmtpReply reply = offered.Outcome == OfferOutcome.Expired ? Replies.StoreBusy : Replies.StoreFailed;
                 _channel.Write(Refuse(transaction, message.Envelope, message.Facts, Refusal(Reasons.StoreFailed, reply, transaction), "end-of-data"));
                 break;
         }
@@ -236,6 +226,8 @@ internal sealed partial class SmtpSession
             ContentFault.TooLarge => (Reasons.MessageTooLarge, Replies.MessageTooLarge),
             ContentFault.HeaderTooLarge => (Reasons.MessageTooLarge, Replies.HeaderTooLarge),
             ContentFault.NoMemory => (Reasons.StoreFull, Replies.NoMemory),
+            ContentFault.StoreFailed => (Reasons.StoreFailed, Replies.StoreFailed),
+            ContentFault.StoreBusy => (Reasons.StoreFailed, Replies.StoreBusy),
             _ => (Reasons.StoreFull, Replies.StoreFull),
         };
         return Refuse(transaction, transaction.ToEnvelope(), null, Refusal(reason, reply, transaction), "end-of-data");

@@ -60,7 +60,7 @@ public sealed class SubmissionService : IDisposable
 
     internal LoginThrottle Logins { get; }
 
-    internal MemoryBudget ContentMemory { get; } = new(SubmissionLimits.ContentMemory);
+    internal MemoryBudget ContentMemory { get; } = new(SubmissionLimits.ContentMemory, SubmissionLimits.ContentMemory / 2);
 
     internal SmtpReply Greeting { get; }
 

@@ -300,7 +300,7 @@ public sealed class QueueAdministrationTests : IDisposable
         for (int i = 0; i < chunks; i++)
         {
             byte[] octets = Encoding.ASCII.GetBytes(new string((char)('A' + i), MessageBody.ChunkOctets));
-            Assert.True(await _queue.Writer.WriteChunkAsync(inline.Id, i, octets, default));
+            Assert.Equal(OfferOutcome.Committed, await _queue.Writer.WriteChunkAsync(inline.Id, i, octets, default));
         }
         var message = new OfferedMessage
         {

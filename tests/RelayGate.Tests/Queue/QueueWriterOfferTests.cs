@@ -134,7 +134,7 @@ public sealed class QueueWriterOfferTests : IDisposable
         Task<OfferResult> offer = _queue.Writer.OfferAsync(_queue.Message(_queue.Account()), deadline.Token);
         await deadline.CancelAsync();
 
-        Assert.Equal(OfferOutcome.StoreFailed, (await offer).Outcome);
+        Assert.Equal(OfferOutcome.Expired, (await offer).Outcome);
         gate.Set();
         await blocker;
         await _queue.Writer.WriteAsync(_ => 0); // What was cancelled has been passed over by now.
@@ -148,8 +148,8 @@ public sealed class QueueWriterOfferTests : IDisposable
         var octets = new byte[MessageBody.ChunkOctets];
         Random.Shared.NextBytes(octets);
 
-        Assert.True(await _queue.Writer.WriteChunkAsync(message.Id, 0, octets, default));
-        Assert.True(await _queue.Writer.WriteChunkAsync(message.Id, 1, octets.AsMemory(0, 17), default));
+        Assert.Equal(OfferOutcome.Committed, await _queue.Writer.WriteChunkAsync(message.Id, 0, octets, default));
+        Assert.Equal(OfferOutcome.Committed, await _queue.Writer.WriteChunkAsync(message.Id, 1, octets.AsMemory(0, 17), default));
 
         Assert.Equal(octets, (await _queue.Store.ReadChunkAsync(message.Id, 0, default)).ToArray());
         Assert.Equal(17, (await _queue.Store.ReadChunkAsync(message.Id, 1, default)).Length);

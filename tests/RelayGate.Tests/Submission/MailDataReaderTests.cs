@@ -149,7 +149,7 @@ public class MailDataReaderTests
     private static async Task<string> TextOf(MailContent content, Encoding encoding)
     {
         string header = encoding.GetString(content.Header.Span);
-        RelayGate.Queue.MessageBody body = await content.TakeBodyAsync(CancellationToken.None);
+        RelayGate.Queue.MessageBody body = await content.TakeBodyAsync(null!);
         string text = header + encoding.GetString(body.Memory.Span);
         body.Release();
         return text;
@@ -191,5 +191,5 @@ public class MailDataReaderTests
     }
 
     /// <summary>None of these tests writes chunks to the store, so there is no writer.</summary>
-    private static MailContent NewContent(int most = Most) => new(default, null!, new MemoryBudget(100_000_000), null, most);
+    private static MailContent NewContent(int most = Most) => new(default, null!, new MemoryBudget(100_000_000, 0), null, most);
 }

@@ -179,6 +179,20 @@ internal sealed class SubmissionHost : IAsyncDisposable
         return await _store.ReadAsync(db => db.All(sql, read, values), CancellationToken.None);
     }
 
+    /// <summary>Keeps the writer's thread in one write until the result is disposed.</summary>
+    public IDisposable StopWriter()
+    {
+        var gate = new ManualResetEventSlim();
+        using var taken = new ManualResetEventSlim();
+        _ = _writer.WriteAsync(_ =>
+        {
+            taken.Set();
+            return gate.Wait(TimeSpan.FromSeconds(60));
+        });
+        Assert.True(taken.Wait(TimeSpan.FromSeconds(10)));
+        return new Gate(gate);
+    }
+
     /// <summary>Changes the store with SQL, behind the back of every cache.</summary>
     public Task ExecuteAsync(string sql, params object?[] values) => _writer.WriteAsync(db =>
     {
@@ -223,6 +237,11 @@ internal sealed class SubmissionHost : IAsyncDisposable
     private void Listen(KestrelServerOptions kestrel, ListenerOptions listener) => kestrel.Listen(IPAddress.Loopback, 0, o => o.Run(Handler(listener)));
 
     private Func<ConnectionContext, Task> Handler(ListenerOptions listener) => new SubmissionConnectionHandler(listener, _service).OnConnectedAsync;
+
+    private sealed class Gate(ManualResetEventSlim gate) : IDisposable
+    {
+        public void Dispose() => gate.Set();
+    }
 
     private sealed class ErrorLog(ConcurrentBag<string> errors) : ILogger<SubmissionService>
     {

@@ -361,29 +361,6 @@ public class SubmissionTests
     }
 
     [Fact]
-    public async Task When_memory_is_short_bodies_go_to_the_store_early_and_then_clients_are_told_to_come_back()
-    {
-        await using SubmissionHost host = await SubmissionHost.StartAsync();
-        await using TestClient client = await TestClient.LogInAsync(host.Local);
-        MemoryBudget memory = host.Service.ContentMemory;
-        string body = string.Concat(Enumerable.Range(0, 20_000).Select(i => $"line {i}\r\n"));
-        const long Left = 40_000;
-        const long All = 64 * 1024 * 1024;
-
-        Assert.True(memory.TryTake(All - Left));
-        string reply = await client.OfferAsync("From: info@shop.test\r\n\r\n" + body[..^2]);
-        Assert.StartsWith("250 2.0.0", reply, StringComparison.Ordinal);
-        Assert.EndsWith("\r\n\r\n" + body, await host.ContentAsync(TestClient.RefOf(reply)), StringComparison.Ordinal);
-        Assert.Equal(All - Left, memory.Used); // Nothing is kept of what a message has taken.
-
-        Assert.True(memory.TryTake(Left));
-        Assert.StartsWith("452 4.3.1", await client.OfferAsync(Message), StringComparison.Ordinal);
-        memory.Return(All);
-        Assert.StartsWith("250 2.0.0", await client.OfferAsync(Message), StringComparison.Ordinal);
-        Assert.Equal(0, memory.Used);
-    }
-
-    [Fact]
     public async Task A_guesser_from_one_address_is_slowed_and_another_address_is_not()
     {
         await using SubmissionHost host = await SubmissionHost.StartAsync();
