@@ -3,6 +3,7 @@ using System.Net.Sockets;
 using System.Text;
 using System.Text.Json;
 using System.Text.Json.Nodes;
+using RelayGate.Configuration;
 
 namespace RelayGate.Server.Cli;
 
@@ -20,6 +21,8 @@ internal sealed class ControlClient : IDisposable
     public ControlClient(string? socket)
     {
         _socket = socket ?? (Environment.GetEnvironmentVariable("RELAYGATE_SOCKET") is { Length: > 0 } set ? set : DefaultSocket);
+        if (!ListenerEndpoint.IsSocketPath(_socket))
+            throw new CliException(ExitCode.Usage, $"{_socket} cannot be the path of a socket, which has at most {ListenerEndpoint.MaxSocketPathOctets} octets");
         _http = new HttpClient(new SocketsHttpHandler { ConnectCallback = ConnectAsync, UseProxy = false, UseCookies = false, AllowAutoRedirect = false })
         {
             BaseAddress = new Uri("http://relaygate/api/v1/"),
@@ -73,11 +76,6 @@ internal sealed class ControlClient : IDisposable
         {
             await socket.ConnectAsync(new UnixDomainSocketEndPoint(_socket), cancellationToken);
             return new NetworkStream(socket, ownsSocket: true);
-        }
-        catch (ArgumentException) // Longer than a socket path can be.
-        {
-            socket.Dispose();
-            throw new CliException(ExitCode.Usage, $"{_socket} is too long for a socket path (107 octets)");
         }
         catch
         {

@@ -13,7 +13,7 @@ namespace RelayGate.Accounts;
 public sealed partial class AccountAdministration
 {
     /// <summary>Most items of one page.</summary>
-    public const int MaxPage = 500;
+    public const int MaxPage = 1000;
 
     private readonly SqliteRelayStore _store;
     private readonly QueueWriter _writer;

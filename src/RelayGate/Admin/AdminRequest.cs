@@ -2,13 +2,14 @@ using System.Globalization;
 using System.Text.Json;
 using System.Text.Json.Nodes;
 using Microsoft.AspNetCore.Http;
+using RelayGate.Queue;
 
 namespace RelayGate.Admin;
 
 /// <summary>One request of the API with what its handler needs; wrong input ends it with a <see cref="ProblemException"/>.</summary>
 internal sealed class AdminRequest(HttpContext http, AdminCaller caller)
 {
-    public const int MaxPage = 1000;
+    public const int MaxPage = MessageLog.MaxPage;
 
     private const int DefaultPage = 100;
 

@@ -13,7 +13,7 @@ namespace RelayGate.Queue;
 public sealed class MessageLog(SqliteRelayStore store, RecordFeed feed)
 {
     /// <summary>Items of a page at most.</summary>
-    public const int MaxPage = 500;
+    public const int MaxPage = 1000;
 
     /// <summary>Records that one page looks at, at most.</summary>
     public const int MaxScanned = 5_000;

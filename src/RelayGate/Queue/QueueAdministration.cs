@@ -14,7 +14,7 @@ namespace RelayGate.Queue;
 public sealed class QueueAdministration(SqliteRelayStore store, QueueWriter writer, QueueScheduler scheduler, TimeProvider time)
 {
     /// <summary>Items of a page at most.</summary>
-    public const int MaxPage = 500;
+    public const int MaxPage = 1000;
 
     /// <summary>Messages that one page looks at, at most.</summary>
     public const int MaxScanned = 2_000;

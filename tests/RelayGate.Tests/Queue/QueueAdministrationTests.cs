@@ -319,6 +319,17 @@ public sealed class QueueAdministrationTests : IDisposable
         return message;
     }
 
+    [Fact]
+    public async Task A_page_has_as_many_messages_as_the_command_line_may_ask_for()
+    {
+        _queue.Suspended.Add("acme");
+        for (int i = 0; i < 600; i++)
+            await AcceptAsync("acme");
+
+        Assert.Equal(600, (await _administration.ListAsync(new QueueQuery { Limit = 1000 }, null, default))!.Items.Length);
+        Assert.Equal(600, (await new MessageLog(_queue.Store, _queue.Writer.Feed).ListAsync(new MessageQuery { Limit = 1000 }, null, default))!.Items.Length);
+    }
+
     private async Task<List<string>> ListAsync(QueueQuery query)
     {
         var refs = new List<string>();

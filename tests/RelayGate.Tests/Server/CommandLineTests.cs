@@ -98,6 +98,15 @@ public sealed class CommandLineTests : IAsyncLifetime, IAsyncDisposable
         Assert.Contains("is it running?", unreachable.Error, StringComparison.Ordinal);
     }
 
+    [Fact]
+    public async Task A_socket_path_that_is_too_long_is_a_usage_error()
+    {
+        Run run = await RunAsync("status", socket: "/run/" + new string('x', 103));
+
+        Assert.Equal(2, run.ExitCode);
+        Assert.Contains("at most 107 octets", run.Error, StringComparison.Ordinal);
+    }
+
     private async Task<string> OkAsync(string arguments, string input = "")
     {
         Run run = await RunAsync(arguments, input);
