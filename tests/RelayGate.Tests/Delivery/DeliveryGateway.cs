@@ -33,6 +33,9 @@ internal sealed class DeliveryGateway : IAsyncDisposable
 
     public EgressPermission MayLeaveFrom { get; set; } = (_, _, _) => new(true);
 
+    /// <summary>RET of what is accepted.</summary>
+    public DsnReturn Return { get; set; }
+
     public DeliveryService Service { get; }
 
     public Task AcceptAsync(params string[] recipients) =>
@@ -52,7 +55,7 @@ internal sealed class DeliveryGateway : IAsyncDisposable
             HeaderSection = template.HeaderSection,
             HeaderChanges = template.HeaderChanges,
             Body = template.Body,
-            Envelope = template.Envelope with { Recipients = [.. recipients] },
+            Envelope = template.Envelope with { Recipients = [.. recipients], Return = Return },
         };
         Assert.Equal(OfferOutcome.Committed, (await Queue.OfferAsync(message)).Outcome);
     }

@@ -38,6 +38,16 @@ public sealed class DsnPlannerTests
     }
 
     [Theory]
+    [InlineData(DsnNotify.Default, true)]
+    [InlineData(DsnNotify.Delay, true)]
+    [InlineData(DsnNotify.Delay | DsnNotify.Failure, true)]
+    [InlineData(DsnNotify.Failure, false)]
+    [InlineData(DsnNotify.Success, false)]
+    [InlineData(DsnNotify.Never, false)]
+    public void A_delay_is_told_to_those_who_asked_for_it_or_for_nothing(DsnNotify notify, bool told) =>
+        Assert.Equal(told, Plan(TimeSpan.FromHours(5), Result(0, DeliveryResult.Deferred, notify)) is not null);
+
+    [Theory]
     [InlineData(DsnReturn.Unspecified, 1000, true)]
     [InlineData(DsnReturn.Full, 1000, true)]
     [InlineData(DsnReturn.Headers, 1000, false)]

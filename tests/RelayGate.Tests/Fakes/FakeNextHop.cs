@@ -282,6 +282,11 @@ public sealed class FakeNextHop : IAsyncDisposable
                 await WriteAsync("no TLS here\r\n");
                 return false;
             }
+            if (action is HopAction.RawThenStop stopped)
+            {
+                await WriteAsync(stopped.Octets);
+                await Task.Delay(Timeout.Infinite, hop._stop.Token);
+            }
             string reply = action is HopAction.RawThenUsual injected ? "220 2.0.0 Go on\r\n" + injected.Octets : "220 2.0.0 Go on\r\n";
             if (action is HopAction.Raw refused)
             {

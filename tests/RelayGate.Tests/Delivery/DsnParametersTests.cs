@@ -1,0 +1,55 @@
+using RelayGate.Core.Mail;
+using RelayGate.Core.Policy;
+using RelayGate.Tests.Fakes;
+
+namespace RelayGate.Tests.Delivery;
+
+/// <summary>What the sender asked for about reports (RFC 3461) and about addresses beyond ASCII (RFC 6531) lasts as long as the message.</summary>
+public sealed class DsnParametersTests
+{
+    [Fact]
+    public async Task RET_ENVID_NOTIFY_and_ORCPT_are_passed_on_after_a_retry_too()
+    {
+        int mails = 0;
+        await using var hop = new FakeNextHop { Script = e => e.Verb == "MAIL" && ++mails == 1 ? new HopAction.Raw("451 4.3.0 Later\r\n") : null };
+        await using var gateway = new DeliveryGateway(hop);
+
+        await gateway.AcceptAsync(
+            new EnvelopeRecipient(new ForwardPath(MailboxAddress.Parse("b@example.org")), DsnNotify.Failure | DsnNotify.Delay, "rfc822;one+2Btwo@example.org"),
+            new EnvelopeRecipient(new ForwardPath(MailboxAddress.Parse("c@example.org")), DsnNotify.Never));
+        await DeliveryGateway.UntilAsync(async () => await gateway.Queue.Count("attempt") == 1);
+        ReceivedMessage message = await gateway.AdvanceUntilNextAsync(hop, TimeSpan.FromSeconds(30), TimeSpan.FromMinutes(10));
+
+        Assert.EndsWith(" ENVID=env+1", message.Mail);
+        Assert.Equal(["RCPT TO:<b@example.org> NOTIFY=FAILURE,DELAY ORCPT=rfc822;one+2Btwo@example.org", "RCPT TO:<c@example.org> NOTIFY=NEVER"], message.Rcpts);
+    }
+
+    [Fact]
+    public async Task RET_HDRS_brings_back_the_header_section_alone()
+    {
+        await using var hop = new FakeNextHop { Script = e => e.Line.StartsWith("RCPT TO:<b@", StringComparison.Ordinal) ? new HopAction.Raw("550 5.1.1 No\r\n") : null };
+        await using var gateway = new DeliveryGateway(hop) { Return = DsnReturn.Headers };
+
+        await gateway.AcceptAsync("b@example.org");
+
+        ReceivedMessage dsn = await hop.NextAsync();
+        Assert.Contains("Subject: hello", dsn.Text, StringComparison.Ordinal);
+        Assert.DoesNotContain("A body.", dsn.Text, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task An_address_that_needs_SMTPUTF8_gets_an_ASCII_report_where_the_next_hop_lacks_it()
+    {
+        await using var hop = new FakeNextHop { Extensions = ["PIPELINING"] };
+        await using var gateway = new DeliveryGateway(hop);
+
+        await gateway.AcceptAsync("bücher@example.org", "b@bücher.test");
+
+        ReceivedMessage[] messages = [await hop.NextAsync(), await hop.NextAsync()];
+        ReceivedMessage dsn = messages.Single(m => m.Mail == "MAIL FROM:<>");
+        Assert.Equal("RCPT TO:<b@xn--bcher-kva.test>", Assert.Single(messages.Single(m => m != dsn).Rcpts));
+        Assert.Contains("Status: 5.6.7", dsn.Text, StringComparison.Ordinal);
+        Assert.Contains("Final-Recipient: utf-8;b\\x{FC}cher@example.org", dsn.Text.Replace("; ", ";", StringComparison.Ordinal), StringComparison.Ordinal);
+        Assert.True(System.Text.Ascii.IsValid(dsn.Content));
+    }
+}

@@ -1,0 +1,118 @@
+using RelayGate.Core.Policy;
+using RelayGate.Delivery;
+using RelayGate.Tests.Fakes;
+
+namespace RelayGate.Tests.Delivery;
+
+/// <summary>As <see cref="MisbehavingNextHopTests"/>, with TLS and around its start.</summary>
+public sealed class MisbehavingTlsTests
+{
+    public static TheoryData<string, DeliveryStage> Stages { get; } = new()
+    {
+        { "MAIL", DeliveryStage.Mail },
+        { "RCPT", DeliveryStage.Rcpt },
+        { "DATA", DeliveryStage.Data },
+        { "content", DeliveryStage.EndOfData },
+    };
+
+    [Theory]
+    [MemberData(nameof(Stages))]
+    public async Task A_close_or_endless_talk_inside_TLS_defers(string verb, DeliveryStage stage)
+    {
+        foreach (HopAction action in new HopAction[] { new HopAction.Close(), new HopAction.Reset(), new HopAction.Endless("250-more\r\n"), new HopAction.Raw("what?\r\n") })
+        {
+            await using FakeNextHop hop = Tls(e => e.Verb == verb ? action : null);
+            using var harness = new DeliveryHarness(hop.Url);
+
+            AttemptResult result = await harness.AttemptAsync();
+
+            Assert.Equal(OutcomeKind.Deferred, result.Outcomes[0]!.Kind);
+            Assert.True(result.Stage <= stage);
+            Assert.Equal(0, harness.Pool.Open);
+            Assert.Empty(hop.Messages);
+        }
+    }
+
+    [Theory]
+    [MemberData(nameof(Stages))]
+    public async Task Silence_inside_TLS_costs_the_time_limit(string verb, DeliveryStage stage)
+    {
+        var stalled = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        await using FakeNextHop hop = Tls(e => e.Verb == verb && stalled.TrySetResult() ? new HopAction.Stall() : null);
+        hop.Extensions = ["STARTTLS"];
+        var time = new ManualTimeProvider();
+        using var harness = new DeliveryHarness(hop.Url, time);
+
+        AttemptResult result = await AttemptUntilOverAsync(harness, time, stalled.Task);
+
+        Assert.StartsWith("Time limit reached", result.Outcomes[0]!.Text);
+        Assert.Equal((OutcomeKind.Deferred, stage), (result.Outcomes[0]!.Kind, result.Stage));
+        Assert.Equal(0, harness.Pool.Open);
+    }
+
+    [Fact]
+    public async Task Silence_inside_the_handshake_costs_the_time_limit_and_the_next_connection_does_without()
+    {
+        var stalled = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        await using FakeNextHop hop = Tls(e =>
+        {
+            if (e.Verb != "STARTTLS")
+                return null;
+            stalled.TrySetResult();
+            return new HopAction.RawThenStop("220 2.0.0 Go on\r\n");
+        });
+        var time = new ManualTimeProvider();
+        using var harness = new DeliveryHarness(hop.Url, time);
+
+        AttemptResult result = await AttemptUntilOverAsync(harness, time, stalled.Task);
+
+        Assert.Equal((OutcomeKind.Delivered, null), (result.Outcomes[0]!.Kind, result.Tls));
+        Assert.Equal(2, hop.Connections);
+    }
+
+    [Theory]
+    [InlineData("connect", "220-still\r\n")]
+    [InlineData("EHLO", "250-SIZE")]
+    [InlineData("STARTTLS", "22")]
+    [InlineData("content", "250 2.0.0 O")]
+    public async Task A_reply_that_is_begun_and_not_ended_costs_the_time_limit(string verb, string octets)
+    {
+        var stalled = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        await using FakeNextHop hop = Tls(e =>
+        {
+            if (e.Verb != verb)
+                return null;
+            stalled.TrySetResult();
+            return new HopAction.RawThenStop(octets);
+        });
+        var time = new ManualTimeProvider();
+        using var harness = new DeliveryHarness(hop.Url, time, o => o.Delivery.Timeouts.Connect = TimeSpan.FromDays(100));
+
+        AttemptResult result = await AttemptUntilOverAsync(harness, time, stalled.Task);
+
+        Assert.StartsWith("Time limit reached", result.Outcomes[0]!.Text);
+        Assert.Equal((OutcomeKind.Deferred, 1), (result.Outcomes[0]!.Kind, hop.Connections));
+        Assert.Equal(0, harness.Pool.Open);
+    }
+
+    /// <summary>Moves the clock in steps over the longest limit: the client may be behind the server.</summary>
+    private static async Task<AttemptResult> AttemptUntilOverAsync(DeliveryHarness harness, ManualTimeProvider time, Task stalled)
+    {
+        Task<AttemptResult> attempt = harness.AttemptAsync();
+        await stalled.WaitAsync(TimeSpan.FromSeconds(10));
+        Assert.False(attempt.IsCompleted);
+        for (int i = 0; i < 500 && !attempt.IsCompleted; i++)
+        {
+            time.Advance(TimeSpan.FromMinutes(11));
+            await Task.WhenAny(attempt, Task.Delay(20));
+        }
+        return await attempt;
+    }
+
+    private static FakeNextHop Tls(Func<HopEvent, HopAction?> script)
+    {
+        var hop = new FakeNextHop { Script = script };
+        hop.Extensions.Add("STARTTLS");
+        return hop;
+    }
+}
