@@ -40,9 +40,9 @@ internal static class LimitCheck
             AddLevel(offer, i, levels, stopAtFull: true, out stopped);
             action = offer.Account.Levels[i].Action;
         }
-        DateTimeOffset next = NextPossible(offer);
+        DateTimeOffset next = offer.Usage.ToWall(NextPossible(offer));
         string code = action == OverLimitAction.Reject ? "550 5.7.1" : "451 4.7.1";
-        Decision refusal = offer.Refuse(Reasons.LimitReached, ReplyText.LimitReached(code, stopped!, next, offer.Usage.Now));
+        Decision refusal = offer.Refuse(Reasons.LimitReached, ReplyText.LimitReached(code, stopped!, next, offer.Usage.ToWall(offer.Usage.Now)));
         return refusal with { Levels = levels.DrainToImmutable(), Stopped = stopped, NextPossible = next };
     }
 

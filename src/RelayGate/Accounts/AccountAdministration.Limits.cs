@@ -58,7 +58,7 @@ public sealed partial class AccountAdministration
         (LevelLimit inForce, ObjectLimits own, long refused) = read.Value;
         UsageView view = await _usage.SnapshotAsync([inForce.Key], cancellationToken);
         UsageRing ring = view.Rings[0];
-        List<LimitUse> uses = [.. inForce.Limits.Limits.Select(limit => Use(limit, ring, view.Now))];
+        List<LimitUse> uses = [.. inForce.Limits.Limits.Select(limit => Use(limit, view))];
         if (uses.Count == 0)
             uses.Add(new LimitUse(null, ring.Used(LimitUnit.Messages, LimitWindow.Hour, view.Now), null));
         EachLimitView[] each = [.. own.Rows.Where(static row => row.Each is not null).Select(static row => new EachLimitView(row.Each!.Value, row.Limits.ToString(), row.Action))];
@@ -130,10 +130,11 @@ public sealed partial class AccountAdministration
         ? "0 means \"none\" to some and \"no limit\" to others; write forbidden or unlimited"
         : $"'{AccountNames.Printable(value)}' is no limit; write N/h or N/d (messages), N/h:rcpt or N/d:rcpt (recipients), several with commas, unlimited or forbidden";
 
-    private static LimitUse Use(Limit limit, UsageRing ring, DateTimeOffset now)
+    private static LimitUse Use(Limit limit, UsageView view)
     {
-        DateTimeOffset next = ring.WhenAtMost(limit.Count - 1, limit.Unit, limit.Window, now);
-        return new LimitUse(limit.ToString(), ring.Used(limit.Unit, limit.Window, now), next > now ? next : null);
+        UsageRing ring = view.Rings[0];
+        DateTimeOffset next = ring.WhenAtMost(limit.Count - 1, limit.Unit, limit.Window, view.Now);
+        return new LimitUse(limit.ToString(), ring.Used(limit.Unit, limit.Window, view.Now), next > view.Now ? view.ToWall(next) : null);
     }
 
     private static long Refused(DbConnection db, AccountKey key, long hour)

@@ -38,10 +38,18 @@ public sealed partial class QueueWriter
             if (_retriesEnded)
                 AbandonRetained();
         }
+        if (!_closed)
+            batch.Add(new ActionWrite<bool>(NoteClocks, null)); // The wall clock may have been set since the last message.
         _retryDue = true;
         Turn(batch);
         AbandonRetained();
         CloseConnection();
+    }
+
+    private bool NoteClocks(WriteContext context)
+    {
+        _usageBatch.WriteClocks(context);
+        return true;
     }
 
     /// <summary>One turn of the writer's thread. Whatever goes wrong in it, each write of the batch ends, and the thread goes on.</summary>

@@ -17,8 +17,8 @@ internal sealed class UsageBatch(UsageTable table)
           messages = messages + excluded.messages, recipients = recipients + excluded.recipients, refused = refused + excluded.refused
         """;
 
-    private const string UpsertClock =
-        "insert into setting_state (name, value) values ('usage_clock', ?) on conflict (name) do update set value = excluded.value";
+    private const string UpsertClocks =
+        "insert into setting_state (name, value) values ('usage_clock', ?), ('usage_wall_clock', ?) on conflict (name) do update set value = excluded.value";
 
     private readonly List<(UsageTable.Entry Entry, UsageRing Before, int BeforeMark)> _undo = [];
     private readonly List<(AccountKey Key, int Messages, int Recipients, int Refused)> _counts = [];
@@ -36,7 +36,7 @@ internal sealed class UsageBatch(UsageTable table)
         var rings = new UsageRing[levels.Length];
         for (int i = 0; i < rings.Length; i++)
             rings[i] = table.Get(levels[i].Key, connection).Ring;
-        return new UsageView(rings, Now);
+        return table.ViewOf(rings, Now);
     }
 
     /// <summary>Counts one message that enters the queue.</summary>
@@ -94,14 +94,18 @@ internal sealed class UsageBatch(UsageTable table)
             ref (int Messages, int Recipients, int Refused) total = ref CollectionsMarshal.GetValueRefOrAddDefault(_totals, key, out _);
             total = (total.Messages + messages, total.Recipients + recipients, total.Refused + refused);
         }
-        long hour = Now.ToUnixTimeSeconds() / 3600;
+        long hour = table.Wall.ToUnixTimeSeconds() / 3600;
         foreach ((AccountKey key, (int messages, int recipients, int refused)) in _totals)
         {
             context.Prepared(UpsertHour).Bind(1, hour).Bind(2, (long)key.Level).Bind(3, key.Name)
                 .Bind(4, messages).Bind(5, recipients).Bind(6, refused).Execute();
         }
-        context.Prepared(UpsertClock).Bind(1, Now.ToUnixTimeMilliseconds()).Execute();
+        WriteClocks(context);
     }
+
+    /// <summary>Notes the usage clock and the wall clock side by side: by their difference the next run goes on.</summary>
+    public void WriteClocks(WriteContext context) =>
+        context.Prepared(UpsertClocks).Bind(1, Now.ToUnixTimeMilliseconds()).Bind(2, table.Wall.ToUnixTimeMilliseconds()).Execute();
 
     /// <summary>The batch is durable.</summary>
     public void Committed() => End();

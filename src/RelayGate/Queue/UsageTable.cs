@@ -5,15 +5,20 @@ namespace RelayGate.Queue;
 
 /// <summary>The usage rings of objects in use: changed by the writer alone, copied by sessions for their early decisions; bounded, over the store.</summary>
 /// <remarks>
-/// Time for usage never runs backwards: it begins at the wall clock or where it last was, whichever is later, and goes on by the monotonic clock.
+/// Time for usage goes on by the monotonic clock while the process runs, and over a restart by as much as the wall clock went on since both were
+/// last noted together. So it never runs backwards, and a step of the wall clock, in either direction, neither gives room nor takes it: it
+/// is behind or ahead of the wall clock from then on, and what is shown is told in the wall clock's time.
 /// </remarks>
 public sealed class UsageTable
 {
     /// <summary>Rings in memory, about 1 KiB each.</summary>
     public const int DefaultCapacity = 16_384;
 
-    private const string SelectClock = "select value from setting_state where name = 'usage_clock'";
+    private const string SelectClocks =
+        "select (select value from setting_state where name = 'usage_clock'), (select value from setting_state where name = 'usage_wall_clock')";
     private const string SelectRing = "select ring from usage where level = ? and name = ?";
+
+    private static readonly TimeSpan Stepped = TimeSpan.FromSeconds(10);
 
     private readonly Lock _gate = new();
     private readonly Dictionary<AccountKey, Entry> _entries = [];
@@ -31,16 +36,22 @@ public sealed class UsageTable
         _time = time;
         _capacity = capacity;
         using StoreConnection connection = store.OpenReadConnection();
-        SqliteStatement select = connection.Prepared(SelectClock);
-        DateTimeOffset last = select.Step() ? DateTimeOffset.FromUnixTimeMilliseconds(select.Int64(0)) : DateTimeOffset.MinValue;
+        SqliteStatement select = connection.Prepared(SelectClocks);
+        select.Step();
+        (long? last, long? lastWall) = (select.NullableInt64(0), select.NullableInt64(1));
         select.Reset();
         DateTimeOffset wall = time.GetUtcNow();
-        _start = wall > last ? wall : last;
+        _start = last is { } from && lastWall is { } then
+            ? DateTimeOffset.FromUnixTimeMilliseconds(from + Math.Max(0, wall.ToUnixTimeMilliseconds() - then))
+            : wall;
         _startTimestamp = time.GetTimestamp();
     }
 
     /// <summary>Time of the usage clock.</summary>
     public DateTimeOffset Now => _start + _time.GetElapsedTime(_startTimestamp);
+
+    /// <summary>Time of the wall clock, for reports.</summary>
+    public DateTimeOffset Wall => _time.GetUtcNow();
 
     /// <summary>Copies of the rings of these objects and the time of the usage clock. Reads the store only for what is not in memory.</summary>
     public ValueTask<UsageView> SnapshotAsync(IReadOnlyList<AccountKey> keys, CancellationToken cancellationToken)
@@ -59,7 +70,17 @@ public sealed class UsageTable
                     complete = false;
             }
         }
-        return complete ? new ValueTask<UsageView>(new UsageView(copies, Now)) : new ValueTask<UsageView>(ReadMissingAsync(keys, copies, dropped, cancellationToken));
+        return complete ? new ValueTask<UsageView>(ViewOf(copies)) : new ValueTask<UsageView>(ReadMissingAsync(keys, copies, dropped, cancellationToken));
+    }
+
+    /// <summary>What these rings say now.</summary>
+    internal UsageView ViewOf(IReadOnlyList<UsageRing> rings) => ViewOf(rings, Now);
+
+    internal UsageView ViewOf(IReadOnlyList<UsageRing> rings, DateTimeOffset now)
+    {
+        TimeSpan behind = Wall - now;
+        // In whole minutes, as room comes back: what is shown is rather late than early. A clock that is only trimmed has not been stepped.
+        return new UsageView(rings, now, behind.Duration() < Stepped ? TimeSpan.Zero : TimeSpan.FromMinutes(Math.Ceiling(behind.TotalMinutes)));
     }
 
     /// <summary>Forgets all rings: the store was opened again, and what it holds is what counts.</summary>
@@ -132,7 +153,7 @@ public sealed class UsageTable
                     copies[i] = dropped == _dropped ? Insert(keys[i], ring).Published() : ring;
             }
         }
-        return new UsageView(copies, Now);
+        return ViewOf(copies);
     }
 
     private static UsageRing Read(StoreConnection connection, AccountKey key)

@@ -72,9 +72,11 @@ internal sealed class QueueFixture : IDisposable
     /// <summary>Where accepted messages leave from.</summary>
     public EgressChoice Egress { get; set; } = new(new EgressAddress(IPAddress.Parse("192.0.2.11"), "mail.acme.test"), null, "relay.example.net", "subscription-address");
 
-    public void Reopen()
+    /// <param name="stopped">How long it is before the next start.</param>
+    public void Reopen(TimeSpan stopped = default)
     {
         Close();
+        Time.Advance(stopped);
         Open();
     }
 
