@@ -31,6 +31,6 @@ public sealed record SenderIdentity(IdentityKind Kind, string Name, IPAddress? C
     /// <summary>Whether the client runs on this machine and reached us by the unix socket.</summary>
     public bool IsLocal => Uid is not null;
 
-    /// <summary>Limits for sessions and floods of records are kept by this key.</summary>
+    /// <summary>Names the identity in records; floods of these are merged by it.</summary>
     public string Key => Kind == IdentityKind.None ? $"none {Client}" : $"{Kind.ToString().ToLowerInvariant()} {Name}";
 }

@@ -20,6 +20,8 @@ internal static class SenderComposer
             MaxRecipients = settings.MaxRecipients,
             IsExemptFromLimits = !settings.EnforceLimits,
         };
+        if (identity.Kind == IdentityKind.None)
+            return account; // Nobody knows the client, and it names whatever domains it likes.
         DomainRecord? reverse = Hosted(ref reader, settings, reversePath.Address);
         DomainRecord? author = from.IsDefaultOrEmpty ? null : Hosted(ref reader, settings, from[0]);
         Claim claim = identity.Kind switch

@@ -14,7 +14,7 @@ internal readonly record struct SenderQuestion(IdentityKind Kind, string Name, i
     public const string Literal = "[]";
     public const string Unknown = "?";
 
-    public static SenderQuestion Of(SenderIdentity identity, ReversePath reversePath, ImmutableArray<MailboxAddress> from) => new(
+    public static SenderQuestion Of(SenderIdentity identity, ReversePath reversePath, ImmutableArray<MailboxAddress> from) => identity.Kind == IdentityKind.None ? new(identity.Kind, "", -1, Null, Unknown) : new(
         identity.Kind,
         identity.Name,
         identity.Kind == IdentityKind.Uid ? identity.Uid ?? -1 : -1,

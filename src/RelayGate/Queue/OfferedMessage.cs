@@ -61,7 +61,7 @@ public sealed class RefusedOffer
 
     public required Decision Decision { get; init; }
 
-    /// <summary>AUTH, MAIL, RCPT, DATA or end-of-data.</summary>
+    /// <summary>connect, AUTH, MAIL, RCPT, DATA or end-of-data.</summary>
     public required string Stage { get; init; }
 }
 

@@ -18,7 +18,7 @@ internal sealed class LoginThrottle(TimeProvider time)
 
     private readonly ConcurrentDictionary<string, Entry> _entries = new(StringComparer.Ordinal);
 
-    /// <summary>Begins an attempt. False: too many failures and too many attempts of this address at once.</summary>
+    /// <summary>Begins to check a password. False: too many failures, and too many checks of this address at once.</summary>
     /// <param name="counted">To be given to <see cref="End"/>.</param>
     public bool TryBegin(string? address, out bool counted)
     {
@@ -34,7 +34,7 @@ internal sealed class LoginThrottle(TimeProvider time)
         return counted = true;
     }
 
-    /// <summary>Ends an attempt; after a failure, when the delay is over.</summary>
+    /// <summary>The password was checked. The delay after a failure is not counted: who is right is not to wait for who guesses.</summary>
     public void End(string? address, bool counted)
     {
         if (!counted || !_entries.TryGetValue(address!, out Entry? entry))

@@ -16,6 +16,7 @@ internal sealed class SessionTable : IDisposable
     private readonly TimeProvider _time;
     private readonly ITimer _timer;
     private int _open;
+    private int _anonymous;
 
     public SessionTable(SessionOptions options, TimeProvider time)
     {
@@ -35,6 +36,20 @@ internal sealed class SessionTable : IDisposable
     }
 
     public void Leave() => Interlocked.Decrement(ref _open);
+
+    /// <summary>
+    /// Sessions that have not shown who they are leave a tenth to those who have: on loopback, where all sites share one address, nobody else can
+    /// keep one of them from taking everything.
+    /// </summary>
+    public bool TryEnterAnonymous()
+    {
+        if (Interlocked.Increment(ref _anonymous) <= _options.Max - _options.Max / 10)
+            return true;
+        LeaveAnonymous();
+        return false;
+    }
+
+    public void LeaveAnonymous() => Interlocked.Decrement(ref _anonymous);
 
     public bool TryEnterAddress(string key) => TryCount(key, _options.PerAddress);
 

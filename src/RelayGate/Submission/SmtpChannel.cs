@@ -17,6 +17,9 @@ internal enum LineResult
     /// <summary>It never ended within <see cref="SubmissionLimits.SkippedLine"/>.</summary>
     NeverEnds,
 
+    /// <summary>It was BDAT, so what follows are octets of a chunk of unknown length.</summary>
+    LostChunk,
+
     /// <summary>A bare CR or LF: nobody can say where the client means its commands to end.</summary>
     BareLineEnd,
 
@@ -41,6 +44,7 @@ internal sealed class SmtpChannel(PipeReader input, PipeWriter output, TimeProvi
     private byte[] _line = ArrayPool<byte>.Shared.Rent(SubmissionLimits.CommandLine);
     private int _lineLength;
     private int _skipped;
+    private bool _skippedChunk;
     private int _unflushed;
     private long _deadline;
     private long _waitDeadline;
@@ -263,6 +267,8 @@ internal sealed class SmtpChannel(PipeReader input, PipeWriter output, TimeProvi
                 _input.AdvanceTo(buffer.Start, buffer.End);
                 return false;
             }
+            if (_skipped == 0)
+                _skippedChunk = IsVerb(buffer, "BDAT "u8);
             _skipped = (int)Math.Min(_skipped + buffer.Length, int.MaxValue);
             _input.AdvanceTo(buffer.End);
             result = LineResult.NeverEnds;
@@ -272,9 +278,10 @@ internal sealed class SmtpChannel(PipeReader input, PipeWriter output, TimeProvi
         ReadOnlySequence<byte> line = buffer.Slice(0, lineFeed.Value);
         if (_skipped > 0 || line.Length + 1 > MaxOctets(line, isResponse))
         {
+            bool isChunk = !isResponse && (_skipped > 0 ? _skippedChunk : IsVerb(line, "BDAT "u8));
             _skipped = 0;
             _input.AdvanceTo(next);
-            result = LineResult.TooLong;
+            result = isChunk ? LineResult.LostChunk : LineResult.TooLong;
             return true;
         }
         if (_line.Length < line.Length)
@@ -296,8 +303,14 @@ internal sealed class SmtpChannel(PipeReader input, PipeWriter output, TimeProvi
             return SubmissionLimits.AuthLine;
         if (line.Length <= SubmissionLimits.CommandLine)
             return SubmissionLimits.CommandLine;
+        return IsVerb(line, "AUTH "u8) ? SubmissionLimits.AuthLine : SubmissionLimits.CommandLine;
+    }
+
+    /// <param name="line">Longer than any command.</param>
+    private static bool IsVerb(in ReadOnlySequence<byte> line, ReadOnlySpan<byte> verb)
+    {
         Span<byte> start = stackalloc byte[5];
         line.Slice(0, 5).CopyTo(start);
-        return System.Text.Ascii.EqualsIgnoreCase(start, "AUTH "u8) ? SubmissionLimits.AuthLine : SubmissionLimits.CommandLine;
+        return System.Text.Ascii.EqualsIgnoreCase(start, verb);
     }
 }

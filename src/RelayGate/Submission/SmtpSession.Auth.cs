@@ -112,31 +112,32 @@ internal sealed partial class SmtpSession
             await BadAsync(Replies.AuthThrottled);
             return;
         }
+        AuthenticationResult result;
         try
         {
-            AuthenticationResult result = await _service.Directory.AuthenticateAsync(login, password, CancellationToken.None);
-            switch (result.Outcome)
-            {
-                case AuthenticationOutcome.Accepted:
-                    Report(mechanism, "accepted");
-                    await LoggedInAsync(result.Identity!);
-                    break;
-                case AuthenticationOutcome.TryLater:
-                    Report(mechanism, "try-later");
-                    _channel.Write(Replies.AuthLater);
-                    break;
-                default:
-                    Report(mechanism, "rejected");
-                    await DelayAsync(_service.Logins.Failed(_client.AddressKey, ++_failedLogins));
-                    await BadAsync(Replies.AuthFailed);
-                    if (_open && _failedLogins >= SubmissionLimits.FailedLogins)
-                        await EndAsync(Replies.TooManyFailedLogins);
-                    break;
-            }
+            result = await _service.Directory.AuthenticateAsync(login, password, CancellationToken.None);
         }
         finally
         {
             _service.Logins.End(_client.AddressKey, counted);
+        }
+        switch (result.Outcome)
+        {
+            case AuthenticationOutcome.Accepted:
+                Report(mechanism, "accepted");
+                await LoggedInAsync(result.Identity!);
+                break;
+            case AuthenticationOutcome.TryLater:
+                Report(mechanism, "try-later");
+                _channel.Write(Replies.AuthLater);
+                break;
+            default:
+                Report(mechanism, "rejected");
+                await DelayAsync(_service.Logins.Failed(_client.AddressKey, ++_failedLogins));
+                await BadAsync(Replies.AuthFailed);
+                if (_open && _failedLogins >= SubmissionLimits.FailedLogins)
+                    await EndAsync(Replies.TooManyFailedLogins);
+                break;
         }
     }
 

@@ -22,7 +22,7 @@ internal sealed partial class SmtpSession
         if (RefusalBeforeData(transaction) is { } refusal)
         {
             EndTransaction();
-            _channel.Write(refusal);
+            await IdleCommandAsync(refusal);
             return;
         }
         _channel.Write(Replies.StartMailInput);
@@ -40,8 +40,8 @@ internal sealed partial class SmtpSession
             EndTransaction();
             if (!await DiscardChunkAsync(bdat))
                 return;
-            _channel.Write(refusal);
             _afterRefusal = true;
+            await IdleCommandAsync(refusal);
             return;
         }
         if (bdat.Octets > LargestChunk)
@@ -70,6 +70,7 @@ internal sealed partial class SmtpSession
             await EndAsync(Replies.ChunkTooLarge);
             return false;
         }
+        _discardedOctets += bdat.Octets;
         if (await _channel.DiscardAsync(bdat.Octets, SubmissionLimits.MailData))
             return true;
         await FinishCutAsync(_channel.TimedOut ? DataResult.TimedOut : DataResult.Closed);
@@ -203,7 +204,10 @@ internal sealed partial class SmtpSession
             case OfferOutcome.Refused: // By the binding decision, which the writer has recorded.
                 Decision decision = offered.Decision ?? message.Early;
                 if (decision.IsAccepted)
-                    _errors = _idleCommands = 0;
+                {
+                    _errors = _idleCommands = _spareCommands = 0;
+                    _discardedOctets = 0;
+                }
                 Report(transaction, transaction.Id, message.Envelope, message.Facts, decision);
                 _channel.Write(decision.Reply, transaction.Ref);
                 break;

@@ -48,7 +48,6 @@ internal sealed partial class SmtpSession
         _isEsmtp = false;
         _login = null;
         _source = null;
-        LeaveIdentity();
         _open = await BeginTlsAsync();
     }
 

@@ -23,8 +23,7 @@ internal sealed partial class SmtpSession
             return;
         }
         DateTimeOffset now = _service.Time.GetUtcNow();
-        SenderIdentity identity = _login ?? await _service.Directory.IdentifyAsync(
-            _client.Address, _client.Credentials?.Uid, _client.Credentials?.Pid, _client.Credentials?.Gid, CancellationToken.None);
+        SenderIdentity identity = _login ?? await IdentifyAsync();
         if (!TryCountIdentity(identity))
         {
             await EndAsync(await RefuseSessionAsync(identity, mail, "MAIL"));
@@ -36,8 +35,10 @@ internal sealed partial class SmtpSession
         Decision decision = RelayPolicy.Decide(lookup.Account, lookup.Usage, envelope, null);
         if (!decision.IsAccepted)
         {
-            _channel.Write(Refuse(transaction, envelope, null, decision, "MAIL"));
+            SmtpReply refusal = Refuse(transaction, envelope, null, decision, "MAIL");
             _afterRefusal = true;
+            // Who nobody knows has nothing to do here but to log in; who is known may be over a limit.
+            await (lookup.Account.Subscription is null ? BadAsync(refusal) : IdleCommandAsync(refusal));
             return;
         }
         _transaction = transaction;
@@ -51,20 +52,20 @@ internal sealed partial class SmtpSession
         MailTransaction transaction = _transaction!;
         if (transaction.Doom is { } doom)
         {
-            _channel.Write(doom);
+            await SpareAsync(doom);
             return;
         }
         ForwardPath forwardPath = rcpt.ForwardPath;
         if (!forwardPath.Address.IsAscii && !transaction.Mail.SmtpUtf8)
         {
-            _channel.Write(RefuseRecipient(transaction, forwardPath, Reasons.NeedsSmtpUtf8, Replies.NeedsSmtpUtf8));
+            await SpareAsync(RefuseRecipient(transaction, forwardPath, Reasons.NeedsSmtpUtf8, Replies.NeedsSmtpUtf8));
             return;
         }
         if (forwardPath.Address.IsUnqualified)
         {
             if (await _service.Directory.LocalContactAsync(forwardPath.Address.LocalPart, CancellationToken.None) is not { } contact)
             {
-                _channel.Write(RefuseRecipient(transaction, forwardPath, Reasons.NoLocalContact, Replies.NoLocalContact));
+                await SpareAsync(RefuseRecipient(transaction, forwardPath, Reasons.NoLocalContact, Replies.NoLocalContact));
                 return;
             }
             forwardPath = new ForwardPath(contact);
@@ -74,7 +75,7 @@ internal sealed partial class SmtpSession
             if (transaction.RecipientCount >= _service.Options.MaxRecipients)
             {
                 transaction.Excess ??= RefuseRecipient(transaction, forwardPath, Reasons.TooManyRecipients, Replies.TooManyRecipients);
-                _channel.Write(transaction.Excess);
+                await SpareAsync(transaction.Excess);
                 return;
             }
             var recipient = new EnvelopeRecipient(forwardPath, rcpt.Notify, rcpt.OriginalRecipient);
@@ -94,15 +95,43 @@ internal sealed partial class SmtpSession
     private static Decision Decide(MailTransaction transaction, Envelope envelope) =>
         RelayPolicy.Decide(transaction.Lookup.Account, transaction.Lookup.Usage, envelope, null);
 
-    /// <summary>Sessions of one identity are counted from its first MAIL or login on.</summary>
+    /// <summary>Counts the session: of a uid from the start, else as one without identity until its first MAIL or login.</summary>
+    /// <returns>False when it has been turned away.</returns>
+    private async ValueTask<bool> EnterAsync()
+    {
+        if (_client.Credentials is null)
+        {
+            _isAnonymous = _service.Sessions.TryEnterAnonymous();
+            if (_isAnonymous)
+                return true;
+            _service.Metrics.SessionsRefused.Increment("max");
+            if (_client.Tls != Configuration.ListenerTls.Implicit)
+                await EndAsync(Replies.TooManySessions);
+            return false;
+        }
+        SenderIdentity identity = await IdentifyAsync();
+        if (TryCountIdentity(identity))
+            return true;
+        await EndAsync(await RefuseSessionAsync(identity, new MailCommand(ReversePath.Null), "connect"));
+        return false;
+    }
+
+    /// <summary>Who the client is without a login.</summary>
+    private ValueTask<SenderIdentity> IdentifyAsync() => _service.Directory.IdentifyAsync(
+        _client.Address, _client.Credentials?.Uid, _client.Credentials?.Pid, _client.Credentials?.Gid, CancellationToken.None);
+
     private bool TryCountIdentity(SenderIdentity identity)
     {
-        if (identity.Kind == IdentityKind.None || identity.Key == _identityKey)
+        if (identity.Kind == IdentityKind.None)
             return true;
-        if (!_service.Sessions.TryEnterIdentity(identity.Key))
+        // A network is many clients, each of which is one.
+        string key = identity is { Kind: IdentityKind.Network, Client: { } client } ? $"{identity.Key} {SessionTable.KeyOf(client)}" : identity.Key;
+        if (key == _identityKey)
+            return true;
+        if (!_service.Sessions.TryEnterIdentity(key))
             return false;
         LeaveIdentity();
-        _identityKey = identity.Key;
+        _identityKey = key;
         return true;
     }
 
@@ -110,7 +139,10 @@ internal sealed partial class SmtpSession
     {
         if (_identityKey is not null)
             _service.Sessions.LeaveKey(_identityKey);
+        if (_isAnonymous)
+            _service.Sessions.LeaveAnonymous();
         _identityKey = null;
+        _isAnonymous = false;
     }
 
     /// <summary>Refuses and records a session of an identity that has enough of them.</summary>

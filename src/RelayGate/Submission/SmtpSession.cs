@@ -25,11 +25,14 @@ internal sealed partial class SmtpSession : IAsyncDisposable
     private SslStream? _tls;
     private SenderIdentity? _login;
     private string? _identityKey;
+    private bool _isAnonymous;
     private SubmissionSource? _source;
     private MailTransaction? _transaction;
     private int _transactions;
     private int _errors;
     private int _idleCommands;
+    private int _spareCommands;
+    private long _discardedOctets;
     private bool _afterRefusal;
 
     public SmtpSession(SubmissionService service, SubmissionClient client, ConnectionContext connection, SmtpChannel channel)
@@ -45,6 +48,8 @@ internal sealed partial class SmtpSession : IAsyncDisposable
     /// <summary>Speaks until one side ends the session.</summary>
     public async Task RunAsync()
     {
+        if (!await EnterAsync())
+            return;
         if (_client.Tls == Configuration.ListenerTls.Implicit && !await BeginTlsAsync())
             return;
         _channel.Write(_service.Greeting);
@@ -57,6 +62,9 @@ internal sealed partial class SmtpSession : IAsyncDisposable
                     break;
                 case LineResult.TooLong:
                     await BadAsync(Replies.LineTooLong);
+                    break;
+                case LineResult.LostChunk:
+                    await EndAsync(Replies.LineTooLong);
                     break;
                 case LineResult.BareLineEnd:
                     await EndAsync(Replies.BareLineEnd);
@@ -172,10 +180,17 @@ internal sealed partial class SmtpSession : IAsyncDisposable
         if (command is BdatCommand bdat && !await DiscardChunkAsync(bdat))
             return;
         // Who pipelines sends the rest of a transaction before it can know that MAIL was refused: no fault of the client.
-        if (_afterRefusal && command.Verb is SmtpVerb.Rcpt or SmtpVerb.Data or SmtpVerb.Bdat)
-            _channel.Write(refusal);
-        else
-            await BadAsync(refusal);
+        bool isExcused = _afterRefusal && command.Verb is SmtpVerb.Rcpt or SmtpVerb.Data or SmtpVerb.Bdat;
+        await (isExcused && _discardedOctets <= LargestChunk ? SpareAsync(refusal) : BadAsync(refusal));
+    }
+
+    /// <summary>Answers what a client may have sent before it could know better; very much of it counts as errors.</summary>
+    private ValueTask SpareAsync(SmtpReply reply)
+    {
+        if (++_spareCommands > SubmissionLimits.SpareCommands)
+            return BadAsync(reply);
+        _channel.Write(reply);
+        return default;
     }
 
     /// <summary>Answers an error: slowly from the tenth on, and for the last time at the twentieth.</summary>

@@ -77,7 +77,8 @@ public sealed class SubmissionConnectionHandler(ListenerOptions listener, Submis
     {
         service.Metrics.SessionsRefused.Increment(reason);
         Log.SessionRefused(service.Logger, client.Listener, client.Address, reply.ToString());
-        await TryCloseAsync(channel, client, reply);
+        if (client.Tls != ListenerTls.Implicit) // Inside TLS there is nobody yet to say it to.
+            await TryCloseAsync(channel, client, reply);
     }
 
     private async Task TryCloseAsync(SmtpChannel channel, SubmissionClient client, SmtpReply reply)

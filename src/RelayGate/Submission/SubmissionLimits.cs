@@ -27,8 +27,11 @@ internal static class SubmissionLimits
     /// <summary>Bad commands after which the session ends with 421.</summary>
     public const int ErrorsBeforeClose = 20;
 
-    /// <summary>NOOP, RSET, VRFY, HELP, HELO and EHLO between two messages before they count as bad commands.</summary>
+    /// <summary>NOOP, RSET, VRFY, HELP, HELO, EHLO and refused MAIL, DATA and BDAT between two messages before they count as bad commands.</summary>
     public const int IdleCommands = 200;
+
+    /// <summary>Recipients and commands that a refusal has made pointless, between two messages, before they count as bad commands.</summary>
+    public const int SpareCommands = 10_000;
 
     /// <summary>Failed logins of one session.</summary>
     public const int FailedLogins = 3;
