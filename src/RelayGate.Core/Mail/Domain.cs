@@ -48,10 +48,6 @@ public sealed record Domain
     public static Domain Parse(string text) =>
         TryParse(text, out Domain? domain) ? domain : throw new FormatException($"'{text}' is not a domain name");
 
-    /// <summary>Whether this is <paramref name="parent"/> or a name below it.</summary>
-    public bool IsAtOrBelow(Domain parent) =>
-        Value == parent.Value || (Value.EndsWith(parent.Value, StringComparison.Ordinal) && Value[^(parent.Value.Length + 1)] == '.');
-
     public override string ToString() => Value;
 
     private static bool IsHostName(string text)

@@ -107,7 +107,6 @@ public sealed class HeaderSection
         int fromFields = 0;
         int received = 0;
         bool hasDate = false;
-        bool hasBcc = false;
         bool is8Bit = false;
         string? messageId = null;
         string? script = null;
@@ -128,7 +127,6 @@ public sealed class HeaderSection
                     hasDate = true;
                     break;
                 case FieldName.Bcc or FieldName.ResentBcc:
-                    hasBcc = true;
                     continue; // Dropped, so it cannot need SMTPUTF8.
                 case FieldName.MessageId:
                     messageId ??= HeaderText.Clean(HeaderText.Decode(ValueOf(field)), MaxMessageId);
@@ -153,7 +151,6 @@ public sealed class HeaderSection
             HasMessageId = messageId is { Length: > 0 },
             MessageId = messageId,
             ReceivedFields = received,
-            HasBcc = hasBcc,
             HeaderNeedsUtf8 = is8Bit && Utf8.IsValid(Octets.Span),
             BodyIs8Bit = body.Is8Bit,
             LongestLine = Math.Max(body.LongestLine, LongestLine()),

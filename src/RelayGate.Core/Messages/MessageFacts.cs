@@ -34,8 +34,6 @@ public sealed record MessageFacts
     /// <summary>Number of Received fields (loop detection, RFC 5321 §6.3).</summary>
     public int ReceivedFields { get; init; }
 
-    public bool HasBcc { get; init; }
-
     /// <summary>
     /// UTF-8 beyond US-ASCII stands in the header section (fields that are dropped aside): SMTPUTF8 is needed (RFC 6532).
     /// Octets above 127 that are not UTF-8 do not count: no extension makes them right.

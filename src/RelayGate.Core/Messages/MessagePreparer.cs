@@ -8,18 +8,16 @@ namespace RelayGate.Core.Messages;
 /// <remarks>Everything that is not named in <see cref="PreparedHeader.Changes"/> stays byte for byte and in its order (RFC 6409 §8).</remarks>
 public static class MessagePreparer
 {
-    /// <param name="addMissing">Date, Message-ID and From are added when missing: submission from identities of ours (RFC 6409 §8).</param>
     /// <param name="relaxedBodyHash">SHA-256 of the relaxed canonical body; asked for only if there are keys to sign with.</param>
     /// <returns>The header section with the empty line that ends it, and what changed: <c>+Received</c>, <c>-Bcc</c>, <c>+DKIM-Signature d=… s=…</c>.</returns>
-    public static PreparedHeader Prepare(HeaderSection header, Decision decision, TraceField trace, bool addMissing, Func<byte[]> relaxedBodyHash)
+    public static PreparedHeader Prepare(HeaderSection header, Decision decision, TraceField trace, Func<byte[]> relaxedBodyHash)
     {
-        var changes = new List<string>(4) { "+Received" };
+        var changes = new HeaderChanges();
+        changes.Add("+Received");
         using var section = new OctetWriter(header.Octets.Length + 1024);
         section.Write(trace.Format());
-        string? domainToAdd = null; // To an unqualified From.
-        if (addMissing)
-            AddMissing(section, header, decision, trace, changes, out domainToAdd);
-        CopyFields(section, header, domainToAdd, changes);
+        AddMissing(section, header, decision, trace, changes, out string? domainToAdd, out bool hasNewId);
+        CopyFields(section, header, domainToAdd, hasNewId, changes);
 
         if (decision.SigningKeys.IsDefaultOrEmpty)
             return Finish(section, signatures: [], changes);
@@ -43,13 +41,13 @@ public static class MessagePreparer
     public static MailboxAddress? AddedAuthor(MessageFacts facts, ReversePath reversePath) =>
         (facts.FromFields == 0 || facts.FromIsUnqualified) && reversePath.Address is { IsUnqualified: false } address ? address : null;
 
-    private static PreparedHeader Finish(OctetWriter section, ReadOnlySpan<byte> signatures, List<string> changes) =>
-        new([.. signatures, .. section.Written, .. "\r\n"u8], changes);
+    private static PreparedHeader Finish(OctetWriter section, ReadOnlySpan<byte> signatures, HeaderChanges changes) =>
+        new([.. signatures, .. section.Written, .. "\r\n"u8], changes.ToList());
 
     private static void AddMissing(
-        OctetWriter section, HeaderSection header, Decision decision, TraceField trace, List<string> changes, out string? domainToAdd)
+        OctetWriter section, HeaderSection header, Decision decision, TraceField trace, HeaderChanges changes, out string? domainToAdd, out bool hasNewId)
     {
-        domainToAdd = null;
+        domainToAdd = null; // To an unqualified From.
         Domain? fromDomain = null;
         if (header.TryFind(FieldName.From, out HeaderField from))
         {
@@ -70,7 +68,8 @@ public static class MessagePreparer
             section.Write($"Date: {MailDate.Format(trace.At)}\r\n");
             changes.Add("+Date");
         }
-        if (!header.TryFind(FieldName.MessageId, out HeaderField messageId) || header.ValueOf(messageId).Trim(" \t\r\n"u8).IsEmpty)
+        hasNewId = !header.TryFind(FieldName.MessageId, out HeaderField messageId) || header.ValueOf(messageId).Trim(" \t\r\n"u8).IsEmpty;
+        if (hasNewId)
         {
             section.Write($"Message-ID: <{trace.Id}@{fromDomain?.Value ?? domainToAdd ?? trace.By}>\r\n");
             changes.Add("+Message-ID");
@@ -85,7 +84,7 @@ public static class MessagePreparer
         return address.Domain is { } domain ? $"{address.LocalPart}@{domain}" : address.IsUnqualified ? $"{address.Text}@{hostname}" : address.Text;
     }
 
-    private static void CopyFields(OctetWriter section, HeaderSection header, string? domainToAdd, List<string> changes)
+    private static void CopyFields(OctetWriter section, HeaderSection header, string? domainToAdd, bool hasNewId, HeaderChanges changes)
     {
         int copiedTo = 0; // Fields that stay are copied in runs.
         ReadOnlySpan<byte> octets = header.Octets.Span;
@@ -93,7 +92,7 @@ public static class MessagePreparer
         foreach (ref readonly HeaderField field in header.Fields)
         {
             bool drop = field.Name is FieldName.Bcc or FieldName.ResentBcc or FieldName.MboxSeparator
-                || (field.Name == FieldName.MessageId && changes.Contains("+Message-ID"));
+                || (hasNewId && field.Name == FieldName.MessageId);
             bool qualify = field.Name == FieldName.From && domainToAdd is not null && isFirstFrom;
             isFirstFrom &= field.Name != FieldName.From;
             if (!drop && !qualify && !field.HasBlankBeforeColon)

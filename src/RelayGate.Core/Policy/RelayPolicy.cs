@@ -16,7 +16,7 @@ public static class RelayPolicy
     private static readonly ImmutableArray<Rule> Rules =
     [
         NoIdentity, UnknownUid, NetworkSenderNotHosted, Suspended, SenderOfOtherSubscription, SenderNotOwned,
-        TwoFromFields, MissingFrom, UnreadableHeader, MailLoop, TooLarge, SendingForbidden, MoreRecipientsThanLimit, LimitReached,
+        TwoFromFields, MissingFrom, UnreadableHeader, MailLoop, TooLarge, TooManyRecipients, SendingForbidden, MoreRecipientsThanLimit, LimitReached,
     ];
 
     /// <param name="account">The sender, looked up for this envelope (and header From once it is known).</param>
@@ -105,6 +105,10 @@ public static class RelayPolicy
         return octets <= offer.Account.MaxMessageOctets ? null
             : offer.Refuse(Reasons.MessageTooLarge, $"552 5.3.4 Message has {octets} octets; at most {offer.Account.MaxMessageOctets} are allowed");
     }
+
+    /// <summary>A session refuses only the recipients over the bound and goes on with the others (RFC 5321 §4.5.3.1.10), so that this is for dry runs.</summary>
+    private static Decision? TooManyRecipients(Offer offer) => offer.Recipients <= offer.Account.MaxRecipients ? null
+        : offer.Refuse(Reasons.TooManyRecipients, $"452 4.5.3 Message has {offer.Recipients} recipients; at most {offer.Account.MaxRecipients} are taken at once");
 
     private static Decision? SendingForbidden(Offer offer)
     {

@@ -18,17 +18,22 @@ internal enum DataResult
 
 /// <summary>Reads mail data: of DATA up to CRLF.CRLF and nothing else, dots unstuffed (RFC 5321 §4.5.2), or the counted octets of BDAT (RFC 3030).</summary>
 /// <param name="normalise">Bare CR and LF become CRLF; otherwise they fail the message, which is still read to its end.</param>
-/// <remarks>A normalised line end is none for the dot rules: after it a dot is neither removed nor the end.</remarks>
+/// <remarks>
+/// A normalised line end is none for the dot rules: after it a dot is neither removed nor the end. CRs before CRLF belong to it: what some
+/// programs make of CRLF when they convert it once more.
+/// </remarks>
 internal sealed class MailDataReader(SmtpChannel channel, MailContent content, bool normalise, TimeSpan idle, long maxOctets)
 {
     private const int Block = 64 * 1024;
-    private const int MostPending = 2; // The line end of a CR that ended the block before.
+    private const int MostCrs = 64; // In a row, before it is no text any more.
+    private const int MostPending = 2 * MostCrs; // The line ends of CRs that ended the block before.
 
     private static readonly SearchValues<byte> Special = SearchValues.Create("\r\n\0"u8);
 
     private readonly long _giveUpAfter = 2 * maxOctets + 1024 * 1024;
     private readonly long _until = channel.Time.GetTimestamp() + (long)(SubmissionLimits.MailData.TotalSeconds * channel.Time.TimestampFrequency);
     private State _state = State.LineStart;
+    private int _crs; // In state Cr: how many.
     private long _read;
 
     private enum State
@@ -97,7 +102,7 @@ internal sealed class MailDataReader(SmtpChannel channel, MailContent content, b
         if (isLast)
         {
             if (_state == State.Cr)
-                BareLineEnd();
+                BareCrs();
             content.Finish();
         }
         return DataResult.Complete;
@@ -174,8 +179,8 @@ internal sealed class MailDataReader(SmtpChannel channel, MailContent content, b
                     return true;
 
                 case State.DotCr:
-                    BareLineEnd();
-                    _state = State.Text;
+                    _crs = 1;
+                    _state = State.Cr;
                     break;
 
                 case State.Cr when c == '\n':
@@ -184,8 +189,13 @@ internal sealed class MailDataReader(SmtpChannel channel, MailContent content, b
                     _state = State.LineStart;
                     break;
 
+                case State.Cr when c == '\r' && normalise && _crs < MostCrs:
+                    _crs++;
+                    run = ++i;
+                    break;
+
                 case State.Cr:
-                    BareLineEnd();
+                    BareCrs();
                     _state = State.Text;
                     break;
 
@@ -229,6 +239,7 @@ internal sealed class MailDataReader(SmtpChannel channel, MailContent content, b
         {
             case (byte)'\r':
                 _state = State.Cr;
+                _crs = 1;
                 break;
             case (byte)'\n':
                 BareLineEnd();
@@ -240,6 +251,15 @@ internal sealed class MailDataReader(SmtpChannel channel, MailContent content, b
     }
 
     private void Take(ReadOnlySpan<byte> octets) => content.Append(octets);
+
+    /// <summary>CRs that no LF follows: each is a line end.</summary>
+    private void BareCrs()
+    {
+        if (_crs == MostCrs)
+            content.Fail(ContentFault.BareLineEnd);
+        for (int n = 0; n < _crs; n++)
+            BareLineEnd();
+    }
 
     private void BareLineEnd()
     {

@@ -158,7 +158,7 @@ internal sealed partial class SmtpSession
                     _channel.Write(Refuse(transaction, envelope, facts, early, "end-of-data"));
                     return;
                 }
-                PreparedHeader prepared = MessagePreparer.Prepare(header, early, Trace(transaction, envelope), addMissing: true, content.RelaxedBodyHash);
+                PreparedHeader prepared = MessagePreparer.Prepare(header, early, Trace(transaction, envelope), content.RelaxedBodyHash);
                 var message = new OfferedMessage
                 {
                     Id = transaction.Id,

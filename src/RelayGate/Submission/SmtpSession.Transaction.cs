@@ -72,7 +72,7 @@ internal sealed partial class SmtpSession
         }
         if (!transaction.Has(forwardPath))
         {
-            if (transaction.RecipientCount >= _service.Options.MaxRecipients)
+            if (transaction.RecipientCount >= transaction.Lookup.Account.MaxRecipients)
             {
                 transaction.Excess ??= RefuseRecipient(transaction, forwardPath, Reasons.TooManyRecipients, Replies.TooManyRecipients);
                 await SpareAsync(transaction.Excess);

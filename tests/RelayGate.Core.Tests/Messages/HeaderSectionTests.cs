@@ -62,7 +62,6 @@ public sealed class HeaderSectionTests
         Assert.Equal(["ann@shop.test"], facts.From.Select(static a => a.Text));
         Assert.Equal("1001:mailer.php(12) : eval()'d code", facts.PhpScript);
         Assert.Equal(2, facts.ReceivedFields);
-        Assert.True(facts.HasBcc);
         Assert.False(facts.HasDate);
         Assert.True(facts.HasMessageId);
         Assert.Equal("<1@shop.test>", facts.MessageId);

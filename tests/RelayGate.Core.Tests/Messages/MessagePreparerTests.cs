@@ -63,7 +63,23 @@ public sealed class MessagePreparerTests
     }
 
     [Fact]
-    public void Nothing_is_added_where_it_is_not_asked_for() => Assert.Equal(["+Received"], Prepare("To: b\r\n", addMissing: false).Changes);
+    public void Changes_are_counted_by_field_name_and_the_list_has_an_end()
+    {
+        string fields = "From: a@shop.test\r\nDate: x\r\nMessage-ID: <1@x>\r\n"
+            + string.Concat(Enumerable.Repeat("a : x\r\nBcc: x\r\n", 10_000))
+            + string.Concat(Enumerable.Range(0, 100).Select(i => $"n{i} : x\r\n"))
+            + new string('b', 5000) + " : x\r\n";
+
+        IReadOnlyList<string> changes = Prepare(fields).Changes;
+        Assert.Equal(["+Received", "~a (10000)", "-Bcc (10000)", "~n0"], changes.Take(4));
+        Assert.Equal("and 54 more", changes[^1]);
+        Assert.Equal(51, changes.Count);
+        Assert.All(changes, change => Assert.InRange(change.Length, 1, 120));
+    }
+
+    [Fact]
+    public void Empty_Message_IDs_are_dropped_for_the_one_that_is_added() =>
+        Assert.Equal(["+Received", "+Date", "+Message-ID", "-Message-ID (2)"], Prepare("From: a@shop.test\r\nMessage-ID:\r\nMessage-ID: \r\n").Changes);
 
     [Theory]
     [InlineData("From: a@other.example\r\nDate: d\r\n", "<#@other.example>")] // The header From's domain, else the hostname.
@@ -115,7 +131,7 @@ public sealed class MessagePreparerTests
         byte[] body = "Hello  \r\n"u8.ToArray();
         Decision decision = Accept() with { SigningKeys = [Key, Key with { Selector = "rg2" }] };
         PreparedHeader prepared = MessagePreparer.Prepare(
-            HeaderSection.Parse("Bcc: b@x\r\nSubject :x\r\n"u8.ToArray()), decision, Trace, addMissing: true, () => RelaxedBodyHash.Of(body));
+            HeaderSection.Parse("Bcc: b@x\r\nSubject :x\r\n"u8.ToArray()), decision, Trace, () => RelaxedBodyHash.Of(body));
 
         Assert.Null(SlowVerifier.Verify([.. prepared.Octets, .. body], Key.Rsa));
         Assert.Equal(["+DKIM-Signature d=shop.test s=rg1", "+DKIM-Signature d=shop.test s=rg2"], prepared.Changes.TakeLast(2));
@@ -128,8 +144,8 @@ public sealed class MessagePreparerTests
         static byte[] Hash() => throw new InvalidOperationException();
         Decision decision = Accept() with { SigningKeys = [Key] };
 
-        MessagePreparer.Prepare(HeaderSection.Parse("From: a@shop.test\r\n"u8.ToArray()), Accept(), Trace, true, Hash);
-        MessagePreparer.Prepare(HeaderSection.Parse("From: a@shop.test\r\nFrom: b@shop.test\r\n"u8.ToArray()), decision, Trace, true, Hash);
+        MessagePreparer.Prepare(HeaderSection.Parse("From: a@shop.test\r\n"u8.ToArray()), Accept(), Trace, Hash);
+        MessagePreparer.Prepare(HeaderSection.Parse("From: a@shop.test\r\nFrom: b@shop.test\r\n"u8.ToArray()), decision, Trace, Hash);
     }
 
     [Theory]
@@ -150,8 +166,8 @@ public sealed class MessagePreparerTests
     public void An_IPv6_client_is_written_as_a_tagged_literal() => Assert.Contains(
         "([IPv6:2001:db8::1])", (Trace with { Client = IPAddress.Parse("2001:db8::1%3") }).Format(), StringComparison.Ordinal);
 
-    private static PreparedHeader Prepare(string fields, bool addMissing = true, Decision? decision = null) => MessagePreparer.Prepare(
-        HeaderSection.Parse(Encoding.Latin1.GetBytes(fields)), decision ?? Accept(), Trace, addMissing, static () => []);
+    private static PreparedHeader Prepare(string fields, Decision? decision = null) => MessagePreparer.Prepare(
+        HeaderSection.Parse(Encoding.Latin1.GetBytes(fields)), decision ?? Accept(), Trace, static () => []);
 
     private static Decision Accept(ReversePath? reversePath = null) => new()
     {

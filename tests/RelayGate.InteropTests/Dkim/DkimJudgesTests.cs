@@ -93,7 +93,7 @@ public sealed class DkimJudgesTests : IDisposable
         DateTimeOffset at = TimeProvider.System.GetUtcNow();
         var trace = new TraceField("client", IPAddress.Loopback, null, "relay.example.net", "ESMTPA", null, QueueId.Create(at, 0, 1), null, at);
         PreparedHeader prepared = MessagePreparer.Prepare(
-            HeaderSection.Parse(Encoding.Latin1.GetBytes(header)), decision, trace, addMissing: true, () => RelaxedBodyHash.Of(body));
+            HeaderSection.Parse(Encoding.Latin1.GetBytes(header)), decision, trace, () => RelaxedBodyHash.Of(body));
         Assert.StartsWith("+DKIM-Signature", prepared.Changes[^1], StringComparison.Ordinal);
         return [.. prepared.Octets, .. body, .. body.Length == 0 || body[^1] == '\n' ? ""u8 : "\r\n"u8];
     }

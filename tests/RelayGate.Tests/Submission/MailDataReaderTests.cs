@@ -1,5 +1,6 @@
 using System.IO.Pipelines;
 using System.Text;
+using System.Text.RegularExpressions;
 using FsCheck;
 using FsCheck.Fluent;
 using RelayGate.Core.Mail;
@@ -39,7 +40,10 @@ public class MailDataReaderTests
         { "a\r.\nb\r\n", "a\r\n.\r\nb\r\n" },
         { "a\r.\r\nb\r\n", "a\r\n.\r\nb\r\n" },
         { "a\r\n.\r\rb\r\n", "a\r\n\r\n\r\nb\r\n" },
-        { "a\r\r\nb\r\n", "a\r\n\r\nb\r\n" },
+        { "a\r\r\nb\r\n", "a\r\nb\r\n" },
+        { "A: b\r\r\nC: d\r\r\n\r\r\nb\r\n", "A: b\r\nC: d\r\n\r\nb\r\n" },
+        { "a\r\n.\r\r\nb\r\n", "a\r\n\r\nb\r\n" },
+        { "a\r\rb\r\n", "a\r\n\r\nb\r\n" },
         { "a\n\nb\r\n", "a\r\n\r\nb\r\n" },
         { "\n..\r\n", "\r\n..\r\n" },
     };
@@ -74,6 +78,15 @@ public class MailDataReaderTests
     {
         (ContentFault fault, _, string rest) = await ReadAsync("a\0b\r\n.\r\nREST", 1, normalise: true);
         Assert.Equal((ContentFault.NulOctet, "REST"), (fault, rest));
+    }
+
+    [Theory]
+    [InlineData(63, false)]
+    [InlineData(64, true)]
+    public async Task Very_many_CRs_in_a_row_are_no_text(int octets, bool isRefused)
+    {
+        (ContentFault fault, _, string rest) = await ReadAsync($"a{new string('\r', octets)}b\r\n.\r\nREST", 5, normalise: true);
+        Assert.Equal((isRefused ? ContentFault.BareLineEnd : ContentFault.None, "REST"), (fault, rest));
     }
 
     [Fact]
@@ -131,7 +144,7 @@ public class MailDataReaderTests
         Prop.ForAll(octets.ToArbitrary(), Gen.Choose(1, 9).ToArbitrary(), (message, size) =>
         {
             string text = Encoding.Latin1.GetString(message);
-            string expected = text.Replace("\r\n", "\n").Replace('\r', '\n').Replace("\n", "\r\n");
+            string expected = Regex.Replace(text, "\r+\n", "\n", RegexOptions.None, TimeSpan.FromSeconds(10)).Replace('\r', '\n').Replace("\n", "\r\n");
             return ReadChunksAsync(message, size).GetAwaiter().GetResult() == expected;
         }).QuickCheckThrowOnFailure();
     }

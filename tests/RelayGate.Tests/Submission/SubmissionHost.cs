@@ -114,7 +114,7 @@ internal sealed class SubmissionHost : IAsyncDisposable
         _ => throw new ArgumentException(name),
     };
 
-    /// <summary>Moves the clock on, minute by minute, until something has happened; at most a day.</summary>
+    /// <summary>Moves the clock on, some seconds first and then minute by minute, until something has happened; at most a day.</summary>
     public async Task<T> AdvanceUntilAsync<T>(Task<T> task)
     {
         await AdvanceUntilAsync((Task)task);
@@ -125,8 +125,8 @@ internal sealed class SubmissionHost : IAsyncDisposable
     {
         for (int i = 0; i < 24 * 60 && !task.IsCompleted; i++)
         {
-            Time.Advance(TimeSpan.FromMinutes(1));
-            await Task.WhenAny(task, Task.Delay(5)); // Lets the session notice; how long it takes does not matter.
+            Time.Advance(i < 20 ? TimeSpan.FromSeconds(1) : TimeSpan.FromMinutes(1));
+            await Task.WhenAny(task, Task.Delay(10)); // Lets the session notice; how long it takes does not matter.
         }
         await task.WaitAsync(TimeSpan.FromSeconds(10));
     }
