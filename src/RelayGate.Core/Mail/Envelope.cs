@@ -1,4 +1,5 @@
 using System.Collections.Immutable;
+using System.Text;
 
 namespace RelayGate.Core.Mail;
 
@@ -22,8 +23,25 @@ public enum DsnReturn
 }
 
 /// <summary>One recipient with what RCPT said of it.</summary>
-/// <param name="OriginalRecipient">ORCPT as written (<c>rfc822;…</c>, xtext kept), or null (RFC 3461 §4.2).</param>
-public sealed record EnvelopeRecipient(ForwardPath ForwardPath, DsnNotify Notify = DsnNotify.Default, string? OriginalRecipient = null);
+/// <param name="OriginalRecipient">ORCPT as written (<c>rfc822;…</c>, xtext kept), in ASCII; or null (RFC 3461 §4.2).</param>
+public sealed record EnvelopeRecipient(ForwardPath ForwardPath, DsnNotify Notify = DsnNotify.Default, string? OriginalRecipient = null)
+{
+    /// <summary>ORCPT in the form that every next hop understands: <c>\x{FC}</c> for what is not ASCII (RFC 6533 §3, utf-8-addr-xtext).</summary>
+    public static string ToAscii(string originalRecipient)
+    {
+        if (Ascii.IsValid(originalRecipient))
+            return originalRecipient;
+        var text = new StringBuilder(originalRecipient.Length + 16);
+        foreach (Rune rune in originalRecipient.EnumerateRunes())
+        {
+            if (rune.IsAscii)
+                text.Append((char)rune.Value);
+            else
+                text.Append("\\x{").Append(rune.Value.ToString("X2")).Append('}');
+        }
+        return text.ToString();
+    }
+}
 
 /// <summary>The SMTP envelope of one mail transaction: who hears of failure, and who gets the message.</summary>
 /// <remarks>RFC 5321 §2.3.1 and §3.3. Holds only what MAIL and RCPT said; nothing is taken from the header section.</remarks>

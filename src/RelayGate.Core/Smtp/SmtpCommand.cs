@@ -75,7 +75,7 @@ public sealed record MailCommand(
 }
 
 /// <summary>RCPT with its parameters.</summary>
-/// <param name="OriginalRecipient">ORCPT= as written, xtext kept (RFC 3461 §4.2), or null.</param>
+/// <param name="OriginalRecipient">ORCPT= as written, xtext kept (RFC 3461 §4.2), with UTF-8 only in the type utf-8 (RFC 6533 §3); or null.</param>
 public sealed record RcptCommand(ForwardPath ForwardPath, DsnNotify Notify = DsnNotify.Default, string? OriginalRecipient = null)
     : SmtpCommand(SmtpVerb.Rcpt)
 {

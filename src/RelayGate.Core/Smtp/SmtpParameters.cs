@@ -1,4 +1,5 @@
 using System.Text;
+using System.Text.Unicode;
 using RelayGate.Core.Mail;
 
 namespace RelayGate.Core.Smtp;
@@ -39,7 +40,7 @@ internal static class SmtpParameters
         var seen = Seen.None;
         while (!rest.IsEmpty)
         {
-            if (!TryTake(ref rest, out ReadOnlySpan<byte> keyword, out ReadOnlySpan<byte> value, out bool hasValue))
+            if (!TryTake(ref rest, out ReadOnlySpan<byte> keyword, out ReadOnlySpan<byte> value, out bool hasValue) || !Ascii.IsValid(value))
                 return Malformed;
             Seen parameter;
             if (SmtpCommandParser.Is(keyword, "SIZE"u8))
@@ -112,7 +113,7 @@ internal static class SmtpParameters
                 parameter = Seen.OriginalRecipient;
                 if (!IsOriginalRecipient(value))
                     return BadOriginalRecipient;
-                rcpt = rcpt with { OriginalRecipient = Encoding.ASCII.GetString(value) };
+                rcpt = rcpt with { OriginalRecipient = Encoding.UTF8.GetString(value) };
             }
             else
                 return Unknown;
@@ -140,7 +141,7 @@ internal static class SmtpParameters
             if (!char.IsAsciiLetterOrDigit((char)c) && c != '-')
                 return false;
         }
-        return Ascii.IsValid(value) && !value.Contains((byte)'=');
+        return !value.Contains((byte)'=');
     }
 
     /// <summary>NEVER alone, or a list of the others (RFC 3461 §4.1).</summary>
@@ -167,7 +168,7 @@ internal static class SmtpParameters
         return notify != DsnNotify.Default;
     }
 
-    /// <summary><c>addr-type ";" xtext</c>; the type is an atom (RFC 3461 §4.2).</summary>
+    /// <summary><c>addr-type ";" xtext</c>; the type is an atom (RFC 3461 §4.2), and the type utf-8 may have UTF-8 as it is (RFC 6533 §3).</summary>
     private static bool IsOriginalRecipient(ReadOnlySpan<byte> value)
     {
         int semicolon = value.IndexOf((byte)';');
@@ -178,7 +179,18 @@ internal static class SmtpParameters
             if (!char.IsAsciiLetterOrDigit((char)c) && c != '-')
                 return false;
         }
-        return IsXtext(value[(semicolon + 1)..]);
+        ReadOnlySpan<byte> address = value[(semicolon + 1)..];
+        if (Ascii.IsValid(address) || !SmtpCommandParser.Is(value[..semicolon], "utf-8"u8) || !Utf8.IsValid(address))
+            return IsXtext(address);
+        Span<byte> ascii = stackalloc byte[address.Length];
+        for (int i = 0; i < address.Length; i++)
+            ascii[i] = address[i] < 0x80 ? address[i] : (byte)'x';
+        foreach (Rune rune in Encoding.UTF8.GetString(address).EnumerateRunes())
+        {
+            if (Rune.IsControl(rune))
+                return false;
+        }
+        return IsXtext(ascii);
     }
 
     /// <summary>

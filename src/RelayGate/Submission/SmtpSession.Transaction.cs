@@ -56,6 +56,11 @@ internal sealed partial class SmtpSession
             return;
         }
         ForwardPath forwardPath = rcpt.ForwardPath;
+        if (rcpt.OriginalRecipient is { } original && !Ascii.IsValid(original) && !transaction.Mail.SmtpUtf8)
+        {
+            await BadAsync(Replies.OriginalRecipientNeedsSmtpUtf8);
+            return;
+        }
         if (!forwardPath.Address.IsAscii && !transaction.Mail.SmtpUtf8)
         {
             await SpareAsync(RefuseRecipient(transaction, forwardPath, Reasons.NeedsSmtpUtf8, Replies.NeedsSmtpUtf8));
@@ -78,7 +83,7 @@ internal sealed partial class SmtpSession
                 await SpareAsync(transaction.Excess);
                 return;
             }
-            var recipient = new EnvelopeRecipient(forwardPath, rcpt.Notify, rcpt.OriginalRecipient);
+            var recipient = new EnvelopeRecipient(forwardPath, rcpt.Notify, rcpt.OriginalRecipient is null ? null : EnvelopeRecipient.ToAscii(rcpt.OriginalRecipient));
             if (transaction.LimitsRecipients && Decide(transaction, transaction.ToEnvelope(recipient)) is { IsAccepted: false } decision)
             {
                 transaction.Doom = Refuse(transaction, transaction.ToEnvelope(recipient), null, decision, "RCPT");

@@ -100,6 +100,19 @@ public class SubmissionTests
     }
 
     [Fact]
+    public async Task A_UTF8_original_recipient_is_kept_in_the_form_that_every_next_hop_understands()
+    {
+        await using SubmissionHost host = await SubmissionHost.StartAsync();
+        await using TestClient client = await TestClient.LogInAsync(host.Local);
+        await client.CommandAsync("MAIL FROM:<info@shop.test> SMTPUTF8", "250");
+        await client.CommandAsync("RCPT TO:<ann@example.net> ORCPT=utf-8;\u00c3\u00bc@x.test", "250");
+        await client.CommandAsync("DATA", "354");
+        await client.CommandAsync(Message + "\r\n.", "250 2.0.0");
+
+        Assert.Equal([@"utf-8;\x{FC}@x.test"], await host.QueryAsync("select original_recipient from recipient", row => row.GetString(0)));
+    }
+
+    [Fact]
     public async Task Too_many_recipients_are_refused_alone()
     {
         await using SubmissionHost host = await SubmissionHost.StartAsync(o => (o.MaxRecipients, o.Limits.Enforce) = (100, false));
