@@ -1,14 +1,8 @@
 using System.Net;
-using Microsoft.Extensions.Logging.Abstractions;
-using RelayGate.Configuration;
 using RelayGate.Core.Mail;
 using RelayGate.Core.Policy;
-using RelayGate.Delivery;
-using RelayGate.Dns;
-using RelayGate.Queue;
-using RelayGate.Telemetry;
 using RelayGate.Tests.Fakes;
-using RelayGate.Tests.Queue;
+using RelayGate.Tests.Storage;
 
 namespace RelayGate.Tests.Delivery;
 
@@ -115,6 +109,8 @@ public sealed class DeliveryServiceTests
         await using var gateway = new DeliveryGateway(hop, o => o.Delivery.Retry.GiveUpAfter = TimeSpan.FromHours(20));
 
         await gateway.AcceptAsync("b@one.test", "b@two.test");
+        await DeliveryGateway.UntilAsync(async () => await gateway.Queue.Count("attempt") == 2);
+        await gateway.Queue.Writer.WriteAsync(c => SqliteRelayStoreTests.Execute(c, "update recipient set next_attempt = next_attempt + 18000000 where position = 1")); // 5 h.
         var noticed = new List<string>();
         while (noticed.Count < 2)
         {
