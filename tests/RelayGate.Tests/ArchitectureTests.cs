@@ -19,7 +19,7 @@ public partial class ArchitectureTests
         ["Dns"] = ["Configuration", "Telemetry"],
         ["Submission"] = ["Accounts", "Configuration", "Queue", "Telemetry", "Tls"],
         ["Delivery"] = ["Configuration", "Dns", "Queue", "Telemetry"],
-        ["Admin"] = ["Accounts", "Configuration", "Dns", "Queue", "Storage", "Telemetry"],
+        ["Admin"] = ["Accounts", "Configuration", "Dns", "Queue", "Storage", "Telemetry", "Tls"],
         ["Hosting"] = ["Accounts", "Admin", "Configuration", "Delivery", "Dns", "Queue", "Storage", "Submission", "Telemetry", "Tls"],
     };
 

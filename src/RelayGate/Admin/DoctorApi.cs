@@ -3,19 +3,24 @@ using System.Net.Sockets;
 using System.Text.Json.Nodes;
 using RelayGate.Accounts;
 using RelayGate.Configuration;
+using RelayGate.Core.Dns;
+using RelayGate.Dns;
 using RelayGate.Queue;
 using RelayGate.Telemetry;
+using RelayGate.Tls;
 
 namespace RelayGate.Admin;
 
-/// <summary><c>doctor</c>: looks for what is wrong or soon will be. Only looks at this host: nothing is sent.</summary>
-internal sealed class DoctorApi(RelayGateOptions options, AccountAdministration accounts, QueueGauge gauge, RelayGateMetrics metrics, TimeProvider time)
+/// <summary><c>doctor</c>: looks for what is wrong or soon will be. Looks at this host and asks its DNS servers; nothing else is sent.</summary>
+internal sealed class DoctorApi(
+    RelayGateOptions options, AccountAdministration accounts, QueueGauge gauge, RelayGateMetrics metrics, ServerCertificate certificate, DnsResolver dns, TimeProvider time)
 {
     private const string Ok = "ok";
     private const string Warning = "warning";
     private const string Bad = "problem";
 
     private static readonly TimeSpan OldMail = TimeSpan.FromHours(4);
+    private static readonly TimeSpan DnsPatience = TimeSpan.FromSeconds(10);
 
     public void Map(AdminDispatcher api) => api.ReadAll("doctor", async r => AdminJson.List(await LookAsync(r.Aborted), Json));
 
@@ -43,8 +48,44 @@ internal sealed class DoctorApi(RelayGateOptions options, AccountAdministration 
         findings.Add(age > OldMail
             ? new("queue", Warning, $"{queue.Active} active, {queue.Deferred} deferred, {queue.Held} held; the oldest for {age.TotalHours:0} hours: relaygate queue list")
             : new("queue", Ok, $"{queue.Active} active, {queue.Deferred} deferred, {queue.Held} held"));
+        if (certificate.ExpiresAt is { } expiry)
+            findings.Add(Certificate(expiry));
+        if (options.Delivery.NextHop == "mx")
+            findings.Add(await DnsAsync(cancellationToken));
         findings.AddRange(await AddressesAsync(cancellationToken));
         return findings;
+    }
+
+    private Finding Certificate(DateTimeOffset expiry)
+    {
+        DateTimeOffset now = time.GetUtcNow();
+        return expiry <= now ? new("certificate", Bad, $"{options.Certificate.Path} has expired at {expiry:u}: clients that verify it cannot connect")
+            : expiry - now < ServerCertificate.WarnBefore ? new("certificate", Warning, $"{options.Certificate.Path} expires at {expiry:u}")
+            : new("certificate", Ok, $"{options.Certificate.Path} is valid until {expiry:u}");
+    }
+
+    /// <summary>Whether DNS answers, and knows the name that we greet with.</summary>
+    private async Task<Finding> DnsAsync(CancellationToken cancellationToken)
+    {
+        DnsOutcome[] outcomes;
+        using var bound = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
+        bound.CancelAfter(DnsPatience);
+        try
+        {
+            string name = options.Hostname.ToLowerInvariant();
+            DnsAnswer[] answers = await Task.WhenAll(
+                dns.ResolveAsync(new DnsQuestion(name, DnsType.A), bound.Token).AsTask(), dns.ResolveAsync(new DnsQuestion(name, DnsType.Aaaa), bound.Token).AsTask());
+            outcomes = [.. answers.Select(static answer => answer.Outcome)];
+        }
+        catch (OperationCanceledException) when (!cancellationToken.IsCancellationRequested)
+        {
+            outcomes = [DnsOutcome.Failed];
+        }
+        if (outcomes.Contains(DnsOutcome.Found))
+            return new("dns", Ok, $"answers, and knows {options.Hostname}");
+        return outcomes.Contains(DnsOutcome.Failed)
+            ? new("dns", Bad, $"no usable answer from {options.Delivery.Resolver ?? "the servers of /etc/resolv.conf"} about {options.Hostname}: without DNS mail waits")
+            : new("dns", Warning, $"{options.Hostname} has no address in DNS: many receivers refuse who greets so");
     }
 
     private Finding Space()
@@ -70,21 +111,35 @@ internal sealed class DoctorApi(RelayGateOptions options, AccountAdministration 
     private async Task<List<Finding>> AddressesAsync(CancellationToken cancellationToken)
     {
         var findings = new List<Finding>();
-        Page<AddressView> page = AdminJson.Value(await accounts.ListAddressesAsync(null, AccountAdministration.MaxPage, cancellationToken));
-        foreach (AddressView address in page.Items)
+        foreach (Setting setting in AdminJson.Value(await accounts.ListSettingsAsync(cancellationToken)))
         {
-            using var probe = new Socket(IPAddress.Parse(address.Address).AddressFamily, SocketType.Stream, ProtocolType.Tcp);
-            try
-            {
-                probe.Bind(new IPEndPoint(IPAddress.Parse(address.Address), 0));
-                findings.Add(new($"address {address.Address}", Ok, $"is on this host, greets as {address.Helo}"));
-            }
-            catch (SocketException)
-            {
-                findings.Add(new($"address {address.Address}", Bad, $"is not on this host: mail of {address.Subscription ?? "those who share it"} waits (ip -brief address)"));
-            }
+            if (setting.Name is "Egress:IPv4" or "Egress:IPv6" && setting.Value.Length > 0)
+                findings.Add(Address(setting.Value, $"the server's ({setting.Name}, {setting.Origin})", "those without an address of their own"));
         }
-        return findings;
+        string? after = null;
+        do
+        {
+            Page<AddressView> page = AdminJson.Value(await accounts.ListAddressesAsync(after, AccountAdministration.MaxPage, cancellationToken));
+            findings.AddRange(page.Items.Select(a => Address(a.Address, $"greets as {a.Helo}", a.Subscription ?? "those who share it")));
+            after = page.Next;
+        }
+        while (after is not null);
+        return [.. findings.DistinctBy(static f => f.Check)];
+    }
+
+    private static Finding Address(string address, string what, string whose)
+    {
+        var local = IPAddress.Parse(address);
+        try
+        {
+            using var probe = new Socket(local.AddressFamily, SocketType.Stream, ProtocolType.Tcp);
+            probe.Bind(new IPEndPoint(local, 0));
+            return new($"address {address}", Ok, $"is on this host, {what}");
+        }
+        catch (SocketException)
+        {
+            return new($"address {address}", Bad, $"is not on this host: mail of {whose} waits (ip -brief address)");
+        }
     }
 
     private static JsonNode Json(Finding finding) => new JsonObject { ["check"] = finding.Check, ["result"] = finding.Result, ["text"] = finding.Text };

@@ -11,8 +11,10 @@ namespace RelayGate.Tls;
 /// <summary>The certificate of the listeners, from PEM files; looked at every minute and swapped when they change. A bad new one changes nothing.</summary>
 public sealed class ServerCertificate : IDisposable
 {
+    /// <summary>Time before its end from which on a certificate is complained of.</summary>
+    public static readonly TimeSpan WarnBefore = TimeSpan.FromDays(14);
+
     private static readonly TimeSpan Interval = TimeSpan.FromMinutes(1);
-    private static readonly TimeSpan WarnBefore = TimeSpan.FromDays(14);
     private static readonly TimeSpan WarnEvery = TimeSpan.FromDays(1);
 
     private readonly CertificateOptions _options;
@@ -95,9 +97,9 @@ public sealed class ServerCertificate : IDisposable
         var certificate = new FileInfo(_options.Path!);
         var key = new FileInfo(_options.KeyPath ?? _options.Path!);
         if (!certificate.Exists)
-            throw new FileNotFoundException("No such file", certificate.FullName);
+            throw new FileNotFoundException($"there is no file {certificate.FullName}", certificate.FullName);
         if (!key.Exists)
-            throw new FileNotFoundException("No such file", key.FullName);
+            throw new FileNotFoundException($"there is no file {key.FullName}", key.FullName);
         return new FileState(certificate.LastWriteTimeUtc, certificate.Length, key.LastWriteTimeUtc, key.Length);
     }
 

@@ -1,4 +1,6 @@
 using System.Diagnostics;
+using System.Security.Cryptography;
+using System.Security.Cryptography.X509Certificates;
 using System.Text.Json.Nodes;
 using RelayGate.InteropTests.Infrastructure;
 
@@ -73,6 +75,32 @@ public sealed class ServeTests
         { Environment = new Dictionary<string, string> { ["HOME"] = own.FullName } }.RunAsync();
 
         result.ShouldExit(1).ShouldSay("127.0.0.1:25").ShouldSay("CAP_NET_BIND_SERVICE");
+    }
+
+    [InteropFact(Programs.Root, "setpriv")]
+    public async Task A_certificate_key_that_the_gateway_may_not_read_ends_the_start_in_one_line()
+    {
+        await using var gateway = new GatewayProcess("mx");
+        using var own = new TestFolder();
+        using var key = ECDsa.Create(ECCurve.NamedCurves.nistP256);
+        using X509Certificate2 certificate = new CertificateRequest("CN=relay.example.net", key, HashAlgorithmName.SHA256)
+            .CreateSelfSigned(TimeProvider.System.GetUtcNow().AddDays(-1), TimeProvider.System.GetUtcNow().AddDays(90));
+        gateway.Settings["Certificate"] = new JsonObject
+        {
+            ["Path"] = own.Write("relay.pem", certificate.ExportCertificatePem()),
+            ["KeyPath"] = own.Write("relay.key", key.ExportPkcs8PrivateKeyPem()),
+        };
+        string config = own.Write("appsettings.json", new JsonObject { ["RelayGate"] = gateway.Settings.DeepClone() }.ToJsonString());
+        (await new ProgramRun("chown", "-R", "nobody", own.FullName).RunAsync()).ShouldSucceed();
+        (await new ProgramRun("chown", "root", own["relay.key"]).RunAsync()).ShouldSucceed();
+        File.SetUnixFileMode(own["relay.key"], UnixFileMode.UserRead);
+
+        ProgramResult result = await new ProgramRun("setpriv", "--reuid", "nobody", "--regid", "nogroup", "--clear-groups", "--bounding-set=-all",
+            Repository.ReadableGateway, "serve", "--config", config)
+        { Environment = new Dictionary<string, string> { ["HOME"] = own.FullName } }.RunAsync();
+
+        result.ShouldExit(1).ShouldSay(own["relay.key"]).ShouldSay("denied");
+        Assert.Single((result.Output + result.Error).Split('\n', StringSplitOptions.RemoveEmptyEntries));
     }
 
     [Fact]

@@ -91,6 +91,54 @@ public sealed class GatewayStartTests : IDisposable
         Assert.Contains("this address is not on this host", error.Message, StringComparison.Ordinal);
     }
 
+    [Theory]
+    [InlineData("missing", "there is no file")]
+    [InlineData("folder", "there is no file")]
+    [InlineData("rubbish", "do not contain a PEM")]
+    [InlineData("no key", "with the key in the same file")]
+    [InlineData("another key", "does not match")]
+    [InlineData("empty", "do not contain a PEM")]
+    public async Task A_certificate_that_cannot_be_used_is_one_line_with_the_remedy(string fault, string said)
+    {
+        (string path, string? keyPath) = TestCertificate.Write(_folder.Path, TimeProvider.System.GetUtcNow().AddDays(90));
+        switch (fault)
+        {
+            case "missing":
+                File.Delete(path);
+                break;
+            case "folder":
+                File.Delete(path);
+                Directory.CreateDirectory(path);
+                break;
+            case "rubbish":
+                await File.WriteAllTextAsync(path, "rubbish\n");
+                break;
+            case "no key":
+                keyPath = null;
+                break;
+            case "another key":
+                string certificate = await File.ReadAllTextAsync(path);
+                TestCertificate.Write(_folder.Path, TimeProvider.System.GetUtcNow().AddDays(90));
+                await File.WriteAllTextAsync(path, certificate);
+                break;
+            default:
+                await File.WriteAllTextAsync(path, "");
+                break;
+        }
+
+        GatewayStartException error = await Assert.ThrowsAsync<GatewayStartException>(() => TestGateway.StartAsync(folder: _folder, configure: o =>
+        {
+            o.Certificate.Path = path;
+            o.Certificate.KeyPath = keyPath;
+            o.Listeners[0].Tls = ListenerTls.StartTls;
+        }));
+
+        Assert.Contains(path, error.Message, StringComparison.Ordinal);
+        Assert.Contains(said, error.Message, StringComparison.Ordinal);
+        Assert.Contains("RelayGate:Certificate", error.Message, StringComparison.Ordinal);
+        Assert.DoesNotContain('\n', error.Message);
+    }
+
     [Fact]
     public void A_data_directory_that_others_can_read_is_refused()
     {

@@ -1,0 +1,77 @@
+using System.Text.Json.Nodes;
+using RelayGate.Accounts;
+using RelayGate.Configuration;
+using RelayGate.Tests.Fakes;
+
+namespace RelayGate.Tests.Admin;
+
+public sealed class DoctorTests : IDisposable
+{
+    private readonly TempFolder _folder = new();
+
+    public void Dispose() => _folder.Dispose();
+
+    [Theory]
+    [InlineData(-1, "problem", "has expired")]
+    [InlineData(3, "warning", "expires")]
+    [InlineData(90, "ok", "valid until")]
+    public async Task It_names_a_certificate_that_has_expired_or_soon_will(int days, string result, string text)
+    {
+        (string path, string keyPath) = TestCertificate.Write(_folder.Path, TimeProvider.System.GetUtcNow().AddDays(days));
+        await using TestGateway gateway = await TestGateway.StartAsync(folder: _folder, configure: o =>
+        {
+            o.Certificate.Path = path;
+            o.Certificate.KeyPath = keyPath;
+        });
+
+        JsonNode finding = await FindAsync(gateway, "certificate");
+
+        Assert.Equal(result, (string?)finding["result"]);
+        Assert.Contains(text, (string)finding["text"]!, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task It_names_an_address_of_a_customer_or_of_the_server_that_is_not_on_this_host()
+    {
+        await using TestGateway gateway = await TestGateway.StartAsync(configure: static o => o.Egress.IPv4 = "203.0.113.9");
+        AccountAdministration accounts = gateway.Get<AccountAdministration>();
+        Assert.True((await accounts.AddSubscriptionAsync("acme", new SubscriptionChange(IPv4: "203.0.113.11"), default)).IsOk);
+
+        Assert.Equal("problem", (string?)(await FindAsync(gateway, "address 203.0.113.11"))["result"]);
+        Assert.Equal("problem", (string?)(await FindAsync(gateway, "address 203.0.113.9"))["result"]);
+    }
+
+    [Theory]
+    [InlineData("relay.test", "ok", "relay.test")]
+    [InlineData("nowhere.test", "warning", "has no address")]
+    public async Task It_asks_the_resolver_for_our_own_name(string hostname, string result, string text)
+    {
+        await using var dns = new FakeDns();
+        dns.A("relay.test", "192.0.2.1");
+        await using TestGateway gateway = await TestGateway.StartAsync("mx", o =>
+        {
+            o.Hostname = hostname;
+            o.Delivery.Resolver = dns.EndPoint.ToString();
+        });
+
+        JsonNode finding = await FindAsync(gateway, "dns");
+
+        Assert.Equal(result, (string?)finding["result"]);
+        Assert.Contains(text, (string)finding["text"]!, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task It_names_a_resolver_that_does_not_answer()
+    {
+        await using TestGateway gateway = await TestGateway.StartAsync("mx", static o => o.Delivery.Resolver = "127.0.0.1:9");
+
+        Assert.Equal("problem", (string?)(await FindAsync(gateway, "dns"))["result"]);
+    }
+
+    private static async Task<JsonNode> FindAsync(TestGateway gateway, string check)
+    {
+        using HttpClient http = gateway.Control();
+        JsonNode findings = JsonNode.Parse(await http.GetStringAsync("doctor"))!;
+        return Assert.Single(findings["items"]!.AsArray(), f => (string?)f!["check"] == check)!;
+    }
+}
