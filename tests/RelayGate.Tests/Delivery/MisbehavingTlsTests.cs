@@ -56,15 +56,17 @@ public sealed class MisbehavingTlsTests
         var stalled = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
         await using FakeNextHop hop = Tls(e =>
         {
-            if (e.Verb != "STARTTLS")
-                return null;
-            stalled.TrySetResult();
-            return new HopAction.RawThenStop("220 2.0.0 Go on\r\n");
+            if (e.Verb == "handshake")
+                stalled.TrySetResult();
+            return e.Verb == "STARTTLS" ? new HopAction.RawThenStop("220 2.0.0 Go on\r\n") : null;
         });
         var time = new ManualTimeProvider();
         using var harness = new DeliveryHarness(hop.Url, time);
 
-        AttemptResult result = await AttemptUntilOverAsync(harness, time, stalled.Task);
+        Task<AttemptResult> attempt = harness.AttemptAsync();
+        await stalled.Task.WaitAsync(TimeSpan.FromSeconds(10));
+        time.Advance(TimeSpan.FromMinutes(6));
+        AttemptResult result = await attempt;
 
         Assert.Equal((OutcomeKind.Delivered, null), (result.Outcomes[0]!.Kind, result.Tls));
         Assert.Equal(2, hop.Connections);

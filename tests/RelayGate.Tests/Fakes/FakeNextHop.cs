@@ -17,7 +17,7 @@ public sealed record ReceivedMessage(string Mail, IReadOnlyList<string> Rcpts, b
     public string Text => Encoding.UTF8.GetString(Content);
 }
 
-/// <summary>What happens on a connection: "connect", a command line, or "content" at the end of mail data.</summary>
+/// <summary>What happens on a connection: "connect", a command line, "content" at the end of mail data, or "handshake" when one has begun that is not answered.</summary>
 public sealed record HopEvent(int Connection, string Verb, string Line, bool Tls);
 
 /// <summary>What the fake does in place of its usual reply.</summary>
@@ -285,6 +285,8 @@ public sealed class FakeNextHop : IAsyncDisposable
             if (action is HopAction.RawThenStop stopped)
             {
                 await WriteAsync(stopped.Octets);
+                await ReadOctetAsync();
+                hop.Script(new HopEvent(number, "handshake", "", _tls));
                 await Task.Delay(Timeout.Infinite, hop._stop.Token);
             }
             string reply = action is HopAction.RawThenUsual injected ? "220 2.0.0 Go on\r\n" + injected.Octets : "220 2.0.0 Go on\r\n";
