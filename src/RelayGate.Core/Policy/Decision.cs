@@ -15,9 +15,6 @@ public enum Verdict
 
     /// <summary>4yz: may succeed later.</summary>
     Defer,
-
-    /// <summary>250: into the queue, parked.</summary>
-    Hold,
 }
 
 /// <summary>Usage of one limit at one level, before this message and with it.</summary>
@@ -61,5 +58,5 @@ public sealed record Decision
     /// <summary>When the next message is possible after a limit refused; null where time does not help.</summary>
     public DateTimeOffset? NextPossible { get; init; }
 
-    public bool IsAccepted => Verdict is Verdict.Accept or Verdict.Hold;
+    public bool IsAccepted => Verdict == Verdict.Accept;
 }

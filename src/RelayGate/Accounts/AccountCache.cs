@@ -50,7 +50,6 @@ internal sealed class AccountCache
     private readonly BoundedCache<(RecordKind Kind, string Name), object?> _records;
     private readonly long[] _slots = new long[VersionSlots];
     private readonly Lock _gate = new();
-    private RelayGateOptions _options;
     private long _shared;
     private long _domains;
     private long _changes;
@@ -58,11 +57,11 @@ internal sealed class AccountCache
     /// <param name="capacity">Records at most; a record is a few hundred octets.</param>
     public AccountCache(RelayGateOptions options, int capacity)
     {
-        _options = options;
+        Options = options;
         _records = new BoundedCache<(RecordKind, string), object?>(capacity);
     }
 
-    public RelayGateOptions Options => Volatile.Read(ref _options);
+    public RelayGateOptions Options { get; }
 
     /// <summary>Rises with every change; what was composed over a change is not kept.</summary>
     public long Changes => Volatile.Read(ref _changes);
@@ -102,12 +101,11 @@ internal sealed class AccountCache
         }
     }
 
-    /// <summary>Forgets everything: after a reload of the configuration, and after the store was opened again.</summary>
-    public void Reset(RelayGateOptions? options = null)
+    /// <summary>Forgets everything: the store was opened again.</summary>
+    public void Reset()
     {
         lock (_gate)
         {
-            Volatile.Write(ref _options, options ?? _options);
             _records.InvalidateAll();
             Interlocked.Increment(ref _shared);
             Interlocked.Increment(ref _changes);

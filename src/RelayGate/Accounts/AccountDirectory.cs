@@ -146,9 +146,6 @@ public sealed class AccountDirectory : IDisposable
         return address?.Owner is null || address.Owner == subscription;
     }
 
-    /// <summary>Takes a reloaded configuration into force.</summary>
-    public void Reload(RelayGateOptions options) => _cache.Reset(options);
-
     /// <summary>Forgets what was read from a store that has been opened again.</summary>
     public void Forget()
     {

@@ -15,7 +15,7 @@ internal sealed class StatusApi(GatewayState state, RelayGateOptions options, Re
     {
         QueueFigures figures = await gauge.RefreshAsync(request.Aborted);
         TimeSpan uptime = time.GetUtcNow() - state.StartedAt;
-        long accepted = metrics.Messages.Value("accepted", Reasons.Accepted) + metrics.Messages.Value("held", Reasons.LimitReached);
+        long accepted = metrics.Messages.Value("accepted", Reasons.Accepted);
         return new JsonObject
         {
             ["version"] = RelayGateMetrics.Version,

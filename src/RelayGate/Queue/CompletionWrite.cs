@@ -199,7 +199,7 @@ internal sealed class CompletionWrite : PendingWrite
             return;
         _dsnSeq = context.NextSeq();
         string recipient = _notification.Recipients[0].ForwardPath.Text;
-        MessageRows.Insert(context, _dsnSeq, id, _notification, MessageRows.Flags(_notification), EgressText.Format(_notification.Egress), HoldReason.None);
+        MessageRows.Insert(context, _dsnSeq, id, _notification, EgressText.Format(_notification.Egress));
         RecordBuffer detail = _buffers.Rent();
         RecordRows.WriteDsnDetail(detail, _job.Message.Id, _notification.Egress);
         RecordRows.Insert(

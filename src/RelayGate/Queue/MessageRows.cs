@@ -10,7 +10,7 @@ internal static class MessageRows
 {
     private const string InsertMessage = """
         insert into message (seq, id, subscription, reverse_path, flags, dsn_return, envelope_id, egress, octets, held, expires_at, header, body)
-        values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, null, ?, ?)
+        values (?, ?, ?, ?, ?, ?, ?, ?, ?, 0, null, ?, ?)
         """;
 
     private const string InsertRecipient = """
@@ -24,31 +24,25 @@ internal static class MessageRows
     private const string ParkRecipients = "update recipient set next_attempt = null where message = ?";
     private const string DeleteChunks = "delete from chunk where id = ?";
 
-    public static MessageFlags Flags(QueuedMessage message) =>
-        (message.HeaderNeedsUtf8 ? MessageFlags.HeaderNeedsUtf8 : MessageFlags.None)
-        | (message.BodyIs8Bit ? MessageFlags.BodyIs8Bit : MessageFlags.None)
-        | (message.IsDsn ? MessageFlags.IsDsn : MessageFlags.None)
-        | (message.Body.IsChunked ? MessageFlags.IsChunked : MessageFlags.None);
-
     /// <summary>Inserts a message; its row id is its sequence number, given by the writer and never used twice while it runs.</summary>
     /// <param name="idOctets">The 16 octets of the queue id.</param>
-    public static void Insert(WriteContext context, long seq, ReadOnlySpan<byte> idOctets, QueuedMessage message, MessageFlags flags, string egress, HoldReason held)
+    public static void Insert(WriteContext context, long seq, ReadOnlySpan<byte> idOctets, QueuedMessage message, string egress)
     {
         SqliteStatement insert = context.Prepared(InsertMessage)
-            .Bind(1, seq).Bind(2, idOctets).Bind(3, message.Subscription).Bind(4, message.ReversePath.Text).Bind(5, (long)flags)
-            .Bind(6, (long)message.Return).Bind(7, message.EnvelopeId).Bind(8, egress).Bind(9, message.Octets).Bind(10, (long)held)
-            .Bind(11, message.HeaderSection.Span);
+            .Bind(1, seq).Bind(2, idOctets).Bind(3, message.Subscription).Bind(4, message.ReversePath.Text).Bind(5, (long)Flags(message))
+            .Bind(6, (long)message.Return).Bind(7, message.EnvelopeId).Bind(8, egress).Bind(9, message.Octets)
+            .Bind(10, message.HeaderSection.Span);
         if (message.Body.IsChunked)
-            insert.BindNull(12);
+            insert.BindNull(11);
         else
-            insert.Bind(12, message.Body.Memory.Span);
+            insert.Bind(11, message.Body.Memory.Span);
         insert.Execute();
         foreach (QueuedRecipient recipient in message.Recipients)
         {
             context.Prepared(InsertRecipient)
                 .Bind(1, seq).Bind(2, recipient.Index).Bind(3, message.Subscription).Bind(4, message.CountedAt).Bind(5, recipient.ForwardPath.Text)
                 .Bind(6, (long)recipient.Notify).Bind(7, recipient.OriginalRecipient).Bind(8, (long)recipient.State)
-                .Bind(9, held == HoldReason.None ? recipient.NextAttempt.ToUnixTimeMilliseconds() : null).Execute();
+                .Bind(9, recipient.NextAttempt.ToUnixTimeMilliseconds()).Execute();
         }
     }
 
@@ -85,4 +79,10 @@ internal static class MessageRows
         }
         return recipients.MoveToImmutable();
     }
+
+    private static MessageFlags Flags(QueuedMessage message) =>
+        (message.HeaderNeedsUtf8 ? MessageFlags.HeaderNeedsUtf8 : MessageFlags.None)
+        | (message.BodyIs8Bit ? MessageFlags.BodyIs8Bit : MessageFlags.None)
+        | (message.IsDsn ? MessageFlags.IsDsn : MessageFlags.None)
+        | (message.Body.IsChunked ? MessageFlags.IsChunked : MessageFlags.None);
 }

@@ -4,7 +4,7 @@ using RelayGate.Storage;
 
 namespace RelayGate.Queue;
 
-/// <summary>One message on its way into the queue: the binding decision and, if it accepts or holds, all of its rows.</summary>
+/// <summary>One message on its way into the queue: the binding decision and, if it accepts, all of its rows.</summary>
 internal sealed class OfferWrite : PendingWrite
 {
     private const string DeleteDecision = "delete from decision where id = ?";
@@ -68,30 +68,22 @@ internal sealed class OfferWrite : PendingWrite
         Decision decision = RelayPolicy.Decide(account, context.Usage.View(account.Levels, context.Connection), _message.Envelope, _message.Facts);
         _decision = decision;
         _outcome = decision.IsAccepted ? OfferOutcome.Committed : OfferOutcome.Refused;
-        RecordOutcome outcome = decision.Verdict switch
-        {
-            Verdict.Accept => RecordOutcome.Queued,
-            Verdict.Hold => RecordOutcome.Held,
-            _ => RecordOutcome.Refused,
-        };
         if (decision.IsAccepted)
         {
-            bool held = decision.Verdict == Verdict.Hold;
             if (_message.Body.IsChunked)
                 CheckChunks(context);
             _seq = context.NextSeq();
-            MessageFlags flags = MessageRows.Flags(_queued) | (held ? MessageFlags.Uncounted : MessageFlags.None);
-            MessageRows.Insert(context, _seq, _id, _queued, flags, _egress, held ? HoldReason.Policy : HoldReason.None);
+            MessageRows.Insert(context, _seq, _id, _queued, _egress);
         }
         foreach (LevelLimit level in account.Levels)
         {
-            if (decision.Verdict == Verdict.Accept)
+            if (decision.IsAccepted)
                 context.Usage.Count(level.Key, _message.Envelope.Recipients.Length, context.Connection);
-            else if (!decision.IsAccepted)
+            else
                 context.Usage.CountRefused(level.Key);
         }
         RecordRows.Insert(
-            context, _id, RecordKind.Offered, decision, outcome, account.Subscription, account.Identity.Key, _message.Envelope.ReversePath.Text,
+            context, _id, RecordKind.Offered, decision, decision.IsAccepted ? RecordOutcome.Queued : RecordOutcome.Refused, account.Subscription, account.Identity.Key, _message.Envelope.ReversePath.Text,
             RecordRows.Recipients(_message.Envelope.Recipients), _message.Facts.Octets, _message.ReceivedAt.ToUnixTimeMilliseconds(), _detail.Written);
     }
 
@@ -101,7 +93,7 @@ internal sealed class OfferWrite : PendingWrite
         {
             if (_outcome != OfferOutcome.AccountChanged)
                 context.Feed.Add(_message.Id);
-            if (_outcome == OfferOutcome.Committed && _decision!.Verdict == Verdict.Accept)
+            if (_outcome == OfferOutcome.Committed)
                 context.Enqueued(_queued with { RowId = _seq }); // Takes over the reference to the body.
             else
                 _queued.Release();

@@ -35,7 +35,7 @@ internal static class QueueOrders
     private const string SelectMessage = "select id, held, flags, expires_at from message where seq = ?";
     private const string SelectSubscription = "select subscription from message where seq = ?";
     private const string SelectPending = "select address, attempts, counted_at from recipient where message = ? and state = 0";
-    private const string SetHeld = "update message set held = ?, flags = ? where seq = ?";
+    private const string SetHeld = "update message set held = ? where seq = ?";
     private const string ClearDue = "update recipient set next_attempt = null where message = ? and next_attempt is not null";
     private const string SetDue = "update recipient set next_attempt = ? where message = ? and state = 0 and (next_attempt is null or next_attempt > ?)";
 
@@ -84,7 +84,6 @@ internal static class QueueOrders
             isAt |= selection.RecipientDomain is { } domain && QueueLookup.IsAt(pending.Text(0), domain);
             isFrom |= selection.CountedAt is { } sender && pending.NullableText(2) is { } countedAt && (countedAt == sender || QueueLookup.IsAt(countedAt, sender));
             message.Attempts = Math.Max(message.Attempts, pending.Int32(1));
-            message.Recipients++;
         }
         if (!isAt || !isFrom)
             return null;
@@ -111,14 +110,12 @@ internal static class QueueOrders
         switch (order)
         {
             case QueueOrder.Hold:
-                context.Prepared(SetHeld).Bind(1, (long)HoldReason.Administrator).Bind(2, (long)message.Flags).Bind(3, seq).Execute();
+                context.Prepared(SetHeld).Bind(1, (long)HoldReason.Administrator).Bind(2, seq).Execute();
                 context.Prepared(ClearDue).Bind(1, seq).Execute();
                 RecordRows.SetOutcome(context, message.Id, RecordOutcome.Held, now);
                 break;
             case QueueOrder.Release:
-                if (message.Flags.HasFlag(MessageFlags.Uncounted))
-                    Count(context, message);
-                context.Prepared(SetHeld).Bind(1, (long)HoldReason.None).Bind(2, (long)(message.Flags & ~MessageFlags.Uncounted)).Bind(3, seq).Execute();
+                context.Prepared(SetHeld).Bind(1, (long)HoldReason.None).Bind(2, seq).Execute();
                 context.Prepared(SetDue).Bind(1, due).Bind(2, seq).Bind(3, due).Execute();
                 RecordRows.SetOutcome(context, message.Id, message.Attempts > 0 ? RecordOutcome.Deferred : RecordOutcome.Queued, now);
                 break;
@@ -133,15 +130,6 @@ internal static class QueueOrders
         }
     }
 
-    /// <summary>Held mail counted nothing when it was accepted: it counts now, wherever its record says that it would have.</summary>
-    private static void Count(WriteContext context, Message message)
-    {
-        if (MessageLog.FindRecord(context.Connection, QueueId.FromBytes(message.Id)) is not { } record)
-            return;
-        foreach (AccountKey key in RecordReader.CountedAt(record))
-            context.Usage.Count(key, message.Recipients, context.Connection);
-    }
-
     private sealed class Message(byte[] id, HoldReason held, MessageFlags flags, bool hasFailed)
     {
         public byte[] Id => id;
@@ -154,8 +142,5 @@ internal static class QueueOrders
 
         /// <summary>Most attempts of a recipient that has not ended.</summary>
         public int Attempts { get; set; }
-
-        /// <summary>Recipients that have not ended.</summary>
-        public int Recipients { get; set; }
     }
 }

@@ -49,18 +49,12 @@ internal enum MessageFlags
     BodyIs8Bit = 2,
     IsDsn = 4,
     IsChunked = 16,
-
-    /// <summary>Held at acceptance: it is counted when it is released.</summary>
-    Uncounted = 32,
 }
 
 /// <summary>Why a message is held. The numbers are stored; 0 is not held.</summary>
 public enum HoldReason
 {
     None = 0,
-
-    /// <summary>The policy parked it.</summary>
-    Policy = 1,
 
     /// <summary>The administrator parked it.</summary>
     Administrator = 2,

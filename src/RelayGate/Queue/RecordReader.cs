@@ -110,10 +110,6 @@ internal static class RecordReader
             Time(row.Int64(0)), row.Int64(1) / 1000.0, row.Text(2), row.Text(3), row.Text(4), row.Text(5), row.NullableText(6), list.DrainToImmutable());
     }
 
-    /// <summary>The objects at which a record was counted, or would have been.</summary>
-    public static IEnumerable<AccountKey> CountedAt(MessageRecord record) => record.Levels
-        .Select(level => new AccountKey(Enum.Parse<Level>(level.Level, ignoreCase: true), level.Name)).Distinct();
-
     public static DateTimeOffset Time(long milliseconds) => DateTimeOffset.FromUnixTimeMilliseconds(milliseconds);
 
     private static RecordedLevel Level(JsonElement level) => new(

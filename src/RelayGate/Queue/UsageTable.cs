@@ -120,7 +120,7 @@ public sealed class UsageTable
             entry.Add(recipients, now);
     }
 
-    /// <summary>Puts another ring into an entry: a rollback, or a reset by the administrator. For the writer's thread.</summary>
+    /// <summary>Puts another ring into an entry: a rollback. For the writer's thread.</summary>
     internal void Replace(Entry entry, UsageRing ring)
     {
         lock (_gate)

@@ -204,7 +204,7 @@ internal sealed partial class SmtpSession
 
     private void WriteLog(MailTransaction transaction, QueueId named, Envelope envelope, MessageFacts? facts, Decision decision) =>
         _service.MailLog.Write(new MailEvent(
-            decision.Verdict switch { Verdict.Accept => MailEventKind.Accepted, Verdict.Hold => MailEventKind.Held, _ => MailEventKind.Refused }, named)
+            decision.IsAccepted ? MailEventKind.Accepted : MailEventKind.Refused, named)
         {
             Subscription = transaction.Lookup.Account.Subscription,
             Identity = transaction.Identity.Kind == IdentityKind.None ? null : transaction.Identity.Key,

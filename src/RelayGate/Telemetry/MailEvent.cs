@@ -9,9 +9,6 @@ public enum MailEventKind
     /// <summary>250: into the queue.</summary>
     Accepted,
 
-    /// <summary>250: into the queue, parked.</summary>
-    Held,
-
     /// <summary>4yz or 5yz at submission.</summary>
     Refused,
 
@@ -79,7 +76,6 @@ public sealed record MailEvent(MailEventKind Kind, QueueId Ref)
         line.Append(Kind switch
         {
             MailEventKind.Accepted => "accepted",
-            MailEventKind.Held => "held",
             MailEventKind.Refused => "refused",
             MailEventKind.Delivered => "delivered",
             MailEventKind.Deferred => "deferred",

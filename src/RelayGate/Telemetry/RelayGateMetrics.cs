@@ -26,9 +26,9 @@ public sealed class RelayGateMetrics : IDisposable
     {
         Meter = new Meter(MeterName, Version);
         Submissions = new LabelledCounter(Meter, "relaygate_submissions_total", "Mail transactions by how the identity was proved and how they ended.", ["path", "result"],
-            Sets(["login", "uid", "network", "none"], ["accepted", "refused", "deferred", "held"]));
+            Sets(["login", "uid", "network", "none"], ["accepted", "refused", "deferred"]));
         Messages = new LabelledCounter(Meter, "relaygate_messages_total", "Decisions by outcome and reason.", ["outcome", "reason"],
-            [.. Reasons.All.Select(r => (r == Reasons.Accepted ? "accepted" : Transient.Contains(r) ? "deferred" : "refused", r)), ("held", Reasons.LimitReached)]);
+            [.. Reasons.All.Select(r => (r == Reasons.Accepted ? "accepted" : Transient.Contains(r) ? "deferred" : "refused", r))]);
         LimitRefusals = new LabelledCounter(Meter, "relaygate_limit_refusals_total", "Transactions refused because a limit was reached, by the level that refused.", ["level"],
             [.. Enum.GetNames<Level>().Select(l => (l.ToLowerInvariant(), ""))]);
         Deliveries = new LabelledCounter(Meter, "relaygate_deliveries_total", "Recipients by the result of one delivery attempt.", ["result"],
@@ -67,10 +67,10 @@ public sealed class RelayGateMetrics : IDisposable
 
     public Meter Meter { get; }
 
-    /// <summary>Labels: path (login, uid, network, none), result (accepted, refused, deferred, held).</summary>
+    /// <summary>Labels: path (login, uid, network, none), result (accepted, refused, deferred).</summary>
     public LabelledCounter Submissions { get; }
 
-    /// <summary>Labels: outcome (accepted, refused, deferred, held), reason (<see cref="Reasons"/>).</summary>
+    /// <summary>Labels: outcome (accepted, refused, deferred), reason (<see cref="Reasons"/>).</summary>
     public LabelledCounter Messages { get; }
 
     /// <summary>Label: level in lower case.</summary>
@@ -120,7 +120,6 @@ public sealed class RelayGateMetrics : IDisposable
         string outcome = decision.Verdict switch
         {
             Verdict.Accept => "accepted",
-            Verdict.Hold => "held",
             Verdict.Defer => "deferred",
             _ => "refused",
         };
