@@ -1,4 +1,3 @@
-using System.Collections.Immutable;
 using System.Diagnostics;
 using RelayGate.Core.Mail;
 using RelayGate.Storage;
@@ -6,15 +5,11 @@ using RelayGate.Telemetry;
 
 namespace RelayGate.Queue;
 
-/// <summary>The part that looks into the store: it finds what is due, and reads messages when their turn comes.</summary>
+/// <summary>The part that looks into the store: it finds what is due.</summary>
 public sealed partial class QueueScheduler
 {
-    private const int MaxLoads = 2; // At once, so that reads for people always find a free thread.
-    private const int LoadMessages = 32;
-    private const long LoadOctets = 2 * 1024 * 1024;
     private const int PageRows = 256;
     private const int PageSubscriptions = 256;
-    private const string Lease = "update recipient set next_attempt = ? where message = ? and position = ? and next_attempt is not null";
 
     private static readonly TimeSpan Grid = TimeSpan.FromSeconds(1); // Looks into the store happen at most once a second.
     private static readonly TimeSpan LookAgain = TimeSpan.FromMinutes(1); // While something was passed over because it is suspended.
@@ -23,8 +18,6 @@ public sealed partial class QueueScheduler
     private const string NoteTakeOver =
         "insert into setting_state (name, value) values ('queue_taken_over', ?) on conflict (name) do update set value = excluded.value";
 
-    private readonly Queue<SubscriptionFlow> _loads = [];
-    private int _activeLoads;
     private DateTimeOffset _sweepAt = DateTimeOffset.MaxValue;
     private bool _sweeping;
     private bool? _takesOver; // Null until the store was asked; false once its mail was taken over.
@@ -227,210 +220,6 @@ public sealed partial class QueueScheduler
             return ""; // Its message is parked when it is read.
         // Only the address matters for the lane.
         return _lanes.KeyOf(new QueuedRecipient(recipient.Position, new ForwardPath(address), DsnNotify.Default, null, RecipientState.Pending, 0, default, null));
-    }
-
-    private bool MayLoad(DestinationLane lane) => lane.WaitingOctets == 0 || lane.WaitingOctets <= FreeOctets;
-
-    /// <summary>Sees to it that a flow which is nearly empty gets its next rows.</summary>
-    private void RequestLoad(SubscriptionFlow flow)
-    {
-        if (flow.IsLoading || flow.Known.Count == 0 || flow.Ready.Count > LowReady)
-            return;
-        flow.IsLoading = true;
-        if (MayLoad(flow.Lane))
-            StartLoad(flow);
-        else
-            flow.Lane.WaitingLoads.Enqueue(flow);
-    }
-
-    /// <summary>Reads for the flow that has waited longest for its lane's memory: once for each job that leaves memory and each read that ends.</summary>
-    private void StartWaitingLoad(DestinationLane lane)
-    {
-        if (lane.WaitingLoads.Count > 0 && MayLoad(lane))
-            StartLoad(lane.WaitingLoads.Dequeue());
-    }
-
-    private void StartLoad(SubscriptionFlow flow)
-    {
-        if (_activeLoads >= MaxLoads)
-        {
-            _loads.Enqueue(flow);
-            return;
-        }
-        _activeLoads++;
-        _ = Task.Run(() => LoadAsync(flow));
-    }
-
-    /// <summary>Reads the next messages of a flow, and of the flows that wait behind it.</summary>
-    private async Task LoadAsync(SubscriptionFlow? flow)
-    {
-        while (flow is not null)
-        {
-            List<long> rowIds = TakeRows(flow);
-            var jobs = new List<DeliveryJob>();
-            try
-            {
-                var unreadable = new List<long>();
-                (List<QueuedMessage> messages, int read) =
-                    await _store.ReadRawAsync(connection => ReadMessages(connection, rowIds, unreadable), CancellationToken.None);
-                PutBack(flow, rowIds, read);
-                if (unreadable.Count > 0)
-                    await ParkAsync(unreadable);
-                jobs = await LeaseAsync(messages, flow.Lane);
-            }
-            catch (ObjectDisposedException)
-            {
-                return; // The store was closed: the gateway stops.
-            }
-            catch (Exception e)
-            {
-                Log.LoadFailed(_logger, e); // The rows are found again when they are due.
-            }
-            flow = EndLoad(flow, rowIds, jobs);
-        }
-    }
-
-    private List<long> TakeRows(SubscriptionFlow flow)
-    {
-        var rowIds = new List<long>(LoadMessages);
-        lock (_gate)
-        {
-            while (rowIds.Count < LoadMessages && flow.Known.TryDequeue(out long rowId))
-            {
-                _knownRows--;
-                if (_known[rowId].IsWithdrawn)
-                    Forget(rowId, flow.Lane);
-                else
-                    rowIds.Add(rowId);
-            }
-        }
-        return rowIds;
-    }
-
-    /// <summary>What was too much for one read waits on.</summary>
-    private void PutBack(SubscriptionFlow flow, List<long> rowIds, int read)
-    {
-        lock (_gate)
-        {
-            for (int i = read; i < rowIds.Count; i++)
-                flow.Known.Enqueue(rowIds[i]);
-            _knownRows += rowIds.Count - read;
-        }
-        rowIds.RemoveRange(read, rowIds.Count - read);
-    }
-
-    /// <returns>The messages, and how many rows were looked at.</returns>
-    private (List<QueuedMessage> Messages, int Read) ReadMessages(StoreConnection connection, List<long> rowIds, List<long> unreadable)
-    {
-        var messages = new List<QueuedMessage>(rowIds.Count);
-        long octets = 0;
-        int read = 0;
-        foreach (long rowId in rowIds)
-        {
-            if (octets >= LoadOctets)
-                break;
-            read++;
-            try
-            {
-                if (QueueReader.Message(connection, rowId) is not { } message)
-                    continue;
-                octets += Cost(message);
-                messages.Add(message);
-            }
-            catch (Exception e) when (e is FormatException or ArgumentException)
-            {
-                Log.MessageUnreadable(_logger, rowId, e);
-                unreadable.Add(rowId);
-            }
-        }
-        return (messages, read);
-    }
-
-    /// <summary>Holds messages whose rows cannot be understood, for a human to look at: they must not hold up those behind them.</summary>
-    private Task<bool> ParkAsync(List<long> rowIds) => _writer.RunAsync(
-        context =>
-        {
-            foreach (long rowId in rowIds)
-                MessageRows.Park(context, rowId, _time.GetUtcNow());
-            return true;
-        },
-        CancellationToken.None);
-
-    /// <summary>Moves the next attempt of what is to be tried now into the future before anything is dialled; what was held meanwhile drops out.</summary>
-    private async Task<List<DeliveryJob>> LeaseAsync(List<QueuedMessage> messages, DestinationLane lane)
-    {
-        DateTimeOffset now = _time.GetUtcNow();
-        DateTimeOffset until = now + _lease;
-        Suspensions suspended = _suspended();
-        var jobs = new List<DeliveryJob>(messages.Count);
-        foreach (QueuedMessage message in messages)
-        {
-            ImmutableArray<QueuedRecipient> due =
-            [
-                .. message.Recipients.Where(r => r.NextAttempt != DateTimeOffset.MaxValue && (r.NextAttempt <= now || r.Attempts == 0) && _lanes.KeyOf(r) == lane.Key),
-            ];
-            if (due.IsEmpty || suspended.Has(message.Subscription, message.CountedAt))
-                message.Release();
-            else
-                jobs.Add(new DeliveryJob(message, due));
-        }
-        if (jobs.Count == 0)
-            return jobs;
-        try
-        {
-            List<DeliveryJob> leased = await _writer.RunAsync(
-                context =>
-                {
-                    var kept = new List<DeliveryJob>(jobs.Count);
-                    foreach (DeliveryJob job in jobs)
-                    {
-                        int changed = 0;
-                        foreach (QueuedRecipient recipient in job.Recipients)
-                        {
-                            changed += context.Prepared(Lease).Bind(1, until.ToUnixTimeMilliseconds()).Bind(2, job.Message.RowId).Bind(3, recipient.Index)
-                                .Execute();
-                        }
-                        if (changed == job.Recipients.Length)
-                            kept.Add(job);
-                    }
-                    return kept;
-                },
-                CancellationToken.None);
-            foreach (DeliveryJob job in jobs.Except(leased))
-                job.Message.Release();
-            return leased;
-        }
-        catch
-        {
-            foreach (DeliveryJob job in jobs)
-                job.Message.Release();
-            throw;
-        }
-    }
-
-    /// <summary>Puts what was read into its flow.</summary>
-    /// <returns>The flow to read for next, or null.</returns>
-    private SubscriptionFlow? EndLoad(SubscriptionFlow flow, List<long> rowIds, List<DeliveryJob> jobs)
-    {
-        lock (_gate)
-        {
-            foreach (DeliveryJob job in jobs)
-            {
-                AddReady(flow, job);
-                rowIds.Remove(job.Message.RowId);
-            }
-            foreach (long rowId in rowIds) // Gone, held or not due.
-                Forget(rowId, flow.Lane);
-            flow.IsLoading = false;
-            RequestLoad(flow);
-            StartWaitingLoad(flow.Lane); // What was read may have gone: then no job leaves and starts the next.
-            RemoveIfUnused(flow);
-            DispatchLocked();
-            if (!_stopping && _loads.TryDequeue(out SubscriptionFlow? next))
-                return next;
-            _activeLoads--;
-            return null;
-        }
     }
 
     private static DateTimeOffset Earlier(DateTimeOffset a, DateTimeOffset b) => a < b ? a : b;

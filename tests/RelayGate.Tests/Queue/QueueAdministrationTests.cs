@@ -257,27 +257,6 @@ public sealed class QueueAdministrationTests : IDisposable
         Assert.Equal(1, await _queue.Count("decision", "outcome = 6")); // It did fail.
     }
 
-    [Fact]
-    public async Task A_message_that_the_policy_parked_is_counted_when_it_is_released_and_once_only()
-    {
-        QueueId id = await AcceptAsync("acme");
-        await _queue.Writer.RunAsync(
-            context =>
-            {
-                using var statement = new RelayGate.Storage.SqliteStatement(context.Connection.Connection.Handle!, "update message set held = 1, flags = flags | 32");
-                return statement.Execute();
-            },
-            default);
-        AccountKey[] keys = [new AccountKey(Level.Subscription, "acme")];
-
-        await _administration.ReleaseAsync(QueueSelection.Of(id), dryRun: false, null, default);
-        await _administration.HoldAsync(QueueSelection.Of(id), dryRun: false, null, default);
-        await _administration.ReleaseAsync(QueueSelection.Of(id), dryRun: false, null, default);
-
-        UsageView usage = await _queue.Usage.SnapshotAsync(keys, default);
-        Assert.Equal(2, usage.Rings[0].Used(LimitUnit.Messages, LimitWindow.Hour, usage.Now)); // Once at acceptance here, once at release.
-    }
-
     public void Dispose() => _queue.Dispose();
 
     private static QueueId Parse(string text) => QueueId.TryParse(text, out QueueId id) ? id : throw new FormatException(text);

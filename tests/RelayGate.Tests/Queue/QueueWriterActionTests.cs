@@ -74,7 +74,7 @@ public sealed class QueueWriterActionTests : IDisposable
         connection =>
         {
             var names = new List<string>();
-            SqliteStatement select = connection.Prepared("select name from setting_state order by name");
+            SqliteStatement select = connection.Prepared("select name from setting_state where name not like 'usage%' order by name");
             while (select.Step())
                 names.Add(select.Text(0));
             return names;
