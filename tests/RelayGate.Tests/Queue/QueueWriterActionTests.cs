@@ -58,7 +58,7 @@ public sealed class QueueWriterActionTests : IDisposable
         _writer.Dispose();
 
         await Task.WhenAll(writes);
-        Assert.Equal(600, (await Names()).Count);
+        Assert.Equal(600, (await Names()).Count(static name => name.StartsWith('n'))); // Beside them are the clocks.
     }
 
     public void Dispose()
