@@ -18,7 +18,7 @@ internal sealed class ChunkWrite(QueueId id, int number, ReadOnlyMemory<byte> oc
 
     public override void Committed(WriteContext context) => _done.TrySetResult(OfferOutcome.Committed);
 
-    public override void Failed(StoreError error, Exception cause) => 
+    public override void Failed(StoreError error, Exception cause) =>
         _done.TrySetResult(error == StoreError.Full ? OfferOutcome.StoreFull : OfferOutcome.StoreFailed);
 
     protected override void Expired() => _done.TrySetResult(OfferOutcome.Expired);
