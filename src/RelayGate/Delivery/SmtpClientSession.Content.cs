@@ -155,7 +155,7 @@ internal sealed partial class SmtpClientSession
             for (int sequence = 0; left > 0; sequence++)
             {
                 ReadOnlyMemory<byte> chunk = await _readChunk(message.Id, sequence, CancellationToken.None);
-                if (chunk.Length != Math.Min(left, MessageBody.ChunkOctets))
+                if (chunk.IsEmpty || chunk.Length > left)
                     throw new InvalidOperationException($"Chunk {sequence} of message {message.Id} has {chunk.Length} octets");
                 left -= chunk.Length;
                 await AppendPieceAsync(chunk, content, stuffed);

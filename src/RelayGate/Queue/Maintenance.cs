@@ -41,8 +41,10 @@ public sealed class Maintenance : IHostedService, IDisposable
     private readonly TimeProvider _time;
     private readonly ILogger<Maintenance> _logger;
     private readonly CancellationTokenSource _stopping = new();
+    private readonly CancellationToken _stop; // Of the source, which cannot be asked for it once it is disposed.
     private readonly Dictionary<QueueId, Upload> _uploads = [];
     private Task _loop = Task.CompletedTask;
+    private int _disposed;
 
     public Maintenance(SqliteRelayStore store, QueueWriter writer, RelayGateOptions options, TimeProvider time, ILogger<Maintenance> logger)
     {
@@ -51,6 +53,7 @@ public sealed class Maintenance : IHostedService, IDisposable
         _retention = options.Retention;
         _time = time;
         _logger = logger;
+        _stop = _stopping.Token;
     }
 
     public Task StartAsync(CancellationToken cancellationToken)
@@ -66,7 +69,17 @@ public sealed class Maintenance : IHostedService, IDisposable
         await _loop.WaitAsync(cancellationToken);
     }
 
-    public void Dispose() => _stopping.Dispose();
+    /// <summary>Ends the loop also where it was not stopped, as after a start that failed.</summary>
+    public void Dispose()
+    {
+        if (Interlocked.Exchange(ref _disposed, 1) != 0)
+            return;
+        _stopping.Cancel();
+        _stopping.Dispose();
+    }
+
+    /// <summary>Completes when the loop has ended.</summary>
+    internal Task Ended => _loop;
 
     /// <summary>One round.</summary>
     public async Task<MaintenanceResult> RunOnceAsync(CancellationToken cancellationToken)
@@ -88,12 +101,12 @@ public sealed class Maintenance : IHostedService, IDisposable
         {
             try
             {
-                await Task.Delay(wait, _time, _stopping.Token);
-                MaintenanceResult done = await RunOnceAsync(_stopping.Token);
+                await Task.Delay(wait, _time, _stop);
+                MaintenanceResult done = await RunOnceAsync(_stop);
                 if (done.Decisions + done.Messages + done.Chunks + done.UsageHours + done.Pages > 0)
                     Log.MaintenanceDone(_logger, done.Decisions, done.Messages, done.Chunks, done.UsageHours, done.Pages);
             }
-            catch (OperationCanceledException) when (_stopping.IsCancellationRequested)
+            catch (OperationCanceledException) when (_stop.IsCancellationRequested)
             {
                 return;
             }

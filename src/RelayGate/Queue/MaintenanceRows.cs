@@ -44,7 +44,7 @@ internal static class MaintenanceRows
         long octets = 0;
         foreach ((long seq, byte[] id, MessageFlags flags, long size) in expired)
         {
-            rows += 1 + Int64(context, CountRecipients, seq) + (flags.HasFlag(MessageFlags.IsChunked) ? size / MessageBody.ChunkOctets + 1 : 0);
+            rows += 1 + Int64(context, CountRecipients, seq) + (flags.HasFlag(MessageFlags.IsChunked) ? Chunks(context, id) : 0);
             octets += size;
             if (removed > 0 && (rows > maxRows || octets > MaxOctets))
                 break;
@@ -132,6 +132,15 @@ internal static class MaintenanceRows
         long before = Int64(context, FreePages);
         context.Prepared(VacuumPages).Execute(); // One step for each page.
         return (int)(before - Int64(context, FreePages));
+    }
+
+    private static long Chunks(WriteContext context, byte[] id)
+    {
+        SqliteStatement select = context.Prepared(CountChunks).Bind(1, id);
+        select.Step();
+        long result = select.Int64(0);
+        select.Reset();
+        return result;
     }
 
     private static long Int64(WriteContext context, string sql, long? parameter = null)

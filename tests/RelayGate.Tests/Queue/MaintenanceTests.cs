@@ -17,6 +17,16 @@ public sealed class MaintenanceTests : IDisposable
     }
 
     [Fact]
+    public async Task It_ends_when_it_is_disposed_without_a_stop()
+    {
+        await _maintenance.StartAsync(default);
+        _maintenance.Dispose(); // As after a start that failed.
+        _queue.Time.Advance(TimeSpan.FromHours(1));
+
+        await _maintenance.Ended.WaitAsync(TimeSpan.FromSeconds(10));
+    }
+
+    [Fact]
     public async Task Old_records_go_with_their_attempts_in_small_writes_and_young_ones_stay()
     {
         await InsertAsync("insert into decision values (?, 2, 2, 5, 'accepted', 'acme', 'x', 'x', 'x', 1, 1, 1, '{}', '{}')", 1200);
