@@ -39,7 +39,7 @@ internal static class Program
         }
         catch (Exception e)
         {
-            return Say(ExitCode.Software, $"an error inside this program ({e.GetType().Name}); the message was not sent");
+            return Say(ExitCode.Software, $"an error inside this program ({e.GetType().Name}); the message may not have been sent to all");
         }
     }
 

@@ -23,7 +23,8 @@ internal sealed class Transaction(GatewayConnection connection, Invocation invoc
     {
         Greet();
         BeginMail(message, reversePath, recipients);
-        List<string> later = CheckRecipients(OfferRecipients(recipients));
+        List<(string Recipient, SmtpReply Reply)> replies = OfferRecipients(recipients);
+        List<string> later = [.. CheckRecipients(replies), .. recipients.Skip(replies.Count)];
         Recipients = recipients.Count - later.Count;
         return later;
     }
@@ -97,6 +98,7 @@ internal sealed class Transaction(GatewayConnection connection, Invocation invoc
         Expect(connection.ReadReply(Timeouts.Command));
     }
 
+    /// <returns>The replies to all, or to those up to where there were too many.</returns>
     private List<(string Recipient, SmtpReply Reply)> OfferRecipients(IReadOnlyList<string> recipients)
     {
         string notify = invocation.Notify is { } value && _extensions.Contains("DSN") ? $" NOTIFY={value}" : "";
@@ -115,9 +117,13 @@ internal sealed class Transaction(GatewayConnection connection, Invocation invoc
                     ? connection.ReadReply(Timeouts.Command)
                     : new SmtpReply(501, new EnhancedStatusCode(5, 1, 3), "not a mail address")));
             }
+            if (replies.Exists(static r => IsExcess(r.Item2)))
+                break;
         }
         return replies;
     }
+
+    private static bool IsExcess(SmtpReply reply) => reply is { Code: 452, Enhanced: { } code } && code == TooManyRecipients;
 
     /// <summary>What is no address is not offered: it could be more than one command.</summary>
     private static bool IsSendable(string recipient) => MailboxAddress.TryParse(recipient, out _, allowUnqualified: true);
@@ -129,7 +135,7 @@ internal sealed class Transaction(GatewayConnection connection, Invocation invoc
         var later = new List<string>();
         foreach ((string recipient, SmtpReply reply) in replies)
         {
-            if (anyAccepted && reply is { Code: 452, Enhanced: { } code } && code == TooManyRecipients)
+            if (anyAccepted && IsExcess(reply))
                 later.Add(recipient);
             else if (reply.IsTransient)
                 throw new SendmailException(ExitCode.TemporaryFailure, $"not sent: {recipient}: {OneLine(reply)}");

@@ -90,15 +90,17 @@ public sealed partial class QueueWriter
             Recover(batch, e);
             return;
         }
+        foreach (PendingWrite write in batch) // First, so that nothing that goes wrong with the others leaves a durable write untold.
+        {
+            if (write.Failure is not null)
+                continue;
+            write.IsDone = true;
+            Tell(write);
+        }
         foreach (PendingWrite write in batch)
         {
             if (write.Failure is { } failure)
-            {
                 End(write, StoreError.Statement, failure);
-                continue;
-            }
-            write.IsDone = true;
-            Tell(write);
         }
         if (_retained.Count > 0)
             _retryDue = true; // There is room again, or the disk works again.

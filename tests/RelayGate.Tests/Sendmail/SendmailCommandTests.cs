@@ -274,18 +274,20 @@ public sealed class SendmailCommandTests
         Assert.DoesNotContain("DATA", gateway.Commands);
     }
 
-    [Fact]
-    public async Task Recipients_over_the_gateways_bound_get_a_transaction_of_their_own()
+    [Theory]
+    [InlineData(250, 200, 2)]
+    [InlineData(2500, 200, 13)] // In two groups.
+    public async Task Recipients_over_the_gateways_bound_get_a_transaction_of_their_own(int count, int bound, int messages)
     {
-        string[] recipients = [.. Enumerable.Range(0, 250).Select(static i => $"r{i}@x.test")];
-        await using var gateway = new ScriptedGateway { MaxRecipients = 200 };
+        string[] recipients = [.. Enumerable.Range(0, count).Select(static i => $"r{i}@x.test")];
+        await using var gateway = new ScriptedGateway { MaxRecipients = bound };
         SendmailResult result = await SendmailRun.RunAsync(gateway.Path, Message, recipients);
 
         Assert.Equal((0, ""), (result.ExitCode, result.Error));
-        Assert.Equal(2, gateway.Messages.Count);
-        Assert.Equal(
-            [.. recipients, .. recipients[200..]],
-            gateway.Commands.Where(static c => c.StartsWith("RCPT", StringComparison.Ordinal)).Select(static c => c[9..^1]));
+        Assert.Equal(messages, gateway.Messages.Count);
+        string[] offered = [.. gateway.Commands.Where(static c => c.StartsWith("RCPT", StringComparison.Ordinal)).Select(static c => c[9..^1])];
+        Assert.Equal(recipients, offered.Distinct());
+        Assert.InRange(offered.Length, count, count + messages * 100); // It stops offering soon after the bound.
     }
 
     [Fact]
