@@ -5,7 +5,7 @@ namespace RelayGate.Hosting;
 /// <summary>Bounds the HTTP connections: administrators, other users of the control socket and the admin endpoint each have room of their own.</summary>
 /// <remarks>
 /// In a full group the oldest connection gives way, so that whoever opens connections and says nothing never keeps others out; and a user who
-/// has too many loses one of their own. Requests take milliseconds: what is oldest is idle.
+/// has too many loses one of their own. Only an order for a large part of the queue takes longer than milliseconds; cut off, what it has done stays done.
 /// </remarks>
 internal sealed class HttpConnections
 {

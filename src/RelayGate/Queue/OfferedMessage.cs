@@ -12,7 +12,7 @@ namespace RelayGate.Queue;
 /// <param name="TlsCipher">Cipher suite name; null without TLS.</param>
 public sealed record SubmissionSource(string Listener, string HeloName, string Protocol, string? TlsVersion = null, string? TlsCipher = null);
 
-/// <summary>A message that the early decision accepts or holds, prepared and signed, on its way to the binding decision and the store.</summary>
+/// <summary>A message that the early decision accepts, prepared and signed, on its way to the binding decision and the store.</summary>
 public sealed class OfferedMessage
 {
     public required QueueId Id { get; init; }
