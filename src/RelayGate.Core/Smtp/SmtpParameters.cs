@@ -8,7 +8,7 @@ namespace RelayGate.Core.Smtp;
 internal static class SmtpParameters
 {
     private const int MaxEnvelopeIdOctets = 100; // RFC 3461 §4.4.
-    private const int MaxOriginalRecipientOctets = 500; // RFC 3461 §4.2.
+    private const int MaxOriginalRecipientOctets = 500; // RFC 3461 §4.2; of the form that is passed on (utf-8-addr-xtext).
 
     private static readonly SmtpSyntaxError Malformed = SmtpCommandParser.Error("501 5.5.4 Malformed parameter");
     private static readonly SmtpSyntaxError Twice = SmtpCommandParser.Error("501 5.5.4 Parameter given twice");
@@ -19,6 +19,7 @@ internal static class SmtpParameters
     private static readonly SmtpSyntaxError BadEnvelopeId = SmtpCommandParser.Error("501 5.5.4 ENVID needs 1 to 100 octets of xtext");
     private static readonly SmtpSyntaxError BadNotify = SmtpCommandParser.Error("501 5.5.4 NOTIFY is NEVER, or SUCCESS, FAILURE and DELAY");
     private static readonly SmtpSyntaxError BadOriginalRecipient = SmtpCommandParser.Error("501 5.5.4 ORCPT needs type;address in xtext");
+    private static readonly SmtpSyntaxError LongOriginalRecipient = SmtpCommandParser.Error("501 5.5.4 ORCPT is longer than 500 octets in ASCII");
     private static readonly SmtpSyntaxError BadAuth = SmtpCommandParser.Error("501 5.5.4 AUTH needs <> or a mailbox in xtext");
 
     [Flags]
@@ -113,7 +114,10 @@ internal static class SmtpParameters
                 parameter = Seen.OriginalRecipient;
                 if (!IsOriginalRecipient(value))
                     return BadOriginalRecipient;
-                rcpt = rcpt with { OriginalRecipient = Encoding.UTF8.GetString(value) };
+                string original = Encoding.UTF8.GetString(value);
+                if (EnvelopeRecipient.ToAscii(original).Length > MaxOriginalRecipientOctets)
+                    return LongOriginalRecipient;
+                rcpt = rcpt with { OriginalRecipient = original };
             }
             else
                 return Unknown;

@@ -120,6 +120,19 @@ public class SmtpCommandParserTests
         Assert.False(SmtpCommandParser.TryParse(Encoding.ASCII.GetBytes($"MAIL FROM:<> ENVID={new string('a', 101)}"), false, out _, out _));
     }
 
+    [Theory]
+    [InlineData("rfc822;", "a", 493, true)]
+    [InlineData("rfc822;", "a", 494, false)]
+    [InlineData("utf-8;", "\u00fc", 82, true)] // Six octets each as \x{FC}.
+    [InlineData("utf-8;", "\u00fc", 83, false)]
+    [InlineData("utf-8;", "\u00fc", 240, false)]
+    public void An_original_recipient_has_500_octets_at_most_as_it_is_passed_on(string type, string letter, int letters, bool good)
+    {
+        string line = $"RCPT TO:<a@b.test> ORCPT={type}{string.Concat(Enumerable.Repeat(letter, letters))}";
+        Assert.Equal(good, SmtpCommandParser.TryParse(Encoding.UTF8.GetBytes(line), false, out _, out SmtpSyntaxError? error));
+        Assert.Equal(good ? null : 501, error?.Reply.Code);
+    }
+
     [Fact]
     public void Invalid_utf8_is_refused()
     {
