@@ -1,6 +1,7 @@
 using System.Buffers.Text;
 using System.Text;
 using System.Text.Unicode;
+using Microsoft.AspNetCore.Connections.Features;
 using RelayGate.Accounts;
 using RelayGate.Configuration;
 using RelayGate.Core.Mail;
@@ -132,13 +133,24 @@ internal sealed partial class SmtpSession
                 _channel.Write(Replies.AuthLater);
                 break;
             default:
+                Task delay = DelayFailureAsync(login);
                 Report(mechanism, "rejected");
-                await DelayAsync(_service.Logins.Failed(_client.AddressKey, ++_failedLogins));
+                await _channel.FlushAsync();
+                await delay.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
                 await BadAsync(Replies.AuthFailed);
                 if (_open && _failedLogins >= SubmissionLimits.FailedLogins)
                     await EndAsync(Replies.TooManyFailedLogins);
                 break;
         }
+    }
+
+    /// <summary>
+    /// Waits although the client hangs up, and the session counts all the while: who took silence for "wrong" could else try the next password at once.
+    /// </summary>
+    private Task DelayFailureAsync(string login)
+    {
+        CancellationToken stopping = _connection.Features.Get<IConnectionLifetimeNotificationFeature>()?.ConnectionClosedRequested ?? default;
+        return Task.Delay(_service.Logins.Failed(_client.AddressKey, login, ++_failedLogins), _service.Time, stopping);
     }
 
     private async ValueTask LoggedInAsync(SenderIdentity identity)

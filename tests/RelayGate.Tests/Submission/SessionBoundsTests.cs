@@ -123,7 +123,7 @@ public class SessionBoundsTests
         await using SubmissionHost host = await SubmissionHost.StartAsync();
         var address = IPAddress.Parse("198.51.100.1");
         for (int i = 0; i < 10; i++)
-            host.Service.Logins.Failed(RelayGate.Submission.SessionTable.KeyOf(address), 1);
+            host.Service.Logins.Failed(RelayGate.Submission.SessionTable.KeyOf(address), "info@shop.test", 1);
         var guessers = new List<TestClient>();
         for (int i = 0; i < 6; i++)
         {
@@ -139,6 +139,76 @@ public class SessionBoundsTests
             await guesser.DisposeAsync();
     }
 
+    [Fact]
+    public async Task More_sessions_of_an_address_make_no_more_guesses()
+    {
+        await using SubmissionHost host = await SubmissionHost.StartAsync();
+        var address = IPAddress.Parse("198.51.100.1");
+        var answers = new List<Task<string>>();
+        for (int i = 0; i < 24; i++)
+        {
+            TestClient guesser = await InTlsAsync(host, address);
+            answers.Add(guesser.CommandAsync(TestClient.AuthPlain("info@shop.test", "wrong")));
+            await SubmissionHost.UntilAsync(() => host.Metrics.Authentications.Value("PLAIN", "rejected") == answers.Count);
+        }
+        host.Time.Advance(TimeSpan.FromSeconds(11));
+
+        await SubmissionHost.UntilAsync(() => answers.Count(a => a.IsCompleted) == 5); // After 1, 2.5, 5, 7.5 and 10 s.
+        await using (TestClient right = await InTlsAsync(host, address))
+            await right.LogInAsync();
+        await using (TestClient elsewhere = await InTlsAsync(host, IPAddress.Parse("198.51.100.2")))
+        {
+            Task<string> answer = elsewhere.CommandAsync(TestClient.AuthPlain("info@shop.test", "wrong"));
+            await SubmissionHost.UntilAsync(() => host.Metrics.Authentications.Value("PLAIN", "rejected") == answers.Count + 1);
+            host.Time.Advance(TimeSpan.FromSeconds(1));
+            Assert.StartsWith("535", await answer, StringComparison.Ordinal);
+        }
+        Assert.Equal(5, answers.Count(a => a.IsCompleted));
+        host.Time.Advance(TimeSpan.FromSeconds(60));
+        foreach (string answer in await Task.WhenAll(answers))
+            Assert.StartsWith("535 5.7.8", answer, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Who_hangs_up_after_a_wrong_password_is_counted_until_it_would_have_been_answered()
+    {
+        await using SubmissionHost host = await SubmissionHost.StartAsync(o => o.Sessions.PerAddress = 1);
+        var address = IPAddress.Parse("198.51.100.1");
+        using var hangUp = new CancellationTokenSource();
+        await using TestClient guesser = await InTlsAsync(host, address, hangUp.Token);
+        await guesser.SendAsync(TestClient.AuthPlain("info@shop.test", "wrong") + "\r\n");
+        await SubmissionHost.UntilAsync(() => host.Metrics.Authentications.Value("PLAIN", "rejected") == 1);
+        await hangUp.CancelAsync();
+
+        await using (TestClient next = host.ConnectFrom(address))
+            Assert.StartsWith("421 4.7.0", await next.ReadAsync(), StringComparison.Ordinal);
+        host.Time.Advance(TimeSpan.FromSeconds(1));
+        await SubmissionHost.UntilAsync(() => host.Metrics.OpenSessions == 0);
+        await using TestClient last = await InTlsAsync(host, address);
+        await last.LogInAsync();
+    }
+
+    [Fact]
+    public async Task On_loopback_the_login_that_is_guessed_is_slowed_and_not_the_address()
+    {
+        await using SubmissionHost host = await SubmissionHost.StartAsync();
+        for (int i = 0; i < 4; i++)
+            host.Service.Logins.Failed(null, "info@shop.test", 1);
+        await using TestClient guesser = await TestClient.GreetAsync(host.Local);
+        Task<string> slow = guesser.CommandAsync(TestClient.AuthPlain("info@shop.test", "wrong"));
+        await SubmissionHost.UntilAsync(() => host.Metrics.Authentications.Value("PLAIN", "rejected") == 1);
+        await using TestClient other = await TestClient.GreetAsync(host.Local);
+        Task<string> prompt = other.CommandAsync(TestClient.AuthPlain("few@shop.test", "wrong"));
+        await SubmissionHost.UntilAsync(() => host.Metrics.Authentications.Value("PLAIN", "rejected") == 2);
+
+        host.Time.Advance(TimeSpan.FromSeconds(1));
+        Assert.StartsWith("535 5.7.8", await prompt, StringComparison.Ordinal);
+        await using TestClient right = await TestClient.LogInAsync(host.Local);
+        Assert.False(slow.IsCompleted);
+        host.Time.Advance(TimeSpan.FromSeconds(9));
+        Assert.StartsWith("535 5.7.8", await slow, StringComparison.Ordinal);
+    }
+
     private static async Task<TestClient> FromNetworkAsync(SubmissionHost host, string address, string reply)
     {
         TestClient client = host.ConnectFrom(IPAddress.Parse(address));
@@ -147,9 +217,9 @@ public class SessionBoundsTests
         return client;
     }
 
-    private static async Task<TestClient> InTlsAsync(SubmissionHost host, IPAddress address)
+    private static async Task<TestClient> InTlsAsync(SubmissionHost host, IPAddress address, CancellationToken hungUp = default)
     {
-        TestClient client = host.ConnectFrom(address, ListenerTls.StartTls);
+        TestClient client = host.ConnectFrom(address, ListenerTls.StartTls, hungUp);
         await client.GreetAsync();
         await client.StartTlsAfterAsync("STARTTLS");
         await client.CommandAsync("EHLO x", "250");

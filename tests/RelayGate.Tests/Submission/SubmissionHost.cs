@@ -3,8 +3,8 @@ using System.Data.Common;
 using System.Globalization;
 using System.IO.Pipelines;
 using System.Net;
-using System.Text;
 using System.Net.Sockets;
+using System.Text;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Hosting;
@@ -140,7 +140,8 @@ internal sealed class SubmissionHost : IAsyncDisposable
     }
 
     /// <summary>A session of the local listener as if from an address that a test machine does not have.</summary>
-    public TestClient ConnectFrom(IPAddress address, ListenerTls tls = ListenerTls.None)
+    /// <param name="hungUp">Cancelled when the client hangs up.</param>
+    public TestClient ConnectFrom(IPAddress address, ListenerTls tls = ListenerTls.None, CancellationToken hungUp = default)
     {
         var toServer = new Pipe();
         var toClient = new Pipe();
@@ -148,13 +149,15 @@ internal sealed class SubmissionHost : IAsyncDisposable
         {
             Transport = new DuplexPipe(toServer.Reader, toClient.Writer),
             RemoteEndPoint = new IPEndPoint(address, 4711),
+            ConnectionClosed = hungUp,
         };
+        hungUp.UnsafeRegister(static writer => ((PipeWriter)writer!).Complete(), toServer.Writer);
         _ = Task.Run(async () =>
         {
             await new SubmissionConnectionHandler(new ListenerOptions { Name = "network", Tls = tls }, _service).OnConnectedAsync(connection);
             await toClient.Writer.CompleteAsync();
             await toServer.Reader.CompleteAsync();
-        });
+        }, CancellationToken.None);
         return new TestClient(new DuplexPipeStream(toClient.Reader, toServer.Writer));
     }
 
