@@ -205,7 +205,7 @@ internal sealed partial class SmtpSession
                 Decision decision = offered.Decision ?? message.Early;
                 if (decision.IsAccepted)
                 {
-                    _errors = _idleCommands = _spareCommands = 0;
+                    _errors = _idleCommands = _spareCommands = _excessRecipients = 0;
                     _discardedOctets = 0;
                 }
                 Report(transaction, transaction.Id, message.Envelope, message.Facts, decision);

@@ -79,8 +79,7 @@ internal sealed partial class SmtpSession
         {
             if (transaction.RecipientCount >= transaction.Lookup.Account.MaxRecipients)
             {
-                transaction.Excess ??= RefuseRecipient(transaction, forwardPath, Reasons.TooManyRecipients, Replies.TooManyRecipients);
-                await SpareAsync(transaction.Excess);
+                await RefuseExcessAsync(transaction, forwardPath);
                 return;
             }
             var recipient = new EnvelopeRecipient(forwardPath, rcpt.Notify, rcpt.OriginalRecipient is null ? null : EnvelopeRecipient.ToAscii(rcpt.OriginalRecipient));
@@ -95,6 +94,19 @@ internal sealed partial class SmtpSession
         }
         _phase = SessionPhase.Recipients;
         _channel.Write(Replies.RecipientOk, transaction.Ref);
+    }
+
+    /// <summary>Refuses a recipient over the bound. The message goes on without it, so that it is no error of the client until there are very many.</summary>
+    private async ValueTask RefuseExcessAsync(MailTransaction transaction, ForwardPath forwardPath)
+    {
+        if (transaction.Excess is null)
+            transaction.Excess = RefuseRecipient(transaction, forwardPath, Reasons.TooManyRecipients, Replies.TooManyRecipients);
+        else
+            _service.Metrics.RecipientRefusals.Increment(Reasons.TooManyRecipients);
+        if (++_excessRecipients > SubmissionLimits.ExcessRecipients)
+            await SpareAsync(transaction.Excess);
+        else
+            _channel.Write(transaction.Excess);
     }
 
     private static Decision Decide(MailTransaction transaction, Envelope envelope) =>
@@ -166,7 +178,7 @@ internal sealed partial class SmtpSession
         Decision decision = Refusal(reason, reply, transaction);
         Envelope envelope = MailTransaction.EnvelopeOf(transaction.Mail, [new EnvelopeRecipient(forwardPath)]);
         QueueId named = Record(transaction, _service.NewId(_service.Time.GetUtcNow()), envelope, null, decision, "RCPT");
-        _service.Metrics.Messages.Increment(reply.IsTransient ? "deferred" : "refused", reason);
+        _service.Metrics.RecipientRefusals.Increment(reason);
         WriteLog(transaction, named, envelope, null, decision);
         return reply.WithRef(named);
     }

@@ -32,6 +32,7 @@ internal sealed partial class SmtpSession : IAsyncDisposable
     private int _errors;
     private int _idleCommands;
     private int _spareCommands;
+    private int _excessRecipients;
     private long _discardedOctets;
     private bool _afterRefusal;
 

@@ -33,6 +33,9 @@ internal static class SubmissionLimits
     /// <summary>Recipients and commands that a refusal has made pointless, between two messages, before they count as bad commands.</summary>
     public const int SpareCommands = 10_000;
 
+    /// <summary>Recipients over the bound of one message, between two messages, before they count as <see cref="SpareCommands"/>.</summary>
+    public const int ExcessRecipients = 100_000;
+
     /// <summary>Failed logins of one session.</summary>
     public const int FailedLogins = 3;
 

@@ -29,6 +29,8 @@ public sealed class RelayGateMetrics : IDisposable
             Sets(["login", "uid", "network", "none"], ["accepted", "refused", "deferred"]));
         Messages = new LabelledCounter(Meter, "relaygate_messages_total", "Decisions by outcome and reason.", ["outcome", "reason"],
             [.. Reasons.All.Select(r => (r == Reasons.Accepted ? "accepted" : Transient.Contains(r) ? "deferred" : "refused", r))]);
+        RecipientRefusals = new LabelledCounter(Meter, "relaygate_recipient_refusals_total", "Recipients refused alone, without their message, by reason.", ["reason"],
+            (Reasons.NeedsSmtpUtf8, ""), (Reasons.NoLocalContact, ""), (Reasons.TooManyRecipients, ""));
         LimitRefusals = new LabelledCounter(Meter, "relaygate_limit_refusals_total", "Transactions refused because a limit was reached, by the level that refused.", ["level"],
             [.. Enum.GetNames<Level>().Select(l => (l.ToLowerInvariant(), ""))]);
         Deliveries = new LabelledCounter(Meter, "relaygate_deliveries_total", "Recipients by the result of one delivery attempt.", ["result"],
@@ -72,6 +74,9 @@ public sealed class RelayGateMetrics : IDisposable
 
     /// <summary>Labels: outcome (accepted, refused, deferred), reason (<see cref="Reasons"/>).</summary>
     public LabelledCounter Messages { get; }
+
+    /// <summary>Label: reason (<see cref="Reasons"/>). Recipients refused at RCPT whose message may go on without them; not in <see cref="Messages"/>.</summary>
+    public LabelledCounter RecipientRefusals { get; }
 
     /// <summary>Label: level in lower case.</summary>
     public LabelledCounter LimitRefusals { get; }

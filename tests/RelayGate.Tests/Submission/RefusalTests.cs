@@ -20,6 +20,7 @@ public class RefusalTests
         await client.CommandAsync("DATA", "354");
         string accepted = TestClient.RefOf(await client.CommandAsync(Message + "\r\n.", "250"));
 
+        Assert.Equal((1, 2), (host.Metrics.Messages.Total, host.Metrics.RecipientRefusals.Total));
         Assert.Equal(
             [(accepted, "accepted", "ann@example.net", 2L), (nobody, "no-local-contact", "root", 9L), (utf8, "smtputf8-needed", "\u00fc@example.net", 9L)],
             await RecordsAsync(host));
@@ -40,6 +41,24 @@ public class RefusalTests
 
         List<(string Ref, string Reason, string, long)> records = await RecordsAsync(host);
         Assert.Equal([(accepted, "accepted"), (refused, "too-many-recipients")], records.Select(r => (r.Ref, r.Reason)));
+        Assert.Equal((1, 2), (host.Metrics.Messages.Total, host.Metrics.RecipientRefusals.Value("too-many-recipients")));
+    }
+
+    [Fact]
+    public async Task However_many_recipients_are_over_the_limit_the_others_get_their_mail()
+    {
+        await using SubmissionHost host = await SubmissionHost.StartAsync(o => (o.MaxRecipients, o.Limits.Enforce) = (100, false));
+        await using TestClient client = await TestClient.LogInAsync(host.Local);
+        string rcpts = string.Concat(Enumerable.Range(0, 12_000).Select(i => $"RCPT TO:<r{i}@example.net>\r\n"));
+        Task sending = client.SendAsync($"MAIL FROM:<info@shop.test>\r\n{rcpts}DATA\r\n");
+        Assert.StartsWith("250 2.1.0", await client.ReadAsync(), StringComparison.Ordinal);
+        for (int i = 0; i < 12_000; i++)
+            Assert.StartsWith(i < 100 ? "250 2.1.5" : "452 4.5.3", await client.ReadAsync(), StringComparison.Ordinal);
+        await sending;
+
+        Assert.StartsWith("354", await client.ReadAsync(), StringComparison.Ordinal);
+        await client.CommandAsync(Message + "\r\n.", "250");
+        await client.CommandAsync("NOOP", "250");
     }
 
     [Fact]
