@@ -74,16 +74,18 @@ internal sealed class DeliveryGateway : IAsyncDisposable
 
     public Task UntilSettledAsync() => UntilAsync(async () => Queue.Scheduler.InFlight == 0 && await Queue.Count("recipient", "state = 0") == 0);
 
-    /// <summary>Moves the clock until the next message comes; what is under way may end before each step.</summary>
+    /// <summary>Moves the clock until the next message comes, 60 s at most; the looks into the store and what is under way may end before each step.</summary>
     public async Task<ReceivedMessage> AdvanceUntilNextAsync(FakeNextHop hop, TimeSpan step, TimeSpan atMost)
     {
-        for (TimeSpan gone = TimeSpan.Zero; gone <= atMost; gone += step)
+        DateTimeOffset end = Queue.Time.GetUtcNow() + atMost;
+        long started = TimeProvider.System.GetTimestamp();
+        while (hop.Messages.IsEmpty && TimeProvider.System.GetElapsedTime(started) < TimeSpan.FromSeconds(60))
         {
-            if (!hop.Messages.IsEmpty)
-                return await hop.NextAsync();
-            Queue.Time.Advance(step);
+            // Past its end the clock creeps on, so that a look which was put off still happens.
+            Queue.Time.Advance(Queue.Time.GetUtcNow() < end ? step : TimeSpan.FromSeconds(1));
+            await Queue.Count("message");
             await Task.Delay(30);
-            await UntilAsync(() => Task.FromResult(Queue.Scheduler.InFlight == 0));
+            await UntilAsync(async () => Queue.Scheduler.InFlight == 0 && await Queue.Count("message") >= 0);
         }
         return await hop.NextAsync();
     }

@@ -168,7 +168,7 @@ internal sealed class QueueFixture : IDisposable
 
     public async Task<DeliveryJob> TakeAsync()
     {
-        using var deadline = new CancellationTokenSource(TimeSpan.FromSeconds(20));
+        using var deadline = new CancellationTokenSource(TimeSpan.FromSeconds(60));
         return (await Scheduler.TakeAsync(deadline.Token))!;
     }
 
