@@ -11,6 +11,8 @@ public sealed class DataDirectory : IDisposable
     private const UnixFileMode OwnerOnly = UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute;
     private const UnixFileMode Others = (UnixFileMode)0x3F;
 
+    private const string Another = "choose a folder of its own with --data or RelayGate:DataDirectory";
+
     private readonly SafeFileHandle _lock;
 
     private DataDirectory(string path, SafeFileHandle handle)
@@ -33,16 +35,38 @@ public sealed class DataDirectory : IDisposable
         catch (Exception error) when (error is IOException or UnauthorizedAccessException)
         {
             throw new GatewayStartException(
-                $"cannot create the data directory {path}: {Cause(error)}; create it for this user (install -d -m 0700 {path}), or choose another with --data or RelayGate:DataDirectory", error);
+                $"cannot create the data directory {path}: {Cause(error)}; create it for this user (install -d -m 0700 -o {Environment.UserName} {path}), or {Another}", error);
         }
         if (NativeMethods.Stat(path) is not { } stat)
-            throw new GatewayStartException($"the data directory {path} may not be looked at by this user; choose another with --data or RelayGate:DataDirectory");
+            throw new GatewayStartException($"the data directory {path} may not be looked at by this user; {Another}");
         uint uid = NativeMethods.EffectiveUid();
+        bool isOurs = IsOurs(path, stat.Mode);
         if (stat.Uid != uid)
-            throw new GatewayStartException($"the data directory {path} belongs to uid {stat.Uid}, but the gateway runs as uid {uid}; run it as its owner, or: chown {uid} {path}");
+        {
+            throw new GatewayStartException($"the data directory {path} belongs to uid {stat.Uid}, but the gateway runs as uid {uid}; "
+                + (isOurs ? $"run it as its owner, or: chown {uid} {path}" : Another));
+        }
         if ((stat.Mode & Others) != UnixFileMode.None)
-            throw new GatewayStartException($"the data directory {path} is open to others (mode {Convert.ToString((int)stat.Mode, 8)}); it holds mail and keys: chmod 700 {path}");
+        {
+            throw new GatewayStartException($"the data directory {path} is open to others (mode {Convert.ToString((int)stat.Mode, 8)})"
+                + (isOurs ? $"; it holds mail and keys: chmod 700 {path}" : $" and has other things in it; {Another}"));
+        }
         return new DataDirectory(path, TakeLock(path));
+    }
+
+    /// <summary>Whether owner and mode are ours to change: it has a store or nothing in it. Never a folder that all users share, such as /tmp.</summary>
+    private static bool IsOurs(string path, UnixFileMode mode)
+    {
+        if (mode.HasFlag(UnixFileMode.StickyBit))
+            return false;
+        try
+        {
+            return File.Exists(System.IO.Path.Combine(path, Storage.SqliteRelayStore.FileName)) || !Directory.EnumerateFileSystemEntries(path).Any();
+        }
+        catch (UnauthorizedAccessException)
+        {
+            return false;
+        }
     }
 
     /// <summary>The process that holds the lock, as far as the file tells.</summary>

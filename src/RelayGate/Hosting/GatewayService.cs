@@ -28,6 +28,8 @@ internal sealed class GatewayService(
     {
         if (options.Postmaster.Length == 0)
             Log.NoPostmaster(logger);
+        if (options.Admin.Group is { } group && listeners.AdminGroup is null)
+            Log.NoAdminGroup(logger, group, NativeMethods.EffectiveUid());
         mailLog.Start();
         writer.Reopened += accounts.Forget;
         try

@@ -49,7 +49,9 @@ public sealed class ListenSockets
         }
         catch (Exception error) when (error is IOException or UnauthorizedAccessException)
         {
-            throw new GatewayStartException($"cannot make the socket {endPoint} ({purpose.Setting}): {error.Message.ReplaceLineEndings(" ")}", error);
+            string cause = error is UnauthorizedAccessException ? "permission denied" : error.Message.ReplaceLineEndings(" ");
+            throw new GatewayStartException(
+                $"cannot make the socket {endPoint} ({purpose.Setting}): {cause}; make a folder for it (install -d -o {Environment.UserName} {Path.GetDirectoryName(endPoint.ToString())}), or choose another path", error);
         }
     }
 
@@ -98,7 +100,7 @@ public sealed class ListenSockets
                 $"ports below 1024 need a privilege; start it as root or with CAP_NET_BIND_SERVICE (the systemd unit has it), or choose a port above 1023",
             SocketError.AddressNotAvailable when port != 0 || endPoint is IPEndPoint => "this address is not on this host (ip -brief address lists those that are)",
             SocketError.AddressFamilyNotSupported => "this host has no IPv6; use an IPv4 address",
-            SocketError.AccessDenied => "this user may not write to that folder; choose another path",
+            SocketError.AccessDenied => $"{Environment.UserName} may not write to that folder; make one for it (install -d -o {Environment.UserName} FOLDER), or choose another path",
             _ => error.Message.ReplaceLineEndings(" "),
         };
     }

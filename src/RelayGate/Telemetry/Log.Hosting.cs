@@ -19,4 +19,7 @@ internal static partial class Log
 
     [LoggerMessage(5, LogLevel.Warning, "RelayGate:Postmaster is empty: mail to unqualified recipients of system users without a contact has nowhere to go")]
     public static partial void NoPostmaster(ILogger logger);
+
+    [LoggerMessage(6, LogLevel.Warning, "RelayGate:Admin:Group is {Group}, which this host does not have: only root and uid {Uid} administrate (groupadd {Group}, or set it to null)")]
+    public static partial void NoAdminGroup(ILogger logger, string group, uint uid);
 }

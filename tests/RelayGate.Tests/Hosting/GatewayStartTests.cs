@@ -1,5 +1,8 @@
+using System.Collections.Concurrent;
 using System.Net;
 using System.Net.Sockets;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Logging;
 using RelayGate.Configuration;
 using RelayGate.Hosting;
 using RelayGate.Telemetry;
@@ -147,6 +150,61 @@ public sealed class GatewayStartTests : IDisposable
         File.SetUnixFileMode(path, (UnixFileMode)0x1ED);
 
         Assert.Contains($"chmod 700 {path}", Assert.Throws<GatewayStartException>(() => DataDirectory.Open(path)).Message, StringComparison.Ordinal);
+    }
+
+    /// <summary>A remedy is followed at 3 a.m. without a thought: no chmod or chown of what others live in.</summary>
+    [Theory]
+    [InlineData("755", true)]
+    [InlineData("1777", false)]
+    public void A_folder_that_is_not_ours_alone_is_left_as_it_is(string mode, bool hasFiles)
+    {
+        string path = _folder.File("shared");
+        Directory.CreateDirectory(path);
+        if (hasFiles)
+            File.WriteAllText(Path.Combine(path, "precious"), "");
+        File.SetUnixFileMode(path, (UnixFileMode)Convert.ToInt32(mode, 8));
+
+        string message = Assert.Throws<GatewayStartException>(() => DataDirectory.Open(path)).Message;
+
+        Assert.DoesNotContain("chmod", message, StringComparison.Ordinal);
+        Assert.DoesNotContain("chown", message, StringComparison.Ordinal);
+        Assert.Contains("choose a folder of its own", message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task A_control_socket_whose_folder_cannot_be_made_is_one_line_with_the_remedy()
+    {
+        string path = Path.Combine(_folder.Write("file", ""), "sub", "control.sock");
+
+        GatewayStartException error = await Assert.ThrowsAsync<GatewayStartException>(() => TestGateway.StartAsync(folder: _folder, configure: o => o.Admin.Socket = path));
+
+        Assert.Contains($"cannot make the socket {path} (RelayGate:Admin:Socket): ", error.Message, StringComparison.Ordinal);
+        Assert.Contains($"install -d -o {Environment.UserName} {Path.GetDirectoryName(path)}", error.Message, StringComparison.Ordinal);
+        Assert.DoesNotContain('\n', error.Message);
+    }
+
+    [Theory]
+    [InlineData("no-such-group-here", 1)]
+    [InlineData("root", 0)]
+    [InlineData(null, 0)]
+    public async Task An_admin_group_that_the_host_does_not_have_is_warned_of(string? group, int warnings)
+    {
+        var log = new ConcurrentQueue<string>();
+        await using TestGateway gateway = await TestGateway.StartAsync(
+            folder: _folder, configure: o => o.Admin.Group = group, services: s => s.AddSingleton<ILogger<GatewayService>>(new LineLogger(log)));
+
+        Assert.Equal(warnings, log.Count(static l => l.Contains("RelayGate:Admin:Group is no-such-group-here, which this host does not have", StringComparison.Ordinal)));
+    }
+
+    private sealed class LineLogger(ConcurrentQueue<string> lines) : ILogger<GatewayService>
+    {
+        public IDisposable? BeginScope<TState>(TState state)
+            where TState : notnull => null;
+
+        public bool IsEnabled(LogLevel logLevel) => true;
+
+        public void Log<TState>(LogLevel logLevel, EventId eventId, TState state, Exception? exception, Func<TState, Exception?, string> formatter) =>
+            lines.Enqueue(formatter(state, exception));
     }
 
     [Fact]
