@@ -15,9 +15,12 @@ internal static class DoctorCommand
         {
             foreach (JsonNode? check in checks)
                 Console.WriteLine(Output.Clean($"{Cell.Text(check!["result"]),-8} {Cell.Text(check["check"])}: {Cell.Text(check["text"])}"));
-            Console.WriteLine($"doctor: {Count("ok")} ok, {Count("warning")} warnings, {Count("problem")} problems");
+            string notes = Count("note") > 0 ? $"{Counted("note")}, " : "";
+            Console.WriteLine($"doctor: {Count("ok")} ok, {notes}{Counted("warning")}, {Counted("problem")}");
         });
         return Count("problem") > 0 ? ExitCode.Failed : ExitCode.Ok;
+
+        string Counted(string result) => Count(result) is var count && count == 1 ? $"1 {result}" : $"{count} {result}s";
 
         int Count(string result) => checks.Count(c => (string?)c!["result"] == result);
     });

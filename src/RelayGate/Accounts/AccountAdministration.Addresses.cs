@@ -69,5 +69,6 @@ public sealed partial class AccountAdministration
     }
 
     private AddressView View(DbConnection db, AddressRecord a) =>
-        new(a.Address.ToString(), a.Helo ?? Settings(db).Hostname, a.Helo is null ? "Hostname" : "own", a.IsShared, a.Owner);
+        new(a.Address.ToString(), a.Helo ?? Settings(db).Hostname, a.Helo is null ? "Hostname" : "own", a.IsShared, a.Owner,
+            new AccountWrite(db).UsersOf(a.Address.ToString()).Count > 0);
 }

@@ -19,7 +19,8 @@ public sealed record MailboxView(string Address, string Domain, string Subscript
 
 /// <param name="HeloOrigin"><c>own</c> or <c>Hostname</c>.</param>
 /// <param name="Subscription">The one subscription that has an exclusive address; null when it is shared or free.</param>
-public sealed record AddressView(string Address, string Helo, string HeloOrigin, bool IsShared, string? Subscription);
+/// <param name="IsUsed">A subscription or a domain leaves from it.</param>
+public sealed record AddressView(string Address, string Helo, string HeloOrigin, bool IsShared, string? Subscription, bool IsUsed);
 
 public sealed record NetworkView(string Cidr, string? Subscription, bool IsExemptFromLimits, bool TrustsAll);
 

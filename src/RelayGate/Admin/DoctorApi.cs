@@ -16,6 +16,7 @@ internal sealed class DoctorApi(
     RelayGateOptions options, AccountAdministration accounts, QueueGauge gauge, RelayGateMetrics metrics, ServerCertificate certificate, DnsResolver dns, TimeProvider time)
 {
     private const string Ok = "ok";
+    private const string Note = "note";
     private const string Warning = "warning";
     private const string Bad = "problem";
 
@@ -48,12 +49,23 @@ internal sealed class DoctorApi(
         findings.Add(age > OldMail
             ? new("queue", Warning, $"{queue.Active} active, {queue.Deferred} deferred, {queue.Held} held; the oldest for {age.TotalHours:0} hours: relaygate queue list")
             : new("queue", Ok, $"{queue.Active} active, {queue.Deferred} deferred, {queue.Held} held"));
+        findings.Add(Deliveries());
         if (certificate.ExpiresAt is { } expiry)
             findings.Add(Certificate(expiry));
         if (options.Delivery.NextHop == "mx")
             findings.Add(await DnsAsync(cancellationToken));
         findings.AddRange(await AddressesAsync(cancellationToken));
         return findings;
+    }
+
+    /// <summary>Whether anything goes out at all: the figures since the start.</summary>
+    private Finding Deliveries()
+    {
+        long delivered = metrics.Deliveries.Value("delivered"), deferred = metrics.Deliveries.Value("deferred"), failed = metrics.Deliveries.Value("failed");
+        string text = $"{delivered} recipients delivered, {deferred} times deferred, {failed} failed since the start";
+        return delivered == 0 && deferred + failed > 0
+            ? new("deliveries", Warning, $"{text}: does the next hop {options.Delivery.NextHop} take mail? (relaygate queue list has its last reply)")
+            : new("deliveries", Ok, text);
     }
 
     private Finding Certificate(DateTimeOffset expiry)
@@ -120,14 +132,15 @@ internal sealed class DoctorApi(
         do
         {
             Page<AddressView> page = AdminJson.Value(await accounts.ListAddressesAsync(after, AccountAdministration.MaxPage, cancellationToken));
-            findings.AddRange(page.Items.Select(a => Address(a.Address, $"greets as {a.Helo}", a.Subscription ?? "those who share it")));
+            findings.AddRange(page.Items.Select(a => Address(a.Address, $"greets as {a.Helo}", a.Subscription ?? (a.IsUsed ? "those who share it" : null))));
             after = page.Next;
         }
         while (after is not null);
         return [.. findings.DistinctBy(static f => f.Check)];
     }
 
-    private static Finding Address(string address, string what, string whose)
+    /// <param name="whose">Null: nobody's mail leaves from it.</param>
+    private static Finding Address(string address, string what, string? whose)
     {
         var local = IPAddress.Parse(address);
         try
@@ -138,6 +151,8 @@ internal sealed class DoctorApi(
         }
         catch (SocketException)
         {
+            if (whose is null)
+                return new($"address {address}", Note, $"is not on this host, but nobody uses it (relaygate ip remove {address})");
             return new($"address {address}", Bad, $"is not on this host: mail of {whose} waits (ip -brief address)");
         }
     }

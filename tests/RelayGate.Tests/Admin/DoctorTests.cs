@@ -1,6 +1,7 @@
 using System.Text.Json.Nodes;
 using RelayGate.Accounts;
 using RelayGate.Configuration;
+using RelayGate.Telemetry;
 using RelayGate.Tests.Fakes;
 
 namespace RelayGate.Tests.Admin;
@@ -39,6 +40,35 @@ public sealed class DoctorTests : IDisposable
 
         Assert.Equal("problem", (string?)(await FindAsync(gateway, "address 203.0.113.11"))["result"]);
         Assert.Equal("problem", (string?)(await FindAsync(gateway, "address 203.0.113.9"))["result"]);
+    }
+
+    [Fact]
+    public async Task An_address_that_nobody_uses_is_a_note()
+    {
+        await using TestGateway gateway = await TestGateway.StartAsync();
+        AccountAdministration accounts = gateway.Get<AccountAdministration>();
+        Assert.True((await accounts.AddAddressAsync("203.0.113.7", null, false, default)).IsOk);
+        Assert.True((await accounts.AddAddressAsync("203.0.113.8", null, true, default)).IsOk);
+        Assert.True((await accounts.AddSubscriptionAsync("acme", new SubscriptionChange(IPv4: "203.0.113.8"), default)).IsOk);
+
+        JsonNode unused = await FindAsync(gateway, "address 203.0.113.7");
+
+        Assert.Equal("note", (string?)unused["result"]);
+        Assert.Contains("nobody uses it", (string)unused["text"]!, StringComparison.Ordinal);
+        Assert.Equal("problem", (string?)(await FindAsync(gateway, "address 203.0.113.8"))["result"]);
+    }
+
+    [Theory]
+    [InlineData(0, 3, "warning")]
+    [InlineData(1, 3, "ok")]
+    [InlineData(0, 0, "ok")]
+    public async Task It_warns_when_nothing_that_was_tried_has_gone_out(int delivered, int deferred, string result)
+    {
+        await using TestGateway gateway = await TestGateway.StartAsync();
+        gateway.Get<RelayGateMetrics>().Deliveries.Add(delivered, "delivered");
+        gateway.Get<RelayGateMetrics>().Deliveries.Add(deferred, "deferred");
+
+        Assert.Equal(result, (string?)(await FindAsync(gateway, "deliveries"))["result"]);
     }
 
     [Theory]
