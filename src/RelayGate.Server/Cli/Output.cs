@@ -34,10 +34,12 @@ internal sealed class Output(bool json)
         JsonArray items = answer["items"]?.AsArray() ?? [];
         if (items.Count == 0)
         {
-            Console.WriteLine(whenEmpty);
-            return;
+            Console.WriteLine(answer["nextCursor"] is null ? whenEmpty : "nothing found so far"); // A page looks at a bounded number of rows.
         }
-        Table([.. columns.Select(c => c.Heading)], items.Select(i => columns.Select(c => c.Cell(i!) ?? "").ToArray()));
+        else
+        {
+            Table([.. columns.Select(c => c.Heading)], items.Select(i => columns.Select(c => c.Cell(i!) ?? "").ToArray()));
+        }
         if (answer["nextCursor"] is { } cursor && (string?)cursor is { Length: > 0 } next)
             Console.WriteLine($"more: --cursor {next}");
     });

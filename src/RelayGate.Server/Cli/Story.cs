@@ -29,9 +29,9 @@ internal static class Story
         if (record["egress"] is { } egress)
             yield return Line(at, "egress", Egress(egress));
         yield return Line(at, "answer", Answer(record));
-        foreach (JsonNode? attempt in List(record, "attempts"))
+        foreach (JsonNode? step in List(record, "attempts").Concat(List(record, "orders")).OrderBy(static s => (DateTimeOffset?)s?["at"]))
         {
-            foreach (string line in Attempt(attempt!))
+            foreach (string line in step?["what"] is null ? Attempt(step!) : [Line(Cell.Clock(step["at"]), Text(step, "what")!, $"by {Text(step, "by")}")])
                 yield return line;
         }
         foreach (JsonNode? waiting in List(record, "pending"))

@@ -38,7 +38,9 @@ internal static class MessageCommands
         }
         return new Command("message", "The decision record: everything offered, and why it ended as it did.").With(
             paging.AddTo(list).Does(async (parsed, client, output, cancellationToken) =>
-                output.List(await client.GetAsync("messages" + paging.Query(parsed, Query(parsed)), cancellationToken), "nothing was offered", Columns())),
+                output.List(
+                    await client.GetAsync("messages" + paging.Query(parsed, Query(parsed)), cancellationToken),
+                    Filters.Any(f => parsed.GetResult(f.Option) is not null) ? "nothing matches" : "nothing was offered", Columns())),
             new Command("show", "Show one record.").With(Ref).Does(ShowAsync),
             new Command("explain", "Tell the story of one record, in order.").With(Ref).Does(async (parsed, client, output, cancellationToken) =>
             {

@@ -21,7 +21,7 @@ internal static class QueueCommands
             paging.AddTo(new Command("list", "List queued messages.").With(Subscription, State)).Does(async (parsed, client, output, cancellationToken) =>
             {
                 string query = paging.Query(parsed, ("subscription", parsed.GetValue(Subscription)), ("state", parsed.GetValue(State)));
-                return output.List(await client.GetAsync("queue" + query, cancellationToken), "the queue is empty",
+                return output.List(await client.GetAsync("queue" + query, cancellationToken), (parsed.GetValue(Subscription) ?? parsed.GetValue(State)) is null ? "the queue is empty" : "nothing in the queue matches",
                     ("REF", Cell.Of("ref")), ("ARRIVED (UTC)", Cell.Time("at")), ("STATE", Cell.Of("state")), ("SUBSCRIPTION", Cell.Of("subscription")), ("OCTETS", Cell.Of("octets")),
                     ("FROM", i => $"<{Cell.Text(i["sender"])}>"), ("RECIPIENTS", Cell.Of("recipientCount")), ("NEXT ATTEMPT (UTC)", Cell.Time("nextAttempt")), ("LAST REPLY", Cell.Of("lastReply")));
             }),
@@ -63,7 +63,25 @@ internal static class QueueCommands
         Fields.Set(body, "domain", domain);
         Fields.Set(body, "mailbox", mailbox);
         JsonNode answer = await client.PostAsync($"queue/{verb}", body, cancellationToken);
-        return output.Done(answer, Count(answer, done));
+        string line = Count(answer, done);
+        if (refs.Length == 0 && (long?)answer["count"] == 0 && (long?)answer["unchanged"] == 0)
+            line += ": nothing in the queue matches";
+        if (verb == "hold" && subscription is not null && await IsOpenAsync(client, subscription, cancellationToken))
+            line += $"; new mail still goes: relaygate subscription suspend {subscription}";
+        return output.Done(answer, line);
+    }
+
+    /// <summary>Whether new mail of a subscription goes: not when it is suspended, or was removed and left mail behind.</summary>
+    private static async Task<bool> IsOpenAsync(ControlClient client, string subscription, CancellationToken cancellationToken)
+    {
+        try
+        {
+            return (bool?)(await client.GetAsync($"subscriptions/{Uri.EscapeDataString(subscription)}", cancellationToken))["suspended"] != true;
+        }
+        catch (CliException gone) when (gone.ExitCode == ExitCode.NotFound)
+        {
+            return false;
+        }
     }
 
     private static async Task<int> FlushAsync(ControlClient client, Output output, CancellationToken cancellationToken)
@@ -76,7 +94,11 @@ internal static class QueueCommands
     {
         string line = $"{answer["count"]} {((long?)answer["count"] == 1 ? "message" : "messages")} {done}";
         if ((long?)answer["unchanged"] is > 0 and var unchanged)
+        {
             line += $", {unchanged} unchanged";
+            if ((long?)answer["unchangedHeld"] is > 0 and var held)
+                line += held == unchanged ? " (held: release it first)" : $" ({held} held: release those first)";
+        }
         if ((long?)answer["inFlight"] is > 0 and var inFlight)
             line += $"; {inFlight} in an attempt that may still finish";
         return (answer["notFound"] as JsonArray) is { Count: > 0 } missing ? $"{line}; not in the queue: {Cell.Text(missing)}" : line;

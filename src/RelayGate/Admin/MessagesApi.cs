@@ -1,11 +1,14 @@
+using System.Text.Json;
 using System.Text.Json.Nodes;
+using RelayGate.Accounts;
 using RelayGate.Core.Mail;
+using RelayGate.Core.Policy;
 using RelayGate.Queue;
 
 namespace RelayGate.Admin;
 
 /// <summary>The decision log and the queue. A subscription's own user reads what belongs to it; orders are for administrators.</summary>
-internal sealed class MessagesApi(MessageLog log, QueueAdministration queue)
+internal sealed class MessagesApi(MessageLog log, QueueAdministration queue, AccountAdministration accounts)
 {
     public void Map(AdminDispatcher api)
     {
@@ -22,10 +25,10 @@ internal sealed class MessagesApi(MessageLog log, QueueAdministration queue)
         Order(api, "retry", queue.RetryAsync);
         Order(api, "delete", queue.DeleteAsync);
         api.Change("POST", "queue/flush", async r =>
-            RecordJson.ToNode(await queue.FlushAsync((await r.BodyAsync("dryRun")).Flag("dryRun"), r.Caller.Subscription, r.Aborted), RecordJson.Default.QueueOrderResult));
+            RecordJson.ToNode(await queue.FlushAsync((await r.BodyAsync("dryRun")).Flag("dryRun"), r.Caller.Subscription, r.Aborted, r.Caller.ToString()), RecordJson.Default.QueueOrderResult));
     }
 
-    private static void Order(AdminDispatcher api, string verb, Func<QueueSelection, bool, string?, CancellationToken, Task<QueueOrderResult>> order) =>
+    private void Order(AdminDispatcher api, string verb, Func<QueueSelection, bool, string?, CancellationToken, string, Task<QueueOrderResult>> order) =>
         api.Change("POST", $"queue/{verb}", async r =>
         {
             RequestBody body = await r.BodyAsync("refs", "subscription", "domain", "mailbox", "recipientDomain", "dryRun");
@@ -36,8 +39,11 @@ internal sealed class MessagesApi(MessageLog log, QueueAdministration queue)
                 throw AdminRequest.Bad("name refs, a subscription, a domain, a mailbox or a recipientDomain");
             if (ids.Length > 0 && isFiltered)
                 throw AdminRequest.Bad("name either refs or what to look for (subscription, domain, mailbox, recipientDomain), not both");
+            await RequireSubscriptionAsync(r, subscription);
             var selection = new QueueSelection([.. ids], subscription, domain, countedAt);
-            QueueOrderResult result = await order(selection, body.Flag("dryRun"), r.Caller.Subscription, r.Aborted);
+            QueueOrderResult result = await order(selection, body.Flag("dryRun"), r.Caller.Subscription, r.Aborted, r.Caller.ToString());
+            if (result is { Count: 0, Unchanged: 0 } && isFiltered)
+                await RequireSenderAsync(body, countedAt, r.Aborted);
             if (result.Outcome == QueueOrderOutcome.NotFound)
                 throw NotFound($"not in the queue: {string.Join(", ", result.NotFound.Take(5))}{(result.NotFound.Length > 5 ? " and more" : "")}");
             return RecordJson.ToNode(result, RecordJson.Default.QueueOrderResult);
@@ -52,14 +58,40 @@ internal sealed class MessagesApi(MessageLog log, QueueAdministration queue)
         _ => throw AdminRequest.Bad("name either a domain or a mailbox"),
     };
 
+    /// <summary>A name that is neither a subscription nor stands in any record is mistyped. To its own user another's is as if it were not there.</summary>
+    private async Task RequireSubscriptionAsync(AdminRequest r, string? name)
+    {
+        if (name is null || name == r.Caller.Subscription)
+            return;
+        AdminResult<SubscriptionView> found = await accounts.ShowSubscriptionAsync(name, r.Aborted);
+        if (r.Caller.Subscription is not null || (!found.IsOk && !await log.KnowsAsync(name, r.Aborted)))
+            throw NotFound($"There is no subscription '{AccountNames.Printable(name)}'; see: relaygate subscription list");
+    }
+
+    /// <summary>Of a domain or mailbox that has nothing in the queue: it must at least exist.</summary>
+    private async Task RequireSenderAsync(RequestBody body, string? countedAt, CancellationToken cancellationToken)
+    {
+        if (countedAt is null)
+            return;
+        bool isMailbox = body.Text("mailbox") is not null;
+        bool isThere = isMailbox
+            ? (await accounts.ShowMailboxAsync(countedAt, cancellationToken)).IsOk
+            : (await accounts.ShowDomainAsync(countedAt, cancellationToken)).IsOk;
+        if (!isThere)
+            throw NotFound($"There is no {(isMailbox ? "mailbox" : "domain")} {AccountNames.Printable(countedAt)}; see: relaygate {(isMailbox ? "mailbox" : "domain")} list");
+    }
+
     private async Task<JsonNode?> ListAsync(AdminRequest r)
     {
+        await RequireSubscriptionAsync(r, r.Query("subscription"));
         MessagePage page = await log.ListAsync(r.Caller.Narrow(Query(r)), r.Caller.Subscription, r.Aborted) ?? throw BadCursor();
         return RecordJson.List(page.Items, RecordJson.Default.MessageItem, page.NextCursor);
     }
 
     private async Task<JsonNode?> NewsAsync(AdminRequest r)
     {
+        if (r.Query("cursor") is null)
+            await RequireSubscriptionAsync(r, r.Query("subscription"));
         MessageNews news = await log.AfterAsync(r.Query("cursor"), Query(r), r.Caller.Subscription, r.Aborted) ?? throw BadCursor();
         JsonObject answer = RecordJson.List([.. news.Items.Where(i => r.Caller.MaySee(Parse(i.Ref)))], RecordJson.Default.MessageItem, news.Cursor);
         answer["gap"] = news.IsGap;
@@ -68,11 +100,12 @@ internal sealed class MessagesApi(MessageLog log, QueueAdministration queue)
 
     private async Task<JsonNode?> ListQueueAsync(AdminRequest r)
     {
+        await RequireSubscriptionAsync(r, r.Query("subscription"));
         var query = new QueueQuery
         {
             Subscription = r.Query("subscription"),
             RecipientDomain = r.Query("recipientDomain"),
-            State = Word<QueueState>(r, "state"),
+            State = Word(r, "state", QueueState.Active, QueueState.Deferred, QueueState.Held),
             Limit = r.Limit,
             Cursor = r.Query("cursor"),
         };
@@ -86,9 +119,9 @@ internal sealed class MessagesApi(MessageLog log, QueueAdministration queue)
         Sender = r.Query("from"),
         Recipient = r.Query("to"),
         RecipientDomain = r.Query("toDomain"),
-        Verdict = Word<Core.Policy.Verdict>(r, "verdict"),
+        Verdict = Word<Verdict>(r, "verdict"),
         Outcome = Word<RecordOutcome>(r, "outcome"),
-        Reason = r.Query("reason"),
+        Reason = Reason(r),
         Identity = r.Query("identity"),
         Since = r.Time("since"),
         Until = r.Time("until"),
@@ -96,17 +129,24 @@ internal sealed class MessagesApi(MessageLog log, QueueAdministration queue)
         Cursor = r.Query("cursor"),
     };
 
+    private static string? Reason(AdminRequest r) => r.Query("reason") is not { } reason || Reasons.All.Contains(reason) ? r.Query("reason")
+        : throw AdminRequest.Bad($"reason is '{reason}': one of {string.Join(", ", Reasons.All)} is expected");
+
     /// <summary>A word of an enumeration as it is written in answers.</summary>
-    private static T? Word<T>(AdminRequest r, string name) where T : struct, Enum
+    /// <param name="allowed">None: all of them.</param>
+    private static T? Word<T>(AdminRequest r, string name, params ReadOnlySpan<T> allowed) where T : struct, Enum
     {
         if (r.Query(name) is not { } text)
             return null;
-        foreach (T value in Enum.GetValues<T>())
+        T[] values = allowed.IsEmpty ? Enum.GetValues<T>() : allowed.ToArray();
+        foreach (T value in values)
         {
-            if (System.Text.Json.JsonNamingPolicy.KebabCaseLower.ConvertName(value.ToString()) == text)
+            if (Written(value) == text)
                 return value;
         }
-        throw AdminRequest.Bad($"{name} is '{text}': one of {string.Join(", ", Enum.GetNames<T>().Select(System.Text.Json.JsonNamingPolicy.KebabCaseLower.ConvertName))} is expected");
+        throw AdminRequest.Bad($"{name} is '{text}': one of {string.Join(", ", values.Select(Written))} is expected");
+
+        static string Written(T value) => JsonNamingPolicy.KebabCaseLower.ConvertName(value.ToString());
     }
 
     /// <summary>The ref that a read names; one from before the caller's time is as if it were not there.</summary>

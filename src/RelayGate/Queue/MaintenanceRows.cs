@@ -72,7 +72,7 @@ internal static class MaintenanceRows
         return (ids, looked == limit ? last : null);
     }
 
-    /// <summary>Deletes records, each after its attempts, until so many rows are gone.</summary>
+    /// <summary>Deletes records, each after its attempts and orders, until so many rows are gone.</summary>
     /// <returns>Records deleted, from the first on; the next call goes on with the rest.</returns>
     public static int RemoveDecisions(WriteContext context, List<byte[]> ids, int maxRows)
     {
@@ -82,6 +82,7 @@ internal static class MaintenanceRows
             rows += context.Prepared(DeleteAttempts).Bind(1, ids[i]).Bind(2, maxRows - rows).Execute();
             if (rows >= maxRows)
                 return i; // Perhaps it has more attempts.
+            rows += OrderRows.Remove(context, ids[i]);
             rows += context.Prepared(DeleteDecision).Bind(1, ids[i]).Execute();
             if (rows >= maxRows)
                 return i + 1;

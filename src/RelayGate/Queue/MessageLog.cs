@@ -34,6 +34,7 @@ public sealed class MessageLog(SqliteRelayStore store, RecordFeed feed)
         """;
 
     private const string CountAttempts = "select count(*) from attempt where id = ?";
+    private const string HasSubscription = "select 1 from decision where subscription = ? limit 1";
     private const string SelectMessage = "select seq, held from message where id = ?";
 
     private const string SelectRecipients =
@@ -74,6 +75,17 @@ public sealed class MessageLog(SqliteRelayStore store, RecordFeed feed)
     /// <returns>Null when there is none, or it is not the reader's.</returns>
     public Task<MessageRecord?> ShowAsync(QueueId id, string? onlySubscription, CancellationToken cancellationToken) =>
         store.ReadRawAsync(connection => ReadRecord(connection, id, onlySubscription), cancellationToken);
+
+    /// <summary>Whether anything was ever recorded under this name: everything queued is, while it is queued.</summary>
+    public Task<bool> KnowsAsync(string subscription, CancellationToken cancellationToken) => store.ReadRawAsync(
+        connection =>
+        {
+            SqliteStatement select = connection.Prepared(HasSubscription).Bind(1, subscription);
+            bool isThere = select.Step();
+            select.Reset();
+            return isThere;
+        },
+        cancellationToken);
 
     /// <summary>Brings together what was asked for and what the reader may see. False: nothing of it.</summary>
     internal static bool TryScope(string? asked, string? only, out string? subscription)
@@ -158,6 +170,7 @@ public sealed class MessageLog(SqliteRelayStore store, RecordFeed feed)
         {
             Attempts = [.. attempts],
             AttemptsOmitted = all - attempts.Count,
+            Orders = OrderRows.Read(connection, idOctets),
             States = states,
             Pending = [.. states.Where(s => s.State == RecipientState.Pending)],
         };

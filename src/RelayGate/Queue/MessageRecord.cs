@@ -112,6 +112,9 @@ public sealed record MessageRecord
     /// <summary>Earlier attempts that are not shown.</summary>
     public int AttemptsOmitted { get; init; }
 
+    /// <summary>What was done by hand, in the order it was done: the last <see cref="OrderRows.MaxKept"/>.</summary>
+    public ImmutableArray<RecordedOrder> Orders { get; init; } = [];
+
     /// <summary>Where each recipient stands, in the order of the envelope.</summary>
     public ImmutableArray<RecordedRecipient> States { get; init; } = [];
 
@@ -141,6 +144,11 @@ public sealed record RecordedLevel(string Level, string Name, string? Limit, str
 /// <param name="Tls">Version and cipher, or null.</param>
 public sealed record RecordedAttempt(
     DateTimeOffset At, double Seconds, string Stage, string NextHop, string Remote, string Local, string? Tls, ImmutableArray<RecordedResult> Results);
+
+/// <summary>One order by hand.</summary>
+/// <param name="What">held, released, retried or deleted.</param>
+/// <param name="By">For instance <c>uid 0</c>.</param>
+public sealed record RecordedOrder(DateTimeOffset At, string What, string By);
 
 /// <summary>What one attempt did to one recipient.</summary>
 /// <param name="Result">delivered, deferred or failed.</param>

@@ -1,6 +1,7 @@
 using System.Collections.Immutable;
 using RelayGate.Core.Mail;
 using RelayGate.Storage;
+using RelayGate.Telemetry;
 
 namespace RelayGate.Queue;
 
@@ -9,9 +10,9 @@ namespace RelayGate.Queue;
 /// Orders for many go through the writer in steps of at most <see cref="MaxRows"/> rows, so that mail goes on meanwhile; what enters the queue
 /// while an order runs may or may not be caught by it (suspend the subscription first to catch all). An attempt that is in flight may finish,
 /// and may so deliver what was held or deleted: the result counts these. <c>onlySubscription</c> keeps the caller to one subscription: what
-/// belongs to another is as if it were not there.
+/// belongs to another is as if it were not there. <c>by</c> is who gives the order: the mail log and the record of each message name him.
 /// </remarks>
-public sealed class QueueAdministration(SqliteRelayStore store, QueueWriter writer, QueueScheduler scheduler, TimeProvider time)
+public sealed class QueueAdministration(SqliteRelayStore store, QueueWriter writer, QueueScheduler scheduler, MailLog log, TimeProvider time)
 {
     /// <summary>Items of a page at most.</summary>
     public const int MaxPage = 1000;
@@ -25,6 +26,7 @@ public sealed class QueueAdministration(SqliteRelayStore store, QueueWriter writ
     /// <summary>Octets of a body that are shown by default.</summary>
     public const int DefaultBodyOctets = 64 * 1024;
 
+    private const string Nobody = "the gateway";
     private const string NextSubscription = "select min(subscription) from recipient where next_attempt is not null and subscription > ?";
     private const string CountRecipients = "select count(*) from recipient where message = ?";
 
@@ -50,24 +52,28 @@ public sealed class QueueAdministration(SqliteRelayStore store, QueueWriter writ
         store.ReadRawAsync(connection => QueueLookup.Entry(connection, id, onlySubscription, maxBodyOctets), cancellationToken);
 
     /// <summary>Parks messages: no attempt begins until they are released.</summary>
-    public Task<QueueOrderResult> HoldAsync(QueueSelection selection, bool dryRun, string? onlySubscription, CancellationToken cancellationToken) =>
-        RunAsync(QueueOrder.Hold, selection, dryRun, onlySubscription, cancellationToken);
+    public Task<QueueOrderResult> HoldAsync(
+        QueueSelection selection, bool dryRun, string? onlySubscription, CancellationToken cancellationToken, string by = Nobody) =>
+        RunAsync(QueueOrder.Hold, selection, dryRun, onlySubscription, by, cancellationToken);
 
     /// <summary>Lets held messages go on at once. One that the policy parked is counted now; that may exceed its limits.</summary>
-    public Task<QueueOrderResult> ReleaseAsync(QueueSelection selection, bool dryRun, string? onlySubscription, CancellationToken cancellationToken) =>
-        RunAsync(QueueOrder.Release, selection, dryRun, onlySubscription, cancellationToken);
+    public Task<QueueOrderResult> ReleaseAsync(
+        QueueSelection selection, bool dryRun, string? onlySubscription, CancellationToken cancellationToken, string by = Nobody) =>
+        RunAsync(QueueOrder.Release, selection, dryRun, onlySubscription, by, cancellationToken);
 
     /// <summary>Makes deferred messages due now. Held ones stay held.</summary>
-    public Task<QueueOrderResult> RetryAsync(QueueSelection selection, bool dryRun, string? onlySubscription, CancellationToken cancellationToken) =>
-        RunAsync(QueueOrder.Retry, selection, dryRun, onlySubscription, cancellationToken);
+    public Task<QueueOrderResult> RetryAsync(
+        QueueSelection selection, bool dryRun, string? onlySubscription, CancellationToken cancellationToken, string by = Nobody) =>
+        RunAsync(QueueOrder.Retry, selection, dryRun, onlySubscription, by, cancellationToken);
 
     /// <summary>Deletes messages, without a DSN; their records say so. Named ones also when they failed and only their content is kept.</summary>
-    public Task<QueueOrderResult> DeleteAsync(QueueSelection selection, bool dryRun, string? onlySubscription, CancellationToken cancellationToken) =>
-        RunAsync(QueueOrder.Delete, selection, dryRun, onlySubscription, cancellationToken);
+    public Task<QueueOrderResult> DeleteAsync(
+        QueueSelection selection, bool dryRun, string? onlySubscription, CancellationToken cancellationToken, string by = Nobody) =>
+        RunAsync(QueueOrder.Delete, selection, dryRun, onlySubscription, by, cancellationToken);
 
     /// <summary>Makes everything that is not held due now.</summary>
-    public Task<QueueOrderResult> FlushAsync(bool dryRun, string? onlySubscription, CancellationToken cancellationToken) =>
-        RunAsync(QueueOrder.Retry, QueueSelection.All(), dryRun, onlySubscription, cancellationToken);
+    public Task<QueueOrderResult> FlushAsync(bool dryRun, string? onlySubscription, CancellationToken cancellationToken, string by = Nobody) =>
+        RunAsync(QueueOrder.Retry, QueueSelection.All(), dryRun, onlySubscription, by, cancellationToken);
 
     private static QueueCursor First(QueueState? state, string? subscription) => subscription is null
         ? state == QueueState.Held ? QueueCursor.AllHeld : QueueCursor.All
@@ -103,13 +109,13 @@ public sealed class QueueAdministration(SqliteRelayStore store, QueueWriter writ
     }
 
     private async Task<QueueOrderResult> RunAsync(
-        QueueOrder order, QueueSelection selection, bool dryRun, string? onlySubscription, CancellationToken cancellationToken)
+        QueueOrder order, QueueSelection selection, bool dryRun, string? onlySubscription, string by, CancellationToken cancellationToken)
     {
         var tally = new Tally();
         if (!selection.Ids.IsDefaultOrEmpty)
         {
             foreach (QueueId[] some in selection.Ids.Distinct().Chunk(MaxRows))
-                await StepAsync(order, await FindAsync(some, onlySubscription, tally, cancellationToken), selection, dryRun, tally, cancellationToken);
+                await StepAsync(order, await FindAsync(some, onlySubscription, tally, cancellationToken), selection, dryRun, by, tally, cancellationToken);
             bool none = tally.NotFound.Count > 0 && tally.Count == 0 && tally.Unchanged == 0;
             return tally.Result(none ? QueueOrderOutcome.NotFound : QueueOrderOutcome.Done, dryRun);
         }
@@ -122,30 +128,32 @@ public sealed class QueueAdministration(SqliteRelayStore store, QueueWriter writ
             string? name = subscription ?? await NextAsync("", cancellationToken);
             while (name is not null)
             {
-                await WalkAsync(order, QueueCursor.Waiting(name, after), selection, dryRun, tally, cancellationToken);
+                await WalkAsync(order, QueueCursor.Waiting(name, after), selection, dryRun, by, tally, cancellationToken);
                 name = subscription is null ? await NextAsync(name, cancellationToken) : null;
             }
         }
         if (order is QueueOrder.Release or QueueOrder.Delete)
         {
             QueueCursor held = subscription is null ? QueueCursor.AllHeld : QueueCursor.Held(subscription);
-            await WalkAsync(order, held, selection, dryRun, tally, cancellationToken);
+            await WalkAsync(order, held, selection, dryRun, by, tally, cancellationToken);
         }
         return tally.Result(QueueOrderOutcome.Done, dryRun);
     }
 
-    private async Task WalkAsync(QueueOrder order, QueueCursor start, QueueSelection selection, bool dryRun, Tally tally, CancellationToken cancellationToken)
+    private async Task WalkAsync(
+        QueueOrder order, QueueCursor start, QueueSelection selection, bool dryRun, string by, Tally tally, CancellationToken cancellationToken)
     {
         QueueCursor? cursor = start;
         while (cursor is not null)
         {
             (List<(long Seq, QueueCursor Behind)> found, cursor) = await store.ReadRawAsync(connection => cursor.Read(connection, MaxRows), cancellationToken);
-            await StepAsync(order, found.ConvertAll(f => f.Seq), selection, dryRun, tally, cancellationToken);
+            await StepAsync(order, found.ConvertAll(f => f.Seq), selection, dryRun, by, tally, cancellationToken);
         }
     }
 
     /// <summary>Carries out an order for some messages, in as many writes as they have rows for.</summary>
-    private async Task StepAsync(QueueOrder order, List<long> rowIds, QueueSelection selection, bool dryRun, Tally tally, CancellationToken cancellationToken)
+    private async Task StepAsync(
+        QueueOrder order, List<long> rowIds, QueueSelection selection, bool dryRun, string by, Tally tally, CancellationToken cancellationToken)
     {
         if (rowIds.Count == 0)
             return;
@@ -158,17 +166,24 @@ public sealed class QueueAdministration(SqliteRelayStore store, QueueWriter writ
         }
         List<long[]> writes = await store.ReadRawAsync(connection => Cut(connection, rowIds), cancellationToken);
         foreach (long[] some in writes)
-            tally.Add(await writer.RunAsync(context => QueueOrders.Execute(context, order, some, selection, time.GetUtcNow()), cancellationToken, Tell));
+        {
+            tally.Add(await writer.RunAsync(
+                context => QueueOrders.Execute(context, order, some, selection, by, time.GetUtcNow()), cancellationToken, step => Tell(step, by)));
+        }
     }
 
-    /// <summary>Tells the scheduler what was changed. Runs on the writer's thread, before anything that is committed later.</summary>
-    private void Tell(QueueOrderStep step)
+    /// <summary>Tells the mail log and the scheduler what was changed. Runs on the writer's thread, before anything that is committed later.</summary>
+    private void Tell(QueueOrderStep step, string by)
     {
         if (step.Changed.Count == 0)
             return;
         step.InFlight = scheduler.CountInFlight(step.Changed);
-        foreach (QueueId id in step.ChangedIds)
+        MailEventKind kind = Kind(step.Order);
+        foreach ((QueueId id, string subscription) in step.ChangedIds)
+        {
             writer.Feed.Add(id);
+            log.Write(new MailEvent(kind, id) { Subscription = subscription, By = by });
+        }
         if (step.Order is QueueOrder.Release or QueueOrder.Retry)
         {
             scheduler.Wake(step.Changed);
@@ -177,6 +192,14 @@ public sealed class QueueAdministration(SqliteRelayStore store, QueueWriter writ
         foreach (long rowId in step.Changed)
             scheduler.Withdraw(rowId);
     }
+
+    private static MailEventKind Kind(QueueOrder order) => order switch
+    {
+        QueueOrder.Hold => MailEventKind.Held,
+        QueueOrder.Release => MailEventKind.Released,
+        QueueOrder.Retry => MailEventKind.Retried,
+        _ => MailEventKind.Deleted,
+    };
 
     private async Task<List<long>> FindAsync(QueueId[] ids, string? onlySubscription, Tally tally, CancellationToken cancellationToken)
     {
@@ -234,15 +257,18 @@ public sealed class QueueAdministration(SqliteRelayStore store, QueueWriter writ
 
         public List<string> NotFound { get; } = [];
 
+        private int UnchangedHeld { get; set; }
+
         private int InFlight { get; set; }
 
         public void Add(QueueOrderStep step)
         {
             Count += step.Changed.Count;
             Unchanged += step.Unchanged;
+            UnchangedHeld += step.UnchangedHeld;
             InFlight += step.InFlight;
         }
 
-        public QueueOrderResult Result(QueueOrderOutcome outcome, bool dryRun) => new(outcome, Count, Unchanged, InFlight, [.. NotFound], dryRun);
+        public QueueOrderResult Result(QueueOrderOutcome outcome, bool dryRun) => new(outcome, Count, Unchanged, UnchangedHeld, InFlight, [.. NotFound], dryRun);
     }
 }

@@ -122,6 +122,7 @@ public enum QueueOrderOutcome
 /// <summary>The count of an order, or of what it would do.</summary>
 /// <param name="Count">Messages that were changed, or would be.</param>
 /// <param name="Unchanged">Messages that are in the state already, or that the order is not for: held ones are not retried.</param>
+/// <param name="UnchangedHeld">Of <paramref name="Unchanged"/>, those that a retry met held: they go on when they are released.</param>
 /// <param name="InFlight">Of <paramref name="Count"/>, those in an attempt now: the attempt may finish, and so may deliver.</param>
 /// <param name="NotFound">Refs that were named and are not there.</param>
-public sealed record QueueOrderResult(QueueOrderOutcome Outcome, int Count, int Unchanged, int InFlight, ImmutableArray<string> NotFound, bool DryRun);
+public sealed record QueueOrderResult(QueueOrderOutcome Outcome, int Count, int Unchanged, int UnchangedHeld, int InFlight, ImmutableArray<string> NotFound, bool DryRun);

@@ -22,9 +22,12 @@ internal sealed class QueueOrderStep(QueueOrder order)
     public HashSet<long> Changed { get; } = [];
 
     /// <summary>Their ids, for those who follow the log.</summary>
-    public List<QueueId> ChangedIds { get; } = [];
+    public List<(QueueId Id, string Subscription)> ChangedIds { get; } = [];
 
     public int Unchanged { get; set; }
+
+    /// <summary>Of <see cref="Unchanged"/>, those that are held and were to be retried.</summary>
+    public int UnchangedHeld { get; set; }
 
     public int InFlight { get; set; }
 }
@@ -32,7 +35,7 @@ internal sealed class QueueOrderStep(QueueOrder order)
 /// <summary>The changes of rows that carry out orders, each message with its record in one transaction.</summary>
 internal static class QueueOrders
 {
-    private const string SelectMessage = "select id, held, flags, expires_at from message where seq = ?";
+    private const string SelectMessage = "select id, held, flags, expires_at, subscription from message where seq = ?";
     private const string SelectSubscription = "select subscription from message where seq = ?";
     private const string SelectPending = "select address, attempts, counted_at from recipient where message = ? and state = 0";
     private const string SetHeld = "update message set held = ? where seq = ?";
@@ -48,13 +51,14 @@ internal static class QueueOrders
         return step;
     }
 
-    public static QueueOrderStep Execute(WriteContext context, QueueOrder order, IReadOnlyList<long> rowIds, QueueSelection selection, DateTimeOffset now)
+    public static QueueOrderStep Execute(
+        WriteContext context, QueueOrder order, IReadOnlyList<long> rowIds, QueueSelection selection, string by, DateTimeOffset now)
     {
         var step = new QueueOrderStep(order);
         foreach (long seq in rowIds)
         {
             if (Find(context.Connection, step, seq, selection) is { } message)
-                Execute(context, order, seq, message, now);
+                Execute(context, order, seq, message, by, now);
         }
         return step;
     }
@@ -75,7 +79,7 @@ internal static class QueueOrders
         SqliteStatement row = connection.Prepared(SelectMessage).Bind(1, seq);
         if (!row.Step())
             return null; // Delivered or deleted meanwhile.
-        var message = new Message(row.Blob(0).ToArray(), (HoldReason)row.Int64(1), (MessageFlags)row.Int64(2), !row.IsNull(3));
+        var message = new Message(row.Blob(0).ToArray(), (HoldReason)row.Int64(1), (MessageFlags)row.Int64(2), !row.IsNull(3), row.Text(4));
         row.Reset();
         bool isAt = selection.RecipientDomain is null, isFrom = selection.CountedAt is null;
         SqliteStatement pending = connection.Prepared(SelectPending).Bind(1, seq);
@@ -97,14 +101,16 @@ internal static class QueueOrders
         if (!isForIt)
         {
             step.Unchanged++;
+            if (step.Order == QueueOrder.Retry && message.Held != HoldReason.None)
+                step.UnchangedHeld++;
             return null;
         }
         step.Changed.Add(seq);
-        step.ChangedIds.Add(QueueId.FromBytes(message.Id));
+        step.ChangedIds.Add((QueueId.FromBytes(message.Id), message.Subscription));
         return message;
     }
 
-    private static void Execute(WriteContext context, QueueOrder order, long seq, Message message, DateTimeOffset now)
+    private static void Execute(WriteContext context, QueueOrder order, long seq, Message message, string by, DateTimeOffset now)
     {
         long due = now.ToUnixTimeMilliseconds();
         switch (order)
@@ -128,10 +134,21 @@ internal static class QueueOrders
                     RecordRows.SetOutcome(context, message.Id, RecordOutcome.Deleted, now);
                 break;
         }
+        OrderRows.Add(context, message.Id, Done(order), by, now);
     }
 
-    private sealed class Message(byte[] id, HoldReason held, MessageFlags flags, bool hasFailed)
+    private static string Done(QueueOrder order) => order switch
     {
+        QueueOrder.Hold => "held",
+        QueueOrder.Release => "released",
+        QueueOrder.Retry => OrderRows.Retried,
+        _ => "deleted",
+    };
+
+    private sealed class Message(byte[] id, HoldReason held, MessageFlags flags, bool hasFailed, string subscription)
+    {
+        public string Subscription => subscription;
+
         public byte[] Id => id;
 
         public HoldReason Held => held;

@@ -6,12 +6,25 @@ namespace RelayGate.Storage;
 internal static class StoreSchema
 {
     /// <summary>Kept in <c>PRAGMA user_version</c>; a database with a higher one was written by a newer program.</summary>
-    public const int Version = 1;
+    public const int Version = 2;
 
     /// <summary>Kept in <c>PRAGMA application_id</c>: "RLYG".</summary>
     public const int ApplicationId = 0x524C5947;
 
-    public const string Ddl = QueueDdl + AccountSchema.Ddl;
+    public const string Ddl = QueueDdl + OrderDdl + AccountSchema.Ddl;
+
+    /// <summary>What version 2 added. Orders by hand, a bounded number for each message; they go with its decision.</summary>
+    public const string OrderDdl = """
+        create table message_order (
+          id blob not null,
+          number integer not null,
+          at integer not null,
+          what text not null,
+          whom text not null,
+          primary key (id, number)
+        ) without rowid;
+
+        """;
 
     private const string QueueDdl = """
         create table setting_state (

@@ -23,6 +23,18 @@ public enum MailEventKind
 
     /// <summary>A DSN entered the queue.</summary>
     Dsn,
+
+    /// <summary>Parked by hand.</summary>
+    Held,
+
+    /// <summary>Let go on by hand.</summary>
+    Released,
+
+    /// <summary>Made due by hand.</summary>
+    Retried,
+
+    /// <summary>Deleted by hand.</summary>
+    Deleted,
 }
 
 /// <summary>One event of one message, to be logged. Fields that are null are left out.</summary>
@@ -50,6 +62,9 @@ public sealed record MailEvent(MailEventKind Kind, QueueId Ref)
     public string? MessageId { get; init; }
 
     public string? Reason { get; init; }
+
+    /// <summary>Who gave the order, for instance <c>uid 0</c>.</summary>
+    public string? By { get; init; }
 
     /// <summary>The reply: ours at submission, the next hop's at delivery.</summary>
     public string? Reply { get; init; }
@@ -80,6 +95,10 @@ public sealed record MailEvent(MailEventKind Kind, QueueId Ref)
             MailEventKind.Delivered => "delivered",
             MailEventKind.Deferred => "deferred",
             MailEventKind.Failed => "failed",
+            MailEventKind.Held => "held",
+            MailEventKind.Released => "released",
+            MailEventKind.Retried => "retried",
+            MailEventKind.Deleted => "deleted",
             _ => "dsn",
         }).Append(" ref=").Append(Ref.ToString());
         if (Original is { } original)
@@ -95,6 +114,7 @@ public sealed record MailEvent(MailEventKind Kind, QueueId Ref)
             line.Append(" size=").Append(octets);
         Append(line, "msgid", MessageId);
         Append(line, "reason", Reason);
+        Append(line, "by", By);
         Append(line, "nexthop", NextHop);
         Append(line, "remote", Remote);
         Append(line, "local", Local);

@@ -32,6 +32,7 @@ public sealed class MaintenanceTests : IDisposable
         await InsertAsync("insert into decision values (?, 2, 2, 5, 'accepted', 'acme', 'x', 'x', 'x', 1, 1, 1, '{}', '{}')", 1200);
         for (int attempt = 0; attempt < 3; attempt++)
             await InsertAsync($"insert into attempt values (?, {attempt}, 0, 1, 'rcpt', '', '', '', null, '[]')", 1200);
+        await InsertAsync("insert into message_order values (?, 1, 1, 'held', 'uid 0')", 1200);
         _queue.Time.Advance(_queue.Options.Retention.Decisions + TimeSpan.FromMinutes(1));
         QueueId young = (await _queue.AcceptAsync(_queue.Account())).Id;
 
@@ -41,6 +42,7 @@ public sealed class MaintenanceTests : IDisposable
         Assert.Equal(1, await _queue.Count("decision"));
         Assert.Equal(young.ToString(), QueueId.FromBytes(Convert.FromHexString(await _queue.Text("select hex(id) from decision"))).ToString());
         Assert.Equal(0, await _queue.Count("attempt"));
+        Assert.Equal(0, await _queue.Count("message_order"));
         Assert.Equal(0, (await RoundAsync()).Decisions);
     }
 

@@ -10,7 +10,7 @@ public sealed class QueueAdministrationTests : IDisposable
     private readonly QueueFixture _queue = new();
     private readonly QueueAdministration _administration;
 
-    public QueueAdministrationTests() => _administration = new QueueAdministration(_queue.Store, _queue.Writer, _queue.Scheduler, _queue.Time);
+    public QueueAdministrationTests() => _administration = new QueueAdministration(_queue.Store, _queue.Writer, _queue.Scheduler, _queue.MailLog, _queue.Time);
 
     [Fact]
     public async Task Held_messages_are_not_picked_until_they_are_released_and_then_at_once()
@@ -71,6 +71,56 @@ public sealed class QueueAdministrationTests : IDisposable
         Assert.Equal(0, await _queue.Count("recipient"));
         Assert.Equal(1, await _queue.Count("decision", "outcome = 8"));
         Assert.Equal(1, await _queue.Count("attempt"));
+    }
+
+    [Fact]
+    public async Task Who_held_released_retried_or_deleted_a_message_stands_in_its_record_and_in_the_mail_log()
+    {
+        _queue.Suspended.Add("acme");
+        QueueId id = await AcceptAsync("acme");
+        QueueId other = await AcceptAsync("acme");
+        QueueSelection one = QueueSelection.Of(id);
+        _queue.MailLog.Start();
+
+        await _administration.HoldAsync(one, dryRun: true, null, default, "uid 7"); // Changes nothing.
+        await _administration.HoldAsync(one, dryRun: false, null, default, "uid 0");
+        await _administration.HoldAsync(one, dryRun: false, null, default, "uid 7"); // It is held already.
+        await _administration.ReleaseAsync(one, dryRun: false, null, default, "uid 1001");
+        _queue.Time.Advance(TimeSpan.FromSeconds(1));
+        await _administration.RetryAsync(one, dryRun: false, null, default, "uid 0");
+        await _administration.DeleteAsync(QueueSelection.OfSubscription("acme"), dryRun: false, null, default, "uid 1001");
+        await _queue.MailLog.StopAsync();
+
+        var log = new MessageLog(_queue.Store, _queue.Writer.Feed);
+        MessageRecord record = (await log.ShowAsync(id, null, default))!;
+        Assert.Equal([("held", "uid 0"), ("released", "uid 1001"), ("retried", "uid 0"), ("deleted", "uid 1001")], record.Orders.Select(static o => (o.What, o.By)));
+        Assert.Equal(_queue.Time.GetUtcNow(), record.Orders[^1].At);
+        Assert.Equal("deleted", Assert.Single((await log.ShowAsync(other, null, default))!.Orders).What);
+        string[] lines = Encoding.UTF8.GetString(_queue.LogLines.ToArray()).Split('\n', StringSplitOptions.RemoveEmptyEntries);
+        Assert.Equal(5, lines.Length);
+        Assert.EndsWith($"mail: held ref={id} subscription=acme by=\"uid 0\"", lines[0], StringComparison.Ordinal);
+        Assert.EndsWith($"mail: released ref={id} subscription=acme by=\"uid 1001\"", lines[1], StringComparison.Ordinal);
+        Assert.EndsWith($"mail: retried ref={id} subscription=acme by=\"uid 0\"", lines[2], StringComparison.Ordinal);
+        Assert.Contains(lines[3..], l => l.EndsWith($"mail: deleted ref={id} subscription=acme by=\"uid 1001\"", StringComparison.Ordinal));
+        Assert.Contains(lines[3..], l => l.Contains($"deleted ref={other}", StringComparison.Ordinal));
+    }
+
+    [Fact]
+    public async Task Orders_kept_of_one_message_are_bounded_and_retries_push_no_other_out()
+    {
+        _queue.Suspended.Add("acme");
+        QueueSelection one = QueueSelection.Of(await AcceptAsync("acme"));
+
+        for (int i = 0; i < OrderRows.MaxKept; i++)
+            await _administration.RetryAsync(one, dryRun: false, null, default);
+        Assert.Equal(1, await _queue.Count("message_order"));
+        for (int i = 0; i < OrderRows.MaxKept; i++)
+        {
+            await _administration.HoldAsync(one, dryRun: false, null, default);
+            await _administration.ReleaseAsync(one, dryRun: false, null, default);
+        }
+
+        Assert.Equal(OrderRows.MaxKept, await _queue.Count("message_order"));
     }
 
     [Fact]
@@ -136,7 +186,7 @@ public sealed class QueueAdministrationTests : IDisposable
 
         QueueOrderResult retried = await _administration.RetryAsync(QueueSelection.Of(deferred, held), dryRun: false, null, default);
         DeliveryJob job = await _queue.TakeAsync();
-        Assert.Equal((1, 1, deferred), (retried.Count, retried.Unchanged, job.Message.Id));
+        Assert.Equal((1, 1, 1, deferred), (retried.Count, retried.Unchanged, retried.UnchangedHeld, job.Message.Id));
 
         Assert.Equal(1, (await _administration.FlushAsync(dryRun: true, "globex", default)).Count);
         QueueOrderResult flushed = await _administration.FlushAsync(dryRun: false, null, default);

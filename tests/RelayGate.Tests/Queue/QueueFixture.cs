@@ -38,6 +38,11 @@ internal sealed class QueueFixture : IDisposable
 
     public ManualTimeProvider Time { get; } = new();
 
+    /// <summary>Writes into <see cref="LogLines"/> once it is started.</summary>
+    public MailLog MailLog => field ??= new MailLog(Metrics, Time, NullLogger<MailLog>.Instance, new MailLogOutput(LogLines));
+
+    public MemoryStream LogLines { get; } = new();
+
     public string Folder { get; }
 
     public string File => Path.Combine(Folder, SqliteRelayStore.FileName);

@@ -311,7 +311,7 @@ public sealed class QueueSchedulerTests : IDisposable
     {
         _ = _queue.Scheduler;
         OfferedMessage message = await _queue.AcceptAsync(_queue.Account());
-        var orders = new QueueAdministration(_queue.Store, _queue.Writer, _queue.Scheduler, _queue.Time);
+        var orders = new QueueAdministration(_queue.Store, _queue.Writer, _queue.Scheduler, _queue.MailLog, _queue.Time);
         await orders.HoldAsync(QueueSelection.Of(message.Id), dryRun: false, null, default);
 
         Task<DeliveryJob> next = _queue.TakeAsync();

@@ -110,6 +110,18 @@ public sealed class SqliteRelayStoreTests : IDisposable
     }
 
     [Fact]
+    public async Task A_store_of_the_first_version_is_brought_to_this_one()
+    {
+        SqliteRelayStore.Open(_folder.Path).Dispose();
+        Change("drop table message_order; PRAGMA user_version=1");
+
+        using SqliteRelayStore store = SqliteRelayStore.Open(_folder.Path);
+
+        Assert.Equal(StoreSchema.Version, await Pragma(store, "user_version"));
+        Assert.Equal(0, await store.ReadRawAsync(static connection => connection.Scalar("select count(*) from message_order"), default));
+    }
+
+    [Fact]
     public async Task A_read_that_throws_leaves_the_readers_usable()
     {
         using SqliteRelayStore store = SqliteRelayStore.Open(_folder.Path);
