@@ -7,7 +7,7 @@ namespace RelayGate.Server.Commands;
 /// <summary><c>relaygate subscription …</c>.</summary>
 internal static class SubscriptionCommands
 {
-    private static readonly Option<string?> Plan = new("--plan") { Description = "The plan it belongs to.", HelpName = "PLAN" };
+    private static readonly Option<string?> Plan = new("--plan") { Description = "The plan it belongs to; without one, only its own limits and the server's hold.", HelpName = "PLAN" };
     private static readonly Option<string?> IPv4 = new("--ipv4") { Description = "Its IPv4 address; one not known yet is created exclusive. \"none\": no longer any.", HelpName = "ADDRESS" };
     private static readonly Option<string?> IPv6 = new("--ipv6") { Description = "Its IPv6 address; \"none\": no longer any.", HelpName = "ADDRESS" };
     private static readonly Option<string[]> SystemUser = new("--system-user") { Description = "A system user whose local mail is this subscription's; may be repeated.", HelpName = "NAME|#UID" };

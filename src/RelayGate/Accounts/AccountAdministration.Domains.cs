@@ -9,7 +9,11 @@ public sealed partial class AccountAdministration
     {
         string domain = AccountNames.Domain(name);
         if (AccountSql.Domain(write.Db, domain) is { } known)
-            throw AdminException.Conflict($"Domain {domain} is here already, in subscription {known.Subscription}; move it with: relaygate domain set {domain} --subscription NAME");
+        {
+            throw AdminException.Conflict($"Domain {domain} is here already, in subscription {known.Subscription}" + (known.Subscription == change.Subscription
+                ? $"; see: relaygate domain show {domain}"
+                : $"; to move it, remove it there and add it again: relaygate domain remove {domain}"));
+        }
         if (change.Subscription is not { } subscription)
             throw AdminException.Invalid($"Say whose domain {domain} is: --subscription NAME");
         write.Db.Execute("insert into domain (name, subscription) values ($1, $2)", domain, write.Subscription(subscription).Name);

@@ -40,14 +40,16 @@ internal static class AdminJson
     /// <summary>Enumeration values in lower case.</summary>
     public static string Word<T>(T value) where T : struct, Enum => value.ToString().ToLowerInvariant();
 
-    public static T Choice<T>(string field, string text) where T : struct, Enum
+    /// <param name="allowed">None: all of them.</param>
+    public static T Choice<T>(string field, string text, params ReadOnlySpan<T> allowed) where T : struct, Enum
     {
-        foreach (T choice in Enum.GetValues<T>())
+        T[] choices = allowed.IsEmpty ? Enum.GetValues<T>() : allowed.ToArray();
+        foreach (T choice in choices)
         {
             if (Word(choice) == text)
                 return choice;
         }
-        throw AdminRequest.Bad($"{field} is '{text}': one of {string.Join(", ", Enum.GetValues<T>().Select(Word))} is expected");
+        throw AdminRequest.Bad($"{field} is '{text}': one of {string.Join(", ", choices.Select(Word))} is expected");
     }
 
     public static AccountKey Key(string? level, string? name)

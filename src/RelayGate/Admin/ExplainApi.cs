@@ -9,7 +9,7 @@ using RelayGate.Core.Policy;
 namespace RelayGate.Admin;
 
 /// <summary>The dry run: what would be decided of a message now, by the same look-up and the same rules. Has the shape of a record.</summary>
-internal sealed class ExplainApi(AccountDirectory directory, TimeProvider time)
+internal sealed class ExplainApi(AccountDirectory directory, AccountAdministration accounts, TimeProvider time)
 {
     public void Map(AdminDispatcher api) => api.Change("POST", "explain", ExplainAsync);
 
@@ -32,7 +32,10 @@ internal sealed class ExplainApi(AccountDirectory directory, TimeProvider time)
     private async ValueTask<SenderIdentity> IdentityAsync(RequestBody body, CancellationToken cancellationToken)
     {
         if (body.Text("login") is { } login)
-            return new SenderIdentity(IdentityKind.Login, Address("login", login, false).Canonical, IPAddress.Loopback);
+        {
+            MailboxView mailbox = AdminJson.Value(await accounts.ShowMailboxAsync(Address("login", login, false).Canonical, cancellationToken));
+            return new SenderIdentity(IdentityKind.Login, mailbox.Address, IPAddress.Loopback);
+        }
         if (body.Text("client") is { } client)
         {
             return IPAddress.TryParse(client, out IPAddress? address)

@@ -17,14 +17,14 @@ internal sealed class LimitsApi(AccountAdministration accounts)
         api.Change("PUT", "limits", async r =>
         {
             RequestBody body = await r.BodyAsync("level", "name", "each", "value", "over");
-            Level? each = body.Text("each") is { } level ? AdminJson.Choice<Level>("each", level) : null;
+            Level? each = Each(body.Text("each"));
             OverLimitAction? over = body.Text("over") is { } action ? AdminJson.Choice<OverLimitAction>("over", action) : null;
             LimitView limit = AdminJson.Value(await accounts.SetLimitAsync(AdminJson.Key(body.Text("level"), body.Text("name")), each, body.RequiredText("value"), over, r.Aborted));
             return AdminJson.List(Rows(limit, 0), row => row);
         });
         api.Change("DELETE", "limits", async r =>
         {
-            Level? each = r.Query("each") is { } level ? AdminJson.Choice<Level>("each", level) : null;
+            Level? each = Each(r.Query("each"));
             LimitView limit = AdminJson.Value(await accounts.UnsetLimitAsync(AdminJson.Key(r.Query("level"), r.Query("name")), each, r.Aborted));
             return AdminJson.List(Rows(limit, 0), row => row);
         });
@@ -33,6 +33,10 @@ internal sealed class LimitsApi(AccountAdministration accounts)
             Json(AdminJson.Value(await accounts.SetSettingAsync(r.Route("name"), (await r.BodyAsync("value")).RequiredText("value"), r.Aborted))));
         api.Change("DELETE", "settings/{name}", async r => Json(AdminJson.Value(await accounts.UnsetSettingAsync(r.Route("name"), r.Aborted))));
     }
+
+    /// <summary>The kind of objects that a default is for.</summary>
+    private static Level? Each(string? level) =>
+        level is null ? null : AdminJson.Choice("each", level, Level.Mailbox, Level.Domain, Level.Subscription);
 
     private async Task<JsonNode?> TreeAsync(AdminRequest request)
     {

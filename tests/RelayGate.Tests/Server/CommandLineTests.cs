@@ -73,6 +73,17 @@ public sealed class CommandLineTests : IAsyncLifetime, IAsyncDisposable
     [InlineData("network add 127.0.0.1/33", 2, "127.0.0.1/33")]
     [InlineData("dkim create shop.test --key-file /nonexistent", 2, "cannot read the key file")]
     [InlineData("mailbox add a@b.example --password hunter2", 2, "Unrecognized")]
+    [InlineData("queue hold --subscription nix", 3, "There is no subscription 'nix'; see: relaygate subscription list")]
+    [InlineData("queue list --subscription nix", 3, "There is no subscription 'nix'; see: relaygate subscription list")]
+    [InlineData("queue flush --subscription nix", 3, "There is no subscription 'nix'; see: relaygate subscription list")]
+    [InlineData("queue delete --domain nix.test", 3, "There is no domain nix.test; see: relaygate domain list")]
+    [InlineData("queue delete --mailbox a@nix.test", 3, "There is no mailbox a@nix.test; see: relaygate mailbox list")]
+    [InlineData("message list --subscription nix", 3, "There is no subscription 'nix'; see: relaygate subscription list")]
+    [InlineData("message tail --subscription nix", 3, "There is no subscription 'nix'; see: relaygate subscription list")]
+    [InlineData("message list --reason nonsense", 2, "reason is 'nonsense': one of accepted, ")]
+    [InlineData("queue list --state foo", 2, "state is 'foo': one of active, deferred, held is expected")]
+    [InlineData("limit set server --each mailbx 5/h", 2, "each is 'mailbx': one of mailbox, domain, subscription is expected")]
+    [InlineData("explain --as nobody@shop.test --to a@b.example", 3, "There is no mailbox nobody@shop.test; see: relaygate mailbox list")]
     [InlineData("bogus", 2, "bogus")]
     [InlineData("plan", 2, "Required command")]
     public async Task What_is_wrong_is_one_line_on_stderr_and_its_exit_code(string arguments, int exitCode, string expected)
@@ -96,6 +107,54 @@ public sealed class CommandLineTests : IAsyncLifetime, IAsyncDisposable
         Run unreachable = await RunAsync("status", socket: _gateway.ControlSocket + "x");
         Assert.Equal(7, unreachable.ExitCode);
         Assert.Contains("is it running?", unreachable.Error, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Orders_say_what_they_did_not_do_and_the_record_says_who_gave_them()
+    {
+        await OkAsync("subscription add acme");
+        await OkAsync("domain add shop.test --subscription acme");
+        await OkAsync("mailbox add info@shop.test --password-stdin", "secret-7\n");
+        Assert.Equal("the queue is empty\n", await OkAsync("queue list"));
+        Assert.Equal("nothing in the queue matches\n", await OkAsync("queue list --subscription acme"));
+        Assert.Equal("nothing matches\n", await OkAsync("message list --subscription acme"));
+        Assert.Equal("nothing was offered\n", await OkAsync("message list"));
+        Assert.Equal(
+            "0 messages held: nothing in the queue matches; new mail still goes: relaygate subscription suspend acme\n", await OkAsync("queue hold --subscription acme"));
+        await OkAsync("subscription suspend acme");
+        Assert.DoesNotContain("new mail", await OkAsync("queue hold --subscription acme"), StringComparison.Ordinal);
+        await OkAsync("subscription resume acme");
+        _nextHop.Script = static e => e.Verb == "MAIL" ? new HopAction.Raw("451 4.3.0 Later\r\n") : null;
+        string sent = await OkAsync($"send --server {_gateway.Local} --login info@shop.test --password-stdin --to ann@example.net", "secret-7");
+        string reference = (string)JsonNode.Parse(await OkAsync("message list --json"))!["items"]![0]!["ref"]!;
+
+        await OkAsync($"queue hold {reference}");
+        string retried = await OkAsync($"queue retry {reference}");
+        await OkAsync($"queue delete {reference}");
+        string[] story = (await OkAsync($"message explain {reference}")).Split('\n');
+
+        Assert.Contains(reference, sent, StringComparison.Ordinal);
+        Assert.Equal("0 messages to be tried now, 1 unchanged (held: release it first)\n", retried);
+        Assert.Matches("^\\d\\d:\\d\\d:\\d\\d  held      by uid [0-9]+$", Assert.Single(story, static l => l.Contains("  held ", StringComparison.Ordinal)));
+        Assert.Single(story, static l => l.Contains("  deleted   by uid ", StringComparison.Ordinal));
+    }
+
+    [Fact]
+    public async Task A_domain_of_another_subscription_is_moved_by_what_the_refusal_names()
+    {
+        await OkAsync("subscription add acme");
+        await OkAsync("subscription add b2");
+        await OkAsync("domain add shop.test --subscription acme");
+
+        Run refused = await RunAsync("domain add shop.test --subscription b2");
+        Run again = await RunAsync("domain add shop.test --subscription acme");
+        string remedy = refused.Error.Trim()[(refused.Error.LastIndexOf("relaygate ", StringComparison.Ordinal) + "relaygate ".Length)..];
+        await OkAsync(remedy);
+        await OkAsync("domain add shop.test --subscription b2");
+
+        Assert.Equal((5, 5, "domain remove shop.test"), (refused.ExitCode, again.ExitCode, remedy));
+        Assert.DoesNotContain("move", again.Error, StringComparison.Ordinal);
+        Assert.Contains("b2", await OkAsync("domain show shop.test"), StringComparison.Ordinal);
     }
 
     [Fact]
