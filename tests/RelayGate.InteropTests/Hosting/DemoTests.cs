@@ -59,6 +59,20 @@ public sealed partial class DemoTests
         Assert.True(File.Exists(file));
     }
 
+    [Fact]
+    public async Task Run_from_the_source_it_works_in_the_callers_folder()
+    {
+        using var folder = new TestFolder();
+        Directory.CreateDirectory(folder[".relaygate-demo"]);
+        folder.Write(".relaygate-demo/precious", "x");
+
+        ProgramResult result = await new ProgramRun(
+            "dotnet", "run", "--no-build", "-c", Repository.Configuration, "--project", Path.Combine(Repository.Root, "src/RelayGate.Server"), "--", "demo")
+        { WorkingDirectory = folder.FullName }.RunAsync();
+
+        result.ShouldExit(1).ShouldSay(folder[".relaygate-demo"] + " is there");
+    }
+
     private static Task<ProgramResult> InTerminalAsync(string export, string command) =>
         new ProgramRun("bash", "-c", $"{export}\n{command}") { Timeout = TimeSpan.FromSeconds(60) }.RunAsync();
 

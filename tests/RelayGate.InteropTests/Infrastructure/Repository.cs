@@ -6,6 +6,9 @@ public static class Repository
     /// <summary>Folder with RelayGate.sln.</summary>
     public static string Root { get; } = FindRoot();
 
+    /// <summary>Debug or Release: what this assembly was built in.</summary>
+    public static string Configuration { get; } = new DirectoryInfo(AppContext.BaseDirectory.TrimEnd('/')).Parent!.Name;
+
     /// <summary>The executable <c>relaygate</c>, built in the same configuration as this assembly.</summary>
     public static string Gateway { get; } = Path.Combine(Output("RelayGate.Server"), "relaygate");
 
