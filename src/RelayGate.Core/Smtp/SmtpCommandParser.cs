@@ -2,6 +2,7 @@ using System.Diagnostics.CodeAnalysis;
 using System.Globalization;
 using System.Text;
 using RelayGate.Core.Mail;
+using RelayGate.Core.Policy;
 
 namespace RelayGate.Core.Smtp;
 
@@ -24,7 +25,7 @@ public static class SmtpCommandParser
     private static readonly SmtpSyntaxError BadReversePath = Error("501 5.1.7 Not a valid reverse-path");
     private static readonly SmtpSyntaxError BadForwardPath = Error("501 5.1.3 Not a valid forward-path");
     private static readonly SmtpSyntaxError Utf8NotAsked = Error("553 5.6.7 A non-ASCII address needs the SMTPUTF8 parameter");
-    private static readonly SmtpSyntaxError NotQualified = Error("501 5.1.3 The address needs a domain");
+    private const int MaxAddressShown = 100; // The reply stays below 200 characters.
 
     private static readonly PlainCommand Data = new(SmtpVerb.Data);
     private static readonly PlainCommand Rset = new(SmtpVerb.Rset);
@@ -126,8 +127,10 @@ public static class SmtpCommandParser
         ReversePath? reversePath = ReversePath.Null;
         if (!path.IsEmpty)
         {
-            if (ReadAddress(path, allowUnqualified, out MailboxAddress? address) is { } fault)
+            if (ReadAddress(path, out MailboxAddress? address) is { } fault)
                 return ReferenceEquals(fault, BadForwardPath) ? BadReversePath : fault;
+            if (address!.IsUnqualified && !allowUnqualified)
+                return NotQualified("501 5.1.7", "reverse-path", address);
             reversePath = new ReversePath(address);
         }
         var mail = new MailCommand(reversePath);
@@ -146,9 +149,11 @@ public static class SmtpCommandParser
             return RcptSyntax;
         if (path.IsEmpty)
             return BadForwardPath;
-        if (ReadAddress(path, allowUnqualified, out MailboxAddress? address) is { } fault)
+        if (ReadAddress(path, out MailboxAddress? address) is { } fault)
             return fault;
-        var rcpt = new RcptCommand(new ForwardPath(address!));
+        if (address!.IsUnqualified && !allowUnqualified)
+            return NotQualified("501 5.1.3", "forward-path", address);
+        var rcpt = new RcptCommand(new ForwardPath(address));
         if (!rest.IsEmpty && SmtpParameters.ReadRcpt(rest, ref rcpt) is { } wrong)
             return wrong;
         command = rcpt;
@@ -215,7 +220,11 @@ public static class SmtpCommandParser
         return false;
     }
 
-    private static SmtpSyntaxError? ReadAddress(ReadOnlySpan<byte> path, bool allowUnqualified, out MailboxAddress? address)
+    /// <summary>RFC 3463 §3.2: 5.1.7 is the sender's address, 5.1.3 a recipient's.</summary>
+    private static SmtpSyntaxError NotQualified(string codes, string path, MailboxAddress address) =>
+        Error($"{codes} The {path} <{ReplyText.Clean(address.Text, MaxAddressShown)}> needs a domain");
+
+    private static SmtpSyntaxError? ReadAddress(ReadOnlySpan<byte> path, out MailboxAddress? address)
     {
         address = null;
         if (!TryDecode(path, out string text))
@@ -224,7 +233,7 @@ public static class SmtpCommandParser
             return BadForwardPath;
         if (!MailboxAddress.TryParse(text, out address, allowUnqualified: true))
             return BadForwardPath;
-        return address.IsUnqualified && !allowUnqualified ? NotQualified : null;
+        return null;
     }
 
     /// <summary>Source routes must be understood and should be ignored (RFC 5321 §4.1.1.3, Appendix C).</summary>
