@@ -35,14 +35,18 @@ public sealed record DnsAnswer(
     private const uint UnknownNegativeSeconds = 60; // A negative answer without SOA should not be kept (§5); a minute spares the resolver.
     private const uint FailureSeconds = 10; // RFC 2308 §7: at most 5 minutes.
 
-    public static DnsAnswer Failure(string name) => new(DnsOutcome.Failed, [], name, TimeSpan.FromSeconds(FailureSeconds), false);
+    /// <summary>Of a failure: what the server did, in words that follow its name, and of the resolver's answers a whole sentence; null otherwise.</summary>
+    public string? Fault { get; init; }
+
+    public static DnsAnswer Failure(string name, string fault) =>
+        new(DnsOutcome.Failed, [], name, TimeSpan.FromSeconds(FailureSeconds), false) { Fault = fault };
 
     /// <summary>Reads the answer to a question out of a response that is known to belong to it.</summary>
     /// <remarks>Only records that lie on the chain of aliases from the name asked for are believed.</remarks>
     public static DnsAnswer Read(DnsQuestion question, DnsMessage message)
     {
         if (message.Code is not (DnsResponseCode.NoError or DnsResponseCode.NameError))
-            return Failure(question.Name);
+            return Failure(question.Name, $"answers {Word(message.Code)} about {question}");
         string name = question.Name;
         uint seconds = MaxSeconds;
         for (int aliases = 0; ; aliases++)
@@ -54,7 +58,7 @@ public sealed record DnsAnswer(
             if (alias is null)
                 break;
             if (aliases == MaxAliases)
-                return Failure(question.Name);
+                return Failure(question.Name, $"gives more than {MaxAliases} aliases for {question}");
             seconds = Math.Min(seconds, alias.Ttl);
             name = alias.Target;
         }
@@ -65,4 +69,14 @@ public sealed record DnsAnswer(
             TimeSpan.FromSeconds(Math.Min(seconds, negative)), message.IsAuthentic,
             IsPartial: soa is null && name != question.Name && message.Code == DnsResponseCode.NoError);
     }
+
+    /// <summary>As administrators know the codes from dig.</summary>
+    private static string Word(DnsResponseCode code) => code switch
+    {
+        DnsResponseCode.FormatError => "FORMERR",
+        DnsResponseCode.ServerFailure => "SERVFAIL",
+        DnsResponseCode.NotImplemented => "NOTIMP",
+        DnsResponseCode.Refused => "REFUSED",
+        _ => $"code {(ushort)code}",
+    };
 }

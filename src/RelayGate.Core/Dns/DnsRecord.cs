@@ -48,4 +48,7 @@ public sealed record TxtRecord(string Name, uint Ttl, ImmutableArray<byte> Octet
 
 /// <summary>What is asked. Class IN always.</summary>
 /// <param name="Name">In lower case, without a final dot.</param>
-public readonly record struct DnsQuestion(string Name, DnsType Type);
+public readonly record struct DnsQuestion(string Name, DnsType Type)
+{
+    public override string ToString() => $"{Name} {Type.ToString().ToUpperInvariant()}";
+}

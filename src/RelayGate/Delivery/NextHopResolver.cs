@@ -52,7 +52,7 @@ public sealed class NextHopResolver
         HostAddresses found = await AddressesOfAsync(host, cancellationToken);
         // A smarthost that is not there is our own misconfiguration: mail waits for its repair and never bounces.
         return found.Addresses.IsEmpty
-            ? NextHopPlan.Defer("4.4.3", $"The smarthost {host} has no address{(found.IsUncertain ? ", or DNS does not answer" : "")}")
+            ? NextHopPlan.Defer("4.4.3", $"The smarthost {host} has no address{(found.Fault is { } fault ? $": {fault}" : "")}")
             : NextHopPlan.To([.. found.Addresses.Select(a => new NextHopAddress(host, new IPEndPoint(a, _smarthostPort), IsSmarthost: true))]);
     }
 
@@ -66,7 +66,7 @@ public sealed class NextHopResolver
             case DnsOutcome.NoName:
                 return NextHopPlan.Fail("5.1.2", $"The domain {domain} does not exist");
             case DnsOutcome.Failed:
-                return NextHopPlan.Defer("4.4.3", $"DNS does not say who takes mail for {domain}");
+                return NextHopPlan.Defer("4.4.3", answer.Fault!);
         }
         MxHosts hosts = MxSelection.Order(answer.Name, [.. answer.Records.OfType<MxRecord>()], (ulong)Random.Shared.NextInt64());
         return hosts.Outcome == MxOutcome.NullMx
@@ -93,8 +93,8 @@ public sealed class NextHopResolver
         }
         if (addresses.Count > 0)
             return NextHopPlan.To(addresses.ToImmutable());
-        if (Array.Exists(found, f => f.IsUncertain))
-            return NextHopPlan.Defer("4.4.3", $"DNS does not give the addresses of the hosts that take mail for {domain}");
+        if (Array.Find(found, f => f.Fault is not null) is { Fault: { } fault })
+            return NextHopPlan.Defer("4.4.3", $"{fault}, of the hosts that take mail for {domain}");
         return why is not null
             ? NextHopPlan.Fail("5.4.4", $"Mail for {domain} cannot be routed: {why}")
             : NextHopPlan.Fail("5.4.4", $"No host that takes mail for {domain} has an address ({hosts[0]})");
@@ -118,9 +118,9 @@ public sealed class NextHopResolver
         DnsAnswer first = await ipv4;
         return new HostAddresses(
             [.. first.Records.Concat(ipv6.Records).OfType<AddressRecord>().Select(r => r.Address)],
-            IsUncertain: first.Outcome == DnsOutcome.Failed || ipv6.Outcome == DnsOutcome.Failed);
+            first.Fault ?? ipv6.Fault);
     }
 
-    /// <param name="IsUncertain">A lookup failed, so that no address does not mean none exists.</param>
-    private sealed record HostAddresses(ImmutableArray<IPAddress> Addresses, bool IsUncertain);
+    /// <param name="Fault">A lookup failed, so that no address does not mean none exists; null: both were answered.</param>
+    private sealed record HostAddresses(ImmutableArray<IPAddress> Addresses, string? Fault);
 }

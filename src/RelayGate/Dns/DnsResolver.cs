@@ -55,7 +55,7 @@ public sealed class DnsResolver(DnsServers servers, TimeProvider time, int maxAn
 
     private async Task<DnsAnswer> AskAndKeepAsync(DnsQuestion question)
     {
-        DnsAnswer answer = DnsAnswer.Failure(question.Name);
+        DnsAnswer answer = DnsAnswer.Failure(question.Name, $"Asking DNS about {question} failed");
         try
         {
             answer = await FollowAsync(question);
@@ -81,7 +81,7 @@ public sealed class DnsResolver(DnsServers servers, TimeProvider time, int maxAn
         for (int aliases = 0; answer.IsPartial; aliases++)
         {
             if (aliases == DnsAnswer.MaxAliases)
-                return DnsAnswer.Failure(question.Name);
+                return DnsAnswer.Failure(question.Name, $"DNS gives more than {DnsAnswer.MaxAliases} aliases for {question}");
             answer = await AskServersAsync(question with { Name = answer.Name });
             lifetime = answer.Lifetime < lifetime || answer.Outcome != DnsOutcome.Found ? answer.Lifetime : lifetime;
         }
@@ -90,19 +90,22 @@ public sealed class DnsResolver(DnsServers servers, TimeProvider time, int maxAn
 
     private async Task<DnsAnswer> AskServersAsync(DnsQuestion question)
     {
+        DnsAnswer? failed = null;
+        ImmutableArray<IPEndPoint> asked = [];
         foreach (TimeSpan limit in Rounds)
         {
-            ImmutableArray<IPEndPoint> current = servers.Current;
-            foreach (IPEndPoint server in current)
+            asked = servers.Current;
+            foreach (IPEndPoint server in asked)
             {
                 if (await _exchange.AskAsync(server, question, limit) is not { } response)
                     continue;
                 DnsAnswer answer = DnsAnswer.Read(question, response);
                 if (answer.Outcome != DnsOutcome.Failed)
                     return answer;
+                failed = answer with { Fault = $"DNS server {server} {answer.Fault}" };
             }
         }
-        return DnsAnswer.Failure(question.Name);
+        return failed ?? DnsAnswer.Failure(question.Name, $"No answer from DNS server {string.Join(", ", asked)} about {question}");
     }
 
     /// <summary>Drops what is over its lifetime, and if that is not enough a tenth of the rest.</summary>

@@ -101,6 +101,21 @@ public sealed class RoutingTests
     }
 
     [Fact]
+    public async Task A_DNS_server_that_gives_no_answer_is_named()
+    {
+        await using var dns = new FakeDns();
+        dns.Broken["broken.test"] = true;
+        using var broken = new DeliveryHarness("mx", change: o => o.Delivery.Resolver = dns.EndPoint.ToString());
+        using var absent = new DeliveryHarness("mx", change: o => o.Delivery.Resolver = "127.0.0.1:1");
+        using var smarthost = new DeliveryHarness("smtp://relay.test:25", change: o => o.Delivery.Resolver = "127.0.0.1:1");
+
+        Assert.Equal($"DNS server {dns.EndPoint} answers SERVFAIL about broken.test MX", (await PlanAsync(broken, "b@broken.test")).Failure!.Text);
+        RecipientOutcome waiting = (await PlanAsync(absent, "b@example.net")).Failure!;
+        Assert.Equal((OutcomeKind.Deferred, "4.4.3", "No answer from DNS server 127.0.0.1:1 about example.net MX"), (waiting.Kind, waiting.Status, waiting.Text));
+        Assert.Equal("The smarthost relay.test has no address: No answer from DNS server 127.0.0.1:1 about relay.test A", (await PlanAsync(smarthost)).Failure!.Text);
+    }
+
+    [Fact]
     public async Task Without_MX_the_domain_itself_is_the_host_also_behind_an_alias()
     {
         await using var dns = new FakeDns();
