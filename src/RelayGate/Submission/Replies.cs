@@ -51,7 +51,6 @@ internal static class Replies
 
     public static readonly SmtpReply SenderOk = SmtpReply.Parse("250 2.1.0 Sender ok");
     public static readonly SmtpReply RecipientOk = SmtpReply.Parse("250 2.1.5 Recipient ok");
-    public static readonly SmtpReply TooManyRecipients = SmtpReply.Parse("452 4.5.3 Too many recipients in one message");
     public static readonly SmtpReply NoLocalContact = SmtpReply.Parse("550 5.1.1 Nobody is named to get mail of this local user: set a contact or Postmaster");
     public static readonly SmtpReply BareLineEndInData = SmtpReply.Parse("550 5.6.0 Mail data has a bare CR or LF; only CRLF may end a line");
     public static readonly SmtpReply NulInData = SmtpReply.Parse("550 5.6.0 Mail data has a NUL octet");
@@ -62,4 +61,6 @@ internal static class Replies
     public static readonly SmtpReply StoreFailed = SmtpReply.Parse("451 4.3.0 Could not store the message, try again");
     public static readonly SmtpReply StoreBusy = SmtpReply.Parse("451 4.3.2 The queue is too busy, try again");
     public static readonly SmtpReply AccountChanged = SmtpReply.Parse("451 4.3.0 Accounts are being changed, try again");
+
+    public static SmtpReply TooManyRecipients(int most) => SmtpReply.Parse($"452 4.5.3 Too many recipients: at most {most} in one message");
 }

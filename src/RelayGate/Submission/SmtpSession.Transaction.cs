@@ -100,7 +100,7 @@ internal sealed partial class SmtpSession
     private async ValueTask RefuseExcessAsync(MailTransaction transaction, ForwardPath forwardPath)
     {
         if (transaction.Excess is null)
-            transaction.Excess = RefuseRecipient(transaction, forwardPath, Reasons.TooManyRecipients, Replies.TooManyRecipients);
+            transaction.Excess = RefuseRecipient(transaction, forwardPath, Reasons.TooManyRecipients, Replies.TooManyRecipients(transaction.Lookup.Account.MaxRecipients));
         else
             _service.Metrics.RecipientRefusals.Increment(Reasons.TooManyRecipients);
         if (++_excessRecipients > SubmissionLimits.ExcessRecipients)

@@ -34,7 +34,7 @@ public class RefusalTests
         await client.CommandAsync("MAIL FROM:<info@shop.test>", "250");
         for (int i = 0; i < 100; i++)
             await client.CommandAsync($"RCPT TO:<r{i}@example.net>", "250 2.1.5");
-        string refused = TestClient.RefOf(await client.CommandAsync("RCPT TO:<r100@example.net>", "452 4.5.3"));
+        string refused = TestClient.RefOf(await client.CommandAsync("RCPT TO:<r100@example.net>", "452 4.5.3 Too many recipients: at most 100 in one message; ref "));
         Assert.Equal(refused, TestClient.RefOf(await client.CommandAsync("RCPT TO:<r101@example.net>", "452 4.5.3")));
         await client.CommandAsync("DATA", "354");
         string accepted = TestClient.RefOf(await client.CommandAsync(Message + "\r\n.", "250"));
