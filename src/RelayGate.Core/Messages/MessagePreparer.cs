@@ -41,6 +41,10 @@ public static class MessagePreparer
     public static MailboxAddress? AddedAuthor(MessageFacts facts, ReversePath reversePath) =>
         (facts.FromFields == 0 || facts.FromIsUnqualified) && reversePath.Address is { IsUnqualified: false } address ? address : null;
 
+    /// <summary>The author of the message as it leaves: the added one, else the first of its own; null where there is no address.</summary>
+    public static MailboxAddress? AuthorOf(MessageFacts facts, ReversePath reversePath) =>
+        AddedAuthor(facts, reversePath) ?? (facts.From is [var first, ..] ? first : null);
+
     private static PreparedHeader Finish(OctetWriter section, ReadOnlySpan<byte> signatures, HeaderChanges changes) =>
         new([.. signatures, .. section.Written, .. "\r\n"u8], changes.ToList());
 

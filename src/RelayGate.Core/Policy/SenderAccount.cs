@@ -78,6 +78,9 @@ public sealed record SenderAccount
 
     public EgressChoice Egress { get; init; } = EgressChoice.SystemDefault;
 
+    /// <summary>The hosted domain whose keys sign: the header From's or the one above it, when the subscription owns it; else null.</summary>
+    public string? SigningDomain { get; init; }
+
     /// <summary>Active keys of the header From's domain, when the subscription owns it; made at the end of data.</summary>
     public ImmutableArray<DkimKey> SigningKeys { get; init; } = [];
 

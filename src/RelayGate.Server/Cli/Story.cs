@@ -26,6 +26,8 @@ internal static class Story
             yield return Line(at, "header", string.Join(", ", changes.Select(Cell.Text)));
         if (List(record, "signatures") is { Count: > 0 } signatures)
             yield return Line(at, "sign", $"DKIM {string.Join(", ", signatures.Select(Cell.Text))}");
+        else if (record["unsigned"] is { } unsigned)
+            yield return Line(at, "sign", $"none: {Unsigned(unsigned, record)}");
         if (record["egress"] is { } egress)
             yield return Line(at, "egress", Egress(egress));
         yield return Line(at, "answer", Answer(record));
@@ -76,6 +78,17 @@ internal static class Story
         return $"{Text(level, "level")}{name} {Text(level, "used")} of {limit}{(stopped ? "  STOP" : " ok")}  (set by: {Text(level, "origin")})";
     }
 
+    private static string Unsigned(JsonNode unsigned, JsonNode record)
+    {
+        string? domain = Text(unsigned, "domain");
+        return Text(unsigned, "why") switch
+        {
+            "domain-not-owned" => $"{domain} is not a domain of {Text(record, "subscription")}",
+            "domain-without-key" => $"{domain} has no key; relaygate dkim create {domain}",
+            _ => "the From field names no domain",
+        };
+    }
+
     private static string Egress(JsonNode egress)
     {
         string addresses = string.Join(", ", new[] { Text(egress, "ipv4"), Text(egress, "ipv6") }.Where(a => a is not null));
@@ -94,10 +107,10 @@ internal static class Story
     private static IEnumerable<string> Attempt(JsonNode attempt)
     {
         string at = Cell.Clock(attempt["at"]);
-        string via = Text(attempt, "nextHop") is { Length: > 0 } hop ? $" to {hop}{(Text(attempt, "remote") is { Length: > 0 } remote ? $" [{remote}]" : "")}" : "";
-        string local = Text(attempt, "local") is { Length: > 0 } from ? $" from {from}" : "";
+        string via = Text(attempt, "nextHop") is { Length: > 0 } hop ? $", next hop {hop}{(Text(attempt, "remote") is { Length: > 0 } remote ? $" ({remote})" : "")}" : "";
+        string local = Text(attempt, "local") is { Length: > 0 } from ? $", from {from}" : "";
         string tls = Text(attempt, "tls") is { Length: > 0 } version ? $", {version}" : "";
-        yield return Line(at, "attempt", $"{Text(attempt, "stage")}{via}{local}{tls} in {Text(attempt, "seconds")} s");
+        yield return Line(at, "attempt", $"ended at {Text(attempt, "stage")}{via}{local}{tls} in {Text(attempt, "seconds")} s");
         foreach (JsonNode? result in List(attempt, "results"))
         {
             string next = Cell.Time(result?["nextAttempt"]) is { } again ? $", again {again} UTC" : "";

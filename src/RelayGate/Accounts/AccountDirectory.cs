@@ -122,14 +122,30 @@ public sealed class AccountDirectory : IDisposable
 
     /// <summary>What would be decided of a message now, by the same look-up and the same rules; nothing is counted or recorded.</summary>
     /// <param name="from">Header From, or null: the same as the reverse-path.</param>
-    public async ValueTask<(SenderAccount Account, Decision Decision)> ExplainAsync(
+    public async ValueTask<(SenderAccount Account, Decision Decision, Unsigned? Unsigned)> ExplainAsync(
         SenderIdentity identity, Envelope envelope, MailboxAddress? from, CancellationToken cancellationToken)
     {
         MailboxAddress? author = from ?? envelope.ReversePath.Address;
-        ImmutableArray<MailboxAddress> authors = author is null || author.IsUnqualified ? [] : [author];
-        var facts = new MessageFacts { FromFields = 1, From = authors, HasDate = true, HasMessageId = true, Octets = envelope.DeclaredOctets ?? 0 };
+        bool isUnqualified = author is { IsUnqualified: true };
+        ImmutableArray<MailboxAddress> authors = author is null || isUnqualified ? [] : [author];
+        var facts = new MessageFacts
+        {
+            FromFields = 1,
+            From = authors,
+            FromIsUnqualified = isUnqualified,
+            HasDate = true,
+            HasMessageId = true,
+            Octets = envelope.DeclaredOctets ?? 0,
+        };
         AccountLookup lookup = await LookUpAsync(identity, envelope.ReversePath, authors, cancellationToken);
-        return (lookup.Account, RelayPolicy.Decide(lookup.Account, lookup.Usage, envelope, facts));
+        Decision decision = RelayPolicy.Decide(lookup.Account, lookup.Usage, envelope, facts);
+        if (decision.IsAccepted && MessagePreparer.AddedAuthor(facts, decision.ReversePath) is { } added)
+        {
+            lookup = await LookUpAsync(identity, envelope.ReversePath, [added], cancellationToken);
+            decision = RelayPolicy.Decide(lookup.Account, lookup.Usage, envelope, facts);
+        }
+        Unsigned? unsigned = decision.IsAccepted ? Unsigned.Of(lookup.Account, MessagePreparer.AuthorOf(facts, decision.ReversePath)) : null;
+        return (lookup.Account, decision, unsigned);
     }
 
     /// <summary>Whose queued mail waits. Never blocks.</summary>

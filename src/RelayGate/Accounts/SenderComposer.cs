@@ -57,6 +57,7 @@ internal static class SenderComposer
             TrustsAnySender = claim.Network?.TrustsAll ?? false,
             IsExemptFromLimits = account.IsExemptFromLimits || (claim.Network?.IsExempt ?? false),
             Egress = EgressChooser.Choose(ref reader, settings, subscription, counted ?? (fromOwner == DomainOwner.Own ? author : null)),
+            SigningDomain = fromOwner == DomainOwner.Own ? author!.Name : null,
             SigningKeys = fromOwner == DomainOwner.Own && reader.Keys(author!.Name) is { } keys ? keys.Keys : [],
         };
     }

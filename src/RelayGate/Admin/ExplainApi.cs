@@ -25,8 +25,8 @@ internal sealed class ExplainApi(AccountDirectory directory, AccountAdministrati
         if (envelope.Recipients.IsEmpty)
             throw AdminRequest.Bad("to: at least one recipient is expected");
         MailboxAddress? headerFrom = body.Text("headerFrom") is { } author ? Address("headerFrom", author, identity.IsLocal) : null;
-        (SenderAccount account, Decision decision) = await directory.ExplainAsync(identity, envelope, headerFrom, request.Aborted);
-        return Json(account, decision, envelope);
+        (SenderAccount account, Decision decision, Unsigned? unsigned) = await directory.ExplainAsync(identity, envelope, headerFrom, request.Aborted);
+        return Json(account, decision, unsigned, envelope);
     }
 
     private async ValueTask<SenderIdentity> IdentityAsync(RequestBody body, CancellationToken cancellationToken)
@@ -49,7 +49,7 @@ internal sealed class ExplainApi(AccountDirectory directory, AccountAdministrati
         return await directory.IdentifyAsync(null, uid, null, null, cancellationToken);
     }
 
-    private JsonObject Json(SenderAccount account, Decision decision, Envelope envelope)
+    private JsonObject Json(SenderAccount account, Decision decision, Unsigned? unsigned, Envelope envelope)
     {
         string now = AdminJson.Time(time.GetUtcNow());
         SenderIdentity identity = account.Identity;
@@ -76,6 +76,7 @@ internal sealed class ExplainApi(AccountDirectory directory, AccountAdministrati
             ["corrections"] = new JsonArray([.. decision.Corrections.Select(c => (JsonNode)new JsonObject { ["what"] = c.What, ["original"] = c.Original, ["replacement"] = c.Replacement, ["why"] = c.Why })]),
             ["egress"] = decision.IsAccepted ? Egress(decision.Egress) : null,
             ["signatures"] = new JsonArray([.. decision.SigningKeys.Select(Signature)]),
+            ["unsigned"] = unsigned is null ? null : new JsonObject { ["why"] = unsigned.Why, ["domain"] = unsigned.Domain },
             ["levels"] = new JsonArray([.. decision.Levels.Select(l => (JsonNode)Level(l, ReferenceEquals(l, decision.Stopped)))]),
             ["nextPossible"] = decision.NextPossible is { } next ? AdminJson.Time(next) : null,
         };

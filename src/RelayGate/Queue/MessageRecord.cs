@@ -86,6 +86,9 @@ public sealed record MessageRecord
     /// <summary>For instance <c>d=shop.test s=rg1</c>.</summary>
     public ImmutableArray<string> Signatures { get; init; } = [];
 
+    /// <summary>Why it has no signature; null when it has, and for what was refused.</summary>
+    public Unsigned? Unsigned { get; init; }
+
     public RecordedEgress? Egress { get; init; }
 
     public required Verdict Verdict { get; init; }

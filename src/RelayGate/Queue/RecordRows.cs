@@ -55,6 +55,8 @@ internal static class RecordRows
         Envelope(json, message.Envelope);
         Facts(json, message.Facts);
         Early(json, message.Early);
+        if (message.Early.SigningKeys.IsEmpty)
+            NotSigned(json, Unsigned.Of(message.Account, MessagePreparer.AuthorOf(message.Facts, message.Early.ReversePath)));
         if (message.HeaderChanges.Count > 0)
         {
             json.WriteStartArray("headerChanges"u8);
@@ -196,6 +198,17 @@ internal static class RecordRows
         foreach (DkimKey key in decision.SigningKeys)
             json.WriteStringValue($"d={key.Domain.Value} s={key.Selector}");
         json.WriteEndArray();
+    }
+
+    private static void NotSigned(Utf8JsonWriter json, Unsigned? unsigned)
+    {
+        if (unsigned is null)
+            return;
+        json.WriteStartObject("unsigned"u8);
+        json.WriteString("why"u8, unsigned.Why);
+        if (unsigned.Domain is { } domain)
+            json.WriteString("domain"u8, domain);
+        json.WriteEndObject();
     }
 
     private static void Egress(Utf8JsonWriter json, EgressChoice egress)
