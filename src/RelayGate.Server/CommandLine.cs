@@ -1,7 +1,6 @@
 using System.CommandLine;
 using System.CommandLine.Help;
 using System.CommandLine.Invocation;
-using System.CommandLine.Parsing;
 using RelayGate.Server.Cli;
 using RelayGate.Server.Commands;
 
@@ -16,10 +15,7 @@ internal static class CommandLine
         ParseResult parsed = root.Parse(args);
         if (parsed.Errors.Count > 0 && parsed.Action is ParseErrorAction)
         {
-            // One line and a hint in place of the whole help on standard output.
-            ParseError error = parsed.Errors.FirstOrDefault(e => e.Message.StartsWith("Unrecognized", StringComparison.Ordinal)) ?? parsed.Errors[0];
-            await Console.Error.WriteLineAsync($"relaygate: {Output.Clean(error.Message)}");
-            await Console.Error.WriteLineAsync($"Try: {PathOf(parsed.CommandResult)} --help");
+            await Console.Error.WriteLineAsync($"relaygate: {Output.Clean(SyntaxError.Of(parsed))}");
             return ExitCode.Usage;
         }
         try
@@ -43,6 +39,7 @@ internal static class CommandLine
         new("relaygate", "RelayGate, the outbound mail gateway.") // Not a RootCommand: that one is named after the assembly.
         {
             new HelpOption(),
+            VersionCommand.CreateOption(),
             GlobalOptions.Json,
             GlobalOptions.Socket,
             ServeCommand.Create(),
@@ -64,7 +61,4 @@ internal static class CommandLine
             QueueCommands.Create(),
             ExplainCommand.Create(),
         };
-
-    private static string PathOf(CommandResult command) =>
-        command.Parent is CommandResult parent ? $"{PathOf(parent)} {command.Command.Name}" : "relaygate";
 }

@@ -157,7 +157,7 @@ internal sealed class SettingsSection(SettingsNode node, string key, List<Config
             if (_known.Contains(name))
                 continue;
             string key = Key.Length == 0 ? name : $"{Key}:{name}";
-            string? near = _known.Where(k => Distance(k, name) <= 3).MinBy(k => Distance(k, name));
+            string? near = NearName.Of(name, _known);
             Faults.Add(new ConfigurationFault(value.Source, key, null,
                 near is not null ? $"unknown key; did you mean {near}?" : $"unknown key; known here: {string.Join(", ", _known)}"));
         }
@@ -166,23 +166,4 @@ internal sealed class SettingsSection(SettingsNode node, string key, List<Config
     public static string Absolute(SettingsNode node, string path) => System.IO.Path.GetFullPath(path, node.Folder);
 
     private static bool IsPath(string text) => text.Length is > 0 and <= 4096 && !text.Contains('\0') && text.Trim().Length == text.Length;
-
-    /// <summary>Levenshtein distance, ignoring case; names are short.</summary>
-    private static int Distance(string a, string b)
-    {
-        int[] row = [.. Enumerable.Range(0, b.Length + 1)];
-        for (int i = 1; i <= a.Length; i++)
-        {
-            int diagonal = row[0];
-            row[0] = i;
-            for (int j = 1; j <= b.Length; j++)
-            {
-                int above = row[j];
-                int change = char.ToLowerInvariant(a[i - 1]) == char.ToLowerInvariant(b[j - 1]) ? 0 : 1;
-                row[j] = Math.Min(Math.Min(row[j] + 1, row[j - 1] + 1), diagonal + change);
-                diagonal = above;
-            }
-        }
-        return row[^1];
-    }
 }

@@ -72,7 +72,6 @@ public sealed class CommandLineTests : IAsyncLifetime, IAsyncDisposable
     [InlineData("explain --to a@b.example", 2, "say who sends")]
     [InlineData("network add 127.0.0.1/33", 2, "127.0.0.1/33")]
     [InlineData("dkim create shop.test --key-file /nonexistent", 2, "cannot read the key file")]
-    [InlineData("mailbox add a@b.example --password hunter2", 2, "Unrecognized")]
     [InlineData("queue hold --subscription nix", 3, "There is no subscription 'nix'; see: relaygate subscription list")]
     [InlineData("queue list --subscription nix", 3, "There is no subscription 'nix'; see: relaygate subscription list")]
     [InlineData("queue flush --subscription nix", 3, "There is no subscription 'nix'; see: relaygate subscription list")]
@@ -84,18 +83,62 @@ public sealed class CommandLineTests : IAsyncLifetime, IAsyncDisposable
     [InlineData("queue list --state foo", 2, "state is 'foo': one of active, deferred, held is expected")]
     [InlineData("limit set server --each mailbx 5/h", 2, "each is 'mailbx': one of mailbox, domain, subscription is expected")]
     [InlineData("explain --as nobody@shop.test --to a@b.example", 3, "There is no mailbox nobody@shop.test; see: relaygate mailbox list")]
-    [InlineData("bogus", 2, "bogus")]
-    [InlineData("plan", 2, "Required command")]
+    [InlineData("mailbox add a@b.example --password hunter2", 2, "unknown option '--password' of relaygate mailbox add; see: relaygate mailbox add --help")]
+    [InlineData("bogus", 2, "relaygate has no command 'bogus'; see: relaygate --help")]
+    [InlineData("sned --to ann@example.net", 2, "relaygate has no command 'sned'; did you mean send?")]
+    [InlineData("plan lits", 2, "relaygate plan has no command 'lits'; did you mean list?")]
+    [InlineData("plan", 2, "relaygate plan needs a command: ")]
+    [InlineData("plan show", 2, "; see: relaygate plan show --help")]
+    [InlineData("plan show a b", 2, "'b' is one word too many for relaygate plan show; see: ")]
+    [InlineData("status --sockte x", 2, "unknown option '--sockte' of relaygate status; did you mean --socket?")]
+    [InlineData("demo --port abc", 2, "--port is 'abc': a whole number is expected; see: relaygate demo --help")]
+    [InlineData("plan list --limit x", 2, "--limit is 'x': a whole number is expected")]
     public async Task What_is_wrong_is_one_line_on_stderr_and_its_exit_code(string arguments, int exitCode, string expected)
     {
         Run run = await RunAsync(arguments);
 
         Assert.Equal(exitCode, run.ExitCode);
         Assert.Empty(run.Output);
-        string[] lines = run.Error.Split('\n', StringSplitOptions.RemoveEmptyEntries);
-        Assert.InRange(lines.Length, 1, 2); // A usage error has a hint below it.
-        Assert.StartsWith("relaygate: ", lines[0], StringComparison.Ordinal);
-        Assert.Contains(expected, lines[0], StringComparison.Ordinal);
+        Assert.StartsWith("relaygate: ", run.Error, StringComparison.Ordinal);
+        Assert.Contains(expected, Assert.Single(run.Error.Split('\n', StringSplitOptions.RemoveEmptyEntries)), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task The_version_is_asked_for_by_command_or_by_option() =>
+        Assert.Equal(await OkAsync("version"), await OkAsync("--version"));
+
+    [Fact]
+    public async Task An_address_without_a_domain_is_named()
+    {
+        Run run = await RunAsync($"send --server {_gateway.Local} -f bogus -t ann@example.net");
+
+        Assert.Equal((1, "refused: 501 5.1.7 The reverse-path <bogus> needs a domain\n"), (run.ExitCode, run.Output));
+    }
+
+    [Fact]
+    public async Task Why_a_message_is_not_signed_is_told()
+    {
+        await OkAsync("plan add basic");
+        await OkAsync("subscription add acme --plan basic --ipv4 127.0.0.11");
+        await OkAsync("domain add shop.test --subscription acme");
+        await OkAsync("mailbox add info@shop.test --password-stdin", "secret-7\n");
+        const string WithoutKey = "sign      none: shop.test has no key; relaygate dkim create shop.test\n";
+        const string NotOwned = "sign      none: bank.example is not a domain of acme\n";
+
+        Assert.Contains(WithoutKey, await SignAsync("info@sub.shop.test"), StringComparison.Ordinal);
+        Assert.Contains(NotOwned, await SignAsync("ceo@bank.example"), StringComparison.Ordinal);
+        Assert.Contains(WithoutKey, await OkAsync("explain --as info@shop.test --to ann@example.net"), StringComparison.Ordinal);
+        Assert.Contains(NotOwned, await OkAsync("explain --as info@shop.test --from ceo@bank.example --to ann@example.net"), StringComparison.Ordinal);
+        await OkAsync("dkim create shop.test --selector rg1");
+        Assert.Contains("sign      DKIM d=shop.test s=rg1\n", await SignAsync("info@shop.test"), StringComparison.Ordinal);
+        Assert.Contains(NotOwned, await SignAsync("ceo@bank.example"), StringComparison.Ordinal);
+    }
+
+    /// <summary>Sends as info@shop.test with this header From, and returns the story of it.</summary>
+    private async Task<string> SignAsync(string from)
+    {
+        string sent = await OkAsync($"send --json --server {_gateway.Local} --login info@shop.test --from {from} --password-stdin --to ann@example.net", "secret-7");
+        return await OkAsync($"message explain {JsonNode.Parse(sent)!["ref"]}");
     }
 
     [Fact]
