@@ -10,6 +10,8 @@ internal sealed class DemoScreen
     /// <summary>A load test into the demo must not be slowed by its screen.</summary>
     private const int MaxLinesShown = 200;
 
+    private const int RecipientsShown = 3;
+
     private readonly Lock _printing = new();
     private int _received;
     private long _stoppingSince;
@@ -45,7 +47,8 @@ internal sealed class DemoScreen
             if (++_received > MaxLinesShown)
                 return;
             string signature = message.Signature.Length == 0 ? "not signed" : $"DKIM {message.Signature}";
-            string line = $"received <{message.ReversePath}> -> {string.Join(", ", message.Recipients.Take(3).Select(r => $"<{r}>"))} from {message.From} as {message.Helo}, {message.Octets} octets, {signature}: {message.Subject}";
+            string more = message.Recipients.Count > RecipientsShown ? $" +{message.Recipients.Count - RecipientsShown}" : "";
+            string line = $"received <{message.ReversePath}> -> {string.Join(", ", message.Recipients.Take(RecipientsShown).Select(r => $"<{r}>"))}{more} from {message.From} as {message.Helo}, {message.Octets} octets, {signature}: {message.Subject}";
             Console.WriteLine(Output.Clean(line));
             if (_received == MaxLinesShown)
                 Console.WriteLine("(what is received from now on is only counted)");
@@ -60,7 +63,7 @@ internal sealed class DemoScreen
         long left = metrics.QueueMessages().Sum(q => q.Count);
         Console.WriteLine();
         Console.WriteLine($"stopped cleanly in {TimeProvider.System.GetElapsedTime(_stoppingSince).TotalSeconds:0.0} s: "
-            + $"{accepted} accepted, {metrics.Messages.Total - accepted} refused, {metrics.Deliveries.Value("delivered")} delivered, {left} left in the queue");
+            + $"{accepted} messages accepted, {metrics.Messages.Total - accepted} refused; {metrics.Deliveries.Value("delivered")} recipients delivered, {left} left in the queue");
     }
 
     /// <summary>For a shell, only where it is needed.</summary>

@@ -54,7 +54,11 @@ public sealed partial class AccountAdministration
         return View(name, AccountSql.Settings(write.Db));
     }
 
-    private Setting View(string name, Dictionary<string, string> stored) => stored.TryGetValue(name, out string? value)
-        ? new Setting(name, value, "stored")
-        : new Setting(name, Setting.Configured(name, _directory.Cache.Options), "appsettings");
+    private Setting View(string name, Dictionary<string, string> stored)
+    {
+        if (stored.TryGetValue(name, out string? value))
+            return new Setting(name, value, "stored");
+        string configured = Setting.Configured(name, _directory.Cache.Options);
+        return new Setting(name, configured, configured == Setting.Configured(name, new RelayGateOptions()) ? "default" : "configuration");
+    }
 }

@@ -78,7 +78,7 @@ internal sealed record EffectiveSettings
 }
 
 /// <summary>A value that can be set live.</summary>
-/// <param name="Origin"><c>stored</c> or <c>appsettings</c>.</param>
+/// <param name="Origin"><c>stored</c>, <c>configuration</c> (file or environment), or <c>default</c>: neither says otherwise.</param>
 public sealed record Setting(string Name, string Value, string Origin)
 {
     /// <summary>The closed set of names, as in the file.</summary>
