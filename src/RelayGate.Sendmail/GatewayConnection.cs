@@ -43,7 +43,8 @@ internal sealed class GatewayConnection : IDisposable
                 SocketError.WouldBlock or SocketError.TimedOut or SocketError.TryAgain => "it is too busy",
                 _ => e.Message,
             };
-            throw new SendmailException(ExitCode.TemporaryFailure, $"cannot reach the gateway at {path}: {why}; is relaygate running?");
+            string origin = path == Environment.GetEnvironmentVariable("RELAYGATE_SUBMIT") ? " (RELAYGATE_SUBMIT)" : "";
+            throw new SendmailException(ExitCode.TemporaryFailure, $"cannot reach the gateway at {path}{origin}: {why}; is relaygate running?");
         }
         return connection;
     }

@@ -38,9 +38,10 @@ internal sealed class AdminDispatcher(IEndpointRouteBuilder routes, AdminAuthori
             AdminCaller caller = await authority.RecogniseAsync(peer, context.RequestAborted);
             if (forAdministrators && !caller.IsAdministrator)
                 throw new ProblemException(Problem.Forbidden($"uid {peer.Uid} may only read what belongs to subscription {caller.Subscription}"));
-            JsonNode? answer = await handler(new AdminRequest(context, caller));
+            var request = new AdminRequest(context, caller);
+            JsonNode? answer = await handler(request);
             if (forAdministrators && !HttpMethods.IsGet(context.Request.Method))
-                Log.AdministrationDone(logger, peer.Uid, context.Request.Method, context.Request.Path.ToUriComponent(), context.Request.QueryString.Value ?? "");
+                Log.AdministrationDone(logger, peer.Uid, context.Request.Method, context.Request.Path.ToUriComponent(), context.Request.QueryString.Value ?? "", request.LoggedFields);
             await WriteAsync(context, answer);
         }
         catch (ProblemException error)

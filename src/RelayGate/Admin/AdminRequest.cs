@@ -2,6 +2,7 @@ using System.Globalization;
 using System.Text.Json;
 using System.Text.Json.Nodes;
 using Microsoft.AspNetCore.Http;
+using RelayGate.Accounts;
 using RelayGate.Queue;
 
 namespace RelayGate.Admin;
@@ -14,6 +15,12 @@ internal sealed class AdminRequest(HttpContext http, AdminCaller caller)
     private const int DefaultPage = 100;
 
     private static readonly JsonDocumentOptions Strict = new() { MaxDepth = 8, AllowDuplicateProperties = false };
+
+    /// <summary>Fields of bodies that say what is changed; no other is logged, so that a secret never is.</summary>
+    private static readonly string[] Logged = ["level", "name", "address", "cidr", "domain", "selector", "subscription", "value"];
+
+    /// <summary>What is changed, for the log: <c> name=info@shop.test</c>; "" while no body was read.</summary>
+    public string LoggedFields { get; private set; } = "";
 
     public AdminCaller Caller { get; } = caller;
 
@@ -53,6 +60,7 @@ internal sealed class AdminRequest(HttpContext http, AdminCaller caller)
             if (!known.Contains(name))
                 throw Bad($"unknown field {name}; known here: {string.Join(", ", known)}");
         }
+        LoggedFields = string.Concat(Logged.Where(body.ContainsKey).Select(field => $" {field}={AccountNames.Printable(body[field]?.ToString() ?? "")}"));
         return new RequestBody(body);
     }
 

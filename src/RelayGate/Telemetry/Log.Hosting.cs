@@ -11,8 +11,8 @@ internal static partial class Log
     [LoggerMessage(2, LogLevel.Warning, "The mail log cannot be written: {Reason}")]
     public static partial void MailLogFailed(ILogger logger, string reason);
 
-    [LoggerMessage(3, LogLevel.Information, "Administration by uid {Uid}: {Method} {Path}{Query}")]
-    public static partial void AdministrationDone(ILogger logger, int uid, string method, string path, string query);
+    [LoggerMessage(3, LogLevel.Information, "Administration by uid {Uid}: {Method} {Path}{Query}{Fields}")]
+    public static partial void AdministrationDone(ILogger logger, int uid, string method, string path, string query, string fields);
 
     [LoggerMessage(4, LogLevel.Error, "Administration failed: {Method} {Path}")]
     public static partial void AdministrationFailed(ILogger logger, Exception error, string method, string path);

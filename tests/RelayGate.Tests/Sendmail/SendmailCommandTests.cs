@@ -229,7 +229,7 @@ public sealed class SendmailCommandTests
         SendmailResult result = await SendmailRun.RunAsync("/nonexistent/submit.sock", Message + new string('x', 500_000), "bob@example.org");
 
         Assert.Equal(75, result.ExitCode);
-        Assert.Equal("relaygate-sendmail: cannot reach the gateway at /nonexistent/submit.sock: there is no such socket; is relaygate running?\n", result.Error);
+        Assert.Equal("relaygate-sendmail: cannot reach the gateway at /nonexistent/submit.sock (RELAYGATE_SUBMIT): there is no such socket; is relaygate running?\n", result.Error);
     }
 
     [Fact]
