@@ -66,17 +66,18 @@ internal static class QueueCommands
         string line = Count(answer, done);
         if (refs.Length == 0 && (long?)answer["count"] == 0 && (long?)answer["unchanged"] == 0)
             line += ": nothing in the queue matches";
-        if (verb == "hold" && subscription is not null && await IsOpenAsync(client, subscription, cancellationToken))
-            line += $"; new mail still goes: relaygate subscription suspend {subscription}";
+        (string Noun, string? Name) sender = subscription is not null ? ("subscription", subscription) : domain is not null ? ("domain", domain) : ("mailbox", mailbox);
+        if (verb == "hold" && sender.Name is { } name && await IsOpenAsync(client, $"{sender.Noun}{(sender.Noun == "mailbox" ? "es" : "s")}/{Uri.EscapeDataString(name)}", cancellationToken))
+            line += $"; new mail still goes: relaygate {sender.Noun} suspend {name}";
         return output.Done(answer, line);
     }
 
-    /// <summary>Whether new mail of a subscription goes: not when it is suspended, or was removed and left mail behind.</summary>
-    private static async Task<bool> IsOpenAsync(ControlClient client, string subscription, CancellationToken cancellationToken)
+    /// <summary>Whether new mail of a sender goes: not when it is suspended, or was removed and left mail behind.</summary>
+    private static async Task<bool> IsOpenAsync(ControlClient client, string path, CancellationToken cancellationToken)
     {
         try
         {
-            return (bool?)(await client.GetAsync($"subscriptions/{Uri.EscapeDataString(subscription)}", cancellationToken))["suspended"] != true;
+            return (bool?)(await client.GetAsync(path, cancellationToken))["suspended"] != true;
         }
         catch (CliException gone) when (gone.ExitCode == ExitCode.NotFound)
         {

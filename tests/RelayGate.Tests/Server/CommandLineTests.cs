@@ -167,6 +167,8 @@ public sealed class CommandLineTests : IAsyncLifetime, IAsyncDisposable
         await OkAsync("subscription suspend acme");
         Assert.DoesNotContain("new mail", await OkAsync("queue hold --subscription acme"), StringComparison.Ordinal);
         await OkAsync("subscription resume acme");
+        Assert.Contains("new mail still goes: relaygate mailbox suspend info@shop.test", await OkAsync("queue hold --mailbox info@shop.test"), StringComparison.Ordinal);
+        Assert.Contains("new mail still goes: relaygate domain suspend shop.test", await OkAsync("queue hold --domain shop.test"), StringComparison.Ordinal);
         _nextHop.Script = static e => e.Verb == "MAIL" ? new HopAction.Raw("451 4.3.0 Later\r\n") : null;
         string sent = await OkAsync($"send --server {_gateway.Local} --login info@shop.test --password-stdin --to ann@example.net", "secret-7");
         string reference = (string)JsonNode.Parse(await OkAsync("message list --json"))!["items"]![0]!["ref"]!;
