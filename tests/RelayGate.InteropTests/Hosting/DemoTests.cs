@@ -39,6 +39,9 @@ public sealed partial class DemoTests
         (await InTerminalAsync(commands[0], "relaygate dkim dns shop.test")).ShouldSucceed().ShouldSay("rg1._domainkey.shop.test");
         await demo.SaysAsync("received <info@shop.test> -> <ann@example.net> from 127.0.0.11", TimeSpan.FromSeconds(10));
 
+        (await InTerminalAsync(commands[0], "relaygate send -q --to a@example.net --to b@example.net --to c@example.net --to d@example.net")).ShouldSucceed();
+        await demo.SaysAsync("-> <a@example.net>, <b@example.net>, <c@example.net> +1 from 127.0.0.11", TimeSpan.FromSeconds(10));
+
         demo.Signal(Signals.Interrupt);
         Assert.Equal(0, await demo.ExitAsync(TimeSpan.FromSeconds(15)));
         Assert.Matches("stopped cleanly in .* messages accepted, .* refused; .* recipients delivered", demo.Said);

@@ -187,6 +187,18 @@ public sealed class AccountAdministrationTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task A_setting_says_where_its_value_comes_from()
+    {
+        await using TestGateway gateway = await TestGateway.StartAsync(configure: o => o.Sender.Login = SenderMode.Reject);
+        AccountAdministration accounts = gateway.Get<AccountAdministration>();
+        Ok(await accounts.SetSettingAsync("Sender:Local", "Reject", default));
+
+        Assert.Equal(
+            [("Sender:Login", "Reject", "configuration"), ("Sender:Local", "Reject", "stored"), ("Sender:Network", "Trust", "default")],
+            Ok(await accounts.ListSettingsAsync(default)).Where(s => s.Name.StartsWith("Sender:", StringComparison.Ordinal)).Select(s => (s.Name, s.Value, s.Origin)));
+    }
+
+    [Fact]
     public async Task Loopback_is_no_identity_until_it_is_listed()
     {
         Assert.Equal(IdentityKind.None, (await _directory.IdentifyAsync(IPAddress.Loopback, null, null, null, default)).Kind);
