@@ -63,7 +63,7 @@ internal sealed class DemoScreen
         long left = metrics.QueueMessages().Sum(q => q.Count);
         Console.WriteLine();
         Console.WriteLine($"stopped cleanly in {TimeProvider.System.GetElapsedTime(_stoppingSince).TotalSeconds:0.0} s: "
-            + $"{accepted} messages accepted, {metrics.Messages.Total - accepted} refused; {metrics.Deliveries.Value("delivered")} recipients delivered, {left} left in the queue");
+            + $"messages: {accepted} accepted, {metrics.Messages.Total - accepted} refused, {left} left in the queue; recipients: {metrics.Deliveries.Value("delivered")} delivered");
     }
 
     /// <summary>For a shell, only where it is needed.</summary>

@@ -44,7 +44,7 @@ public sealed partial class DemoTests
 
         demo.Signal(Signals.Interrupt);
         Assert.Equal(0, await demo.ExitAsync(TimeSpan.FromSeconds(15)));
-        Assert.Matches("stopped cleanly in .* messages accepted, .* refused; .* recipients delivered", demo.Said);
+        Assert.Matches("stopped cleanly in .* messages: .* accepted, .* refused, .* left in the queue; recipients: .* delivered", demo.Said);
         Assert.DoesNotContain("   at ", demo.Said, StringComparison.Ordinal);
         Assert.True(watch.Elapsed < TimeSpan.FromMinutes(2));
     }
