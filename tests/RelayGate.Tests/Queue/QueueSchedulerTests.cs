@@ -332,7 +332,7 @@ public sealed class QueueSchedulerTests : IDisposable
     {
         string insert = $"""
             with recursive n(i) as (select 1 union all select i + 1 from n where i < {messages}), base(s) as (select coalesce(max(seq), 0) from message)
-            insert into message select s + i, randomblob(16), '{subscription}', 'info@acme.test', 0, 0, null, 'server-address' || char(9) || 'system' || char(9) || 'relay' || char(9, 9, 9, 9),
+            insert into message select s + i, unhex(printf('0190%028x', s + i)), '{subscription}', 'info@acme.test', 0, 0, null, 'server-address' || char(9) || 'system' || char(9) || 'relay' || char(9, 9, 9, 9),
               20, 0, null, cast('Subject: x' || char(13, 10, 13, 10) as blob), zeroblob(6) from n, base
             """;
         string recipients = $"""
