@@ -13,7 +13,7 @@ namespace RelayGate.Queue;
 public sealed record SubmissionSource(string Listener, string HeloName, string Protocol, string? TlsVersion = null, string? TlsCipher = null);
 
 /// <summary>A message that the early decision accepts, prepared and signed, on its way to the binding decision and the store.</summary>
-public sealed class OfferedMessage
+public sealed record OfferedMessage
 {
     public required QueueId Id { get; init; }
 

@@ -118,9 +118,9 @@ public sealed class SqliteRelayStore : IDisposable
         }
         if (connection.Scalar("PRAGMA application_id") != StoreSchema.ApplicationId || version == 0)
             throw new StoreUnusableException($"{path} is a database of another program: move it away, or name another DataDirectory");
+        if (version < StoreSchema.Version)
+            throw new StoreUnusableException($"{path} was written before the first release (schema {version}, this program knows {StoreSchema.Version}): move the file away");
         connection.Execute("PRAGMA journal_mode=WAL;");
-        if (version == 1)
-            connection.Execute($"begin immediate; {StoreSchema.OrderDdl} PRAGMA user_version={StoreSchema.Version}; commit;");
         foreach (string table in Tables(connection))
             connection.Execute($"select * from {table} limit 1"); // All columns, so the table and no index: meets a damaged file now rather than at the first message.
     }

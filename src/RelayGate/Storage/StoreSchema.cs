@@ -5,26 +5,13 @@ namespace RelayGate.Storage;
 /// <summary>The tables of the store. Times are milliseconds since 1970 UTC; ids are the 16 octets of a queue id, which sort by time.</summary>
 internal static class StoreSchema
 {
-    /// <summary>Kept in <c>PRAGMA user_version</c>; a database with a higher one was written by a newer program.</summary>
+    /// <summary>Kept in <c>PRAGMA user_version</c>; a database with a higher one was written by a newer program, one with a lower one before the first release.</summary>
     public const int Version = 2;
 
     /// <summary>Kept in <c>PRAGMA application_id</c>: "RLYG".</summary>
     public const int ApplicationId = 0x524C5947;
 
-    public const string Ddl = QueueDdl + OrderDdl + AccountSchema.Ddl;
-
-    /// <summary>What version 2 added. Orders by hand, a bounded number for each message; they go with its decision.</summary>
-    public const string OrderDdl = """
-        create table message_order (
-          id blob not null,
-          number integer not null,
-          at integer not null,
-          what text not null,
-          whom text not null,
-          primary key (id, number)
-        ) without rowid;
-
-        """;
+    public const string Ddl = QueueDdl + AccountSchema.Ddl;
 
     private const string QueueDdl = """
         create table setting_state (
@@ -110,6 +97,16 @@ internal static class StoreSchema
           tls text,
           results text not null,
           primary key (id, started_at, position)
+        ) without rowid;
+
+        -- Orders by hand, a bounded number for each message; they go with its decision.
+        create table message_order (
+          id blob not null,
+          number integer not null,
+          at integer not null,
+          what text not null,
+          whom text not null,
+          primary key (id, number)
         ) without rowid;
 
         create table usage (

@@ -44,19 +44,7 @@ internal sealed class DeliveryGateway : IAsyncDisposable
     public async Task AcceptAsync(params EnvelopeRecipient[] recipients)
     {
         OfferedMessage template = Queue.Message(Queue.Account());
-        var message = new OfferedMessage
-        {
-            Id = template.Id,
-            ReceivedAt = template.ReceivedAt,
-            Source = template.Source,
-            Account = template.Account,
-            Facts = template.Facts,
-            Early = template.Early,
-            HeaderSection = template.HeaderSection,
-            HeaderChanges = template.HeaderChanges,
-            Body = template.Body,
-            Envelope = template.Envelope with { Recipients = [.. recipients], Return = Return },
-        };
+        OfferedMessage message = template with { Envelope = template.Envelope with { Recipients = [.. recipients], Return = Return } };
         Assert.Equal(OfferOutcome.Committed, (await Queue.OfferAsync(message)).Outcome);
     }
 

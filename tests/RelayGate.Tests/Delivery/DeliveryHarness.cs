@@ -8,6 +8,7 @@ using RelayGate.Delivery;
 using RelayGate.Dns;
 using RelayGate.Queue;
 using RelayGate.Telemetry;
+using RelayGate.Tests.Fakes;
 
 namespace RelayGate.Tests.Delivery;
 
@@ -54,6 +55,22 @@ internal sealed class DeliveryHarness : IDisposable
     }
 
     public Task<AttemptResult> AttemptAsync(string body = "Hello\r\n", params string[] recipients) => AttemptAsync(Job(body, recipients));
+
+    /// <summary>Attempts a job that stalls, and moves the clock in steps over the longest limit until it is over: the client may be behind the server.</summary>
+    /// <param name="within">A time after which it still waits.</param>
+    public async Task<AttemptResult> AttemptUntilOverAsync(ManualTimeProvider time, Task stalled, TimeSpan within = default)
+    {
+        Task<AttemptResult> attempt = AttemptAsync();
+        await stalled.WaitAsync(TimeSpan.FromSeconds(10));
+        time.Advance(within);
+        Assert.False(attempt.IsCompleted);
+        while (!attempt.IsCompleted) // AttemptAsync has a bound.
+        {
+            time.Advance(TimeSpan.FromMinutes(11));
+            await Task.WhenAny(attempt, Task.Delay(20));
+        }
+        return await attempt;
+    }
 
     public void Dispose()
     {

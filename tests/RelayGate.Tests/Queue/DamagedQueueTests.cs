@@ -112,19 +112,7 @@ public sealed class DamagedQueueTests : IDisposable
     public async Task Text_that_is_cut_inside_a_surrogate_pair_is_recorded_all_the_same()
     {
         OfferedMessage message = _queue.Message(_queue.Account());
-        message = new OfferedMessage
-        {
-            Id = message.Id,
-            ReceivedAt = message.ReceivedAt,
-            Source = message.Source,
-            Account = message.Account,
-            Envelope = message.Envelope,
-            Facts = message.Facts with { Subject = "half \ud83d" },
-            Early = message.Early,
-            HeaderSection = message.HeaderSection,
-            HeaderChanges = message.HeaderChanges,
-            Body = message.Body,
-        };
+        message = message with { Facts = message.Facts with { Subject = "half \ud83d" } };
 
         Assert.Equal(OfferOutcome.Committed, (await _queue.OfferAsync(message)).Outcome);
         MessageRecord record = (await new MessageLog(_queue.Store, _queue.Writer.Feed).ShowAsync(message.Id, null, default))!;
@@ -137,19 +125,7 @@ public sealed class DamagedQueueTests : IDisposable
     {
         OfferedMessage inline = _queue.Message(_queue.Account());
         inline.Body.Release();
-        return new OfferedMessage
-        {
-            Id = inline.Id,
-            ReceivedAt = inline.ReceivedAt,
-            Source = inline.Source,
-            Account = inline.Account,
-            Envelope = inline.Envelope,
-            Facts = inline.Facts,
-            Early = inline.Early,
-            HeaderSection = inline.HeaderSection,
-            HeaderChanges = inline.HeaderChanges,
-            Body = MessageBody.InStore(octets),
-        };
+        return inline with { Body = MessageBody.InStore(octets) };
     }
 
     private Task<int> ExecuteAsync(string sql) => _queue.Writer.RunAsync(

@@ -331,19 +331,7 @@ public sealed class QueueAdministrationTests : IDisposable
             byte[] octets = Encoding.ASCII.GetBytes(new string((char)('A' + i), MessageBody.ChunkOctets));
             Assert.Equal(OfferOutcome.Committed, await _queue.Writer.WriteChunkAsync(inline.Id, i, octets, default));
         }
-        var message = new OfferedMessage
-        {
-            Id = inline.Id,
-            ReceivedAt = inline.ReceivedAt,
-            Source = inline.Source,
-            Account = inline.Account,
-            Envelope = inline.Envelope,
-            Facts = inline.Facts,
-            Early = inline.Early,
-            HeaderSection = inline.HeaderSection,
-            HeaderChanges = inline.HeaderChanges,
-            Body = MessageBody.InStore(chunks * MessageBody.ChunkOctets),
-        };
+        OfferedMessage message = inline with { Body = MessageBody.InStore(chunks * MessageBody.ChunkOctets) };
         Assert.Equal(OfferOutcome.Committed, (await _queue.OfferAsync(message)).Outcome);
         return message;
     }

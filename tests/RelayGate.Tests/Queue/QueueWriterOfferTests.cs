@@ -88,19 +88,7 @@ public sealed class QueueWriterOfferTests : IDisposable
         SenderAccount account = _queue.Account(limit: "10/h");
         OfferedMessage first = await _queue.AcceptAsync(account);
         OfferedMessage twice = _queue.Message(account);
-        var again = new OfferedMessage
-        {
-            Id = first.Id,
-            ReceivedAt = twice.ReceivedAt,
-            Source = twice.Source,
-            Account = account,
-            Envelope = twice.Envelope,
-            Facts = twice.Facts,
-            Early = twice.Early,
-            HeaderSection = twice.HeaderSection,
-            HeaderChanges = [],
-            Body = twice.Body,
-        };
+        OfferedMessage again = twice with { Id = first.Id, HeaderChanges = [] };
         using var gate = new ManualResetEventSlim();
         Task<bool> blocker = _queue.Writer.WriteAsync(_ => gate.Wait(TimeSpan.FromSeconds(20))); // So that the rest is one batch.
 
