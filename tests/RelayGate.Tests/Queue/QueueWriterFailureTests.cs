@@ -219,6 +219,7 @@ public sealed class QueueWriterFailureTests : IDisposable
         await WaitUntil(() => _queue.Writer.OutcomesWait);
         Assert.Equal(1, await _queue.Writer.WriteAsync(_ => 1)); // Its success lets the outcome be tried again at once.
         await completion.WaitAsync(TimeSpan.FromSeconds(10));
+        await WaitUntil(() => !_queue.Writer.OutcomesWait); // Submission is open again once the last outcome has been told.
 
         await _queue.AcceptAsync(_queue.Account());
     }
