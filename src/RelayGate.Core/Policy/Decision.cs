@@ -15,6 +15,30 @@ public enum Verdict
 
     /// <summary>4yz: may succeed later.</summary>
     Defer,
+
+    /// <summary>250: into the queue, where it is held and counts nothing until it is released.</summary>
+    Hold,
+}
+
+/// <summary>Why a message is held. The numbers are stored; 0 is not held.</summary>
+public enum HoldReason
+{
+    None = 0,
+
+    /// <summary>The administrator parked it.</summary>
+    Administrator = 2,
+
+    /// <summary>The outcome of an attempt could not be recorded; it waits for a look by a human.</summary>
+    Fault = 3,
+
+    /// <summary>It is over a limit, or behind mail that is: it goes on by itself when there is room.</summary>
+    Limit = 4,
+
+    /// <summary>The script that made it is blocked.</summary>
+    Script = 5,
+
+    /// <summary>Its sender is suspended.</summary>
+    Suspended = 6,
 }
 
 /// <summary>Usage of one limit at one level, before this message and with it.</summary>
@@ -58,5 +82,12 @@ public sealed record Decision
     /// <summary>When the next message is possible after a limit refused; null where time does not help.</summary>
     public DateTimeOffset? NextPossible { get; init; }
 
+    /// <summary>Why it is held; None unless <see cref="Verdict"/> is Hold.</summary>
+    public HoldReason Held { get; init; }
+
+    /// <summary>Accepted without being held: it counts, and goes on to delivery at once.</summary>
     public bool IsAccepted => Verdict == Verdict.Accept;
+
+    /// <summary>250: taken into the queue, held or not.</summary>
+    public bool IsTaken => Verdict is Verdict.Accept or Verdict.Hold;
 }

@@ -93,6 +93,9 @@ public enum OverLimitAction
 
     /// <summary>550 5.7.1.</summary>
     Reject,
+
+    /// <summary>250: held until there is room.</summary>
+    Hold,
 }
 
 /// <summary>The limits in force at one level for one sender, and where they come from.</summary>

@@ -1,5 +1,6 @@
 using System.Collections.Immutable;
 using RelayGate.Core.Mail;
+using RelayGate.Core.Policy;
 using RelayGate.Storage;
 
 namespace RelayGate.Queue;

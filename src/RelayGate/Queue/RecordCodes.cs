@@ -51,18 +51,6 @@ internal enum MessageFlags
     IsChunked = 16,
 }
 
-/// <summary>Why a message is held. The numbers are stored; 0 is not held.</summary>
-public enum HoldReason
-{
-    None = 0,
-
-    /// <summary>The administrator parked it.</summary>
-    Administrator = 2,
-
-    /// <summary>The outcome of an attempt could not be recorded; it waits for a look by a human.</summary>
-    Fault = 3,
-}
-
 internal static class RecordCodes
 {
     /// <summary>Stored number of a verdict; never 0 or 1, so that all rows have one size.</summary>
