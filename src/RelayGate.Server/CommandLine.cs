@@ -57,6 +57,7 @@ internal static class CommandLine
             NetworkCommands.Create(),
             LimitCommands.Create(),
             SettingCommands.Create(),
+            AuditCommands.Create(),
             MessageCommands.Create(),
             QueueCommands.Create(),
             ExplainCommand.Create(),

@@ -97,30 +97,7 @@ internal static class MessageCommands
     }
 
     private static (string Name, string? Value)[] Query(ParseResult parsed) =>
-        [.. Filters.Select(f => (f.Parameter, f.Parameter is "since" or "until" ? When(parsed.GetResult(f.Option) is null ? null : parsed.GetValue(f.Option)) : parsed.GetValue(f.Option)))];
-
-    /// <summary>A time as it is, or one so long ago.</summary>
-    private static string? When(string? text)
-    {
-        if (text is null)
-            return null;
-        if (text.Length > 1 && uint.TryParse(text[..^1], out uint amount))
-        {
-            TimeSpan? ago = text[^1] switch
-            {
-                's' => TimeSpan.FromSeconds(amount),
-                'm' => TimeSpan.FromMinutes(amount),
-                'h' => TimeSpan.FromHours(amount),
-                'd' when amount < 100_000 => TimeSpan.FromDays(amount),
-                _ => null,
-            };
-            if (ago is { } span)
-                return (TimeProvider.System.GetUtcNow() - span).ToString("O");
-        }
-        return DateTimeOffset.TryParse(text, CultureInfo.InvariantCulture, DateTimeStyles.AssumeUniversal, out DateTimeOffset at)
-            ? at.ToString("O")
-            : throw new CliException(ExitCode.Usage, $"'{text}' is no time: write 2026-01-31T12:00Z, or 90s, 15m, 2h, 7d ago");
-    }
+        [.. Filters.Select(f => (f.Parameter, f.Parameter is "since" or "until" ? Moment.Of(parsed.GetResult(f.Option) is null ? null : parsed.GetValue(f.Option)) : parsed.GetValue(f.Option)))];
 
     internal static void PrintLines(IEnumerable<string> lines)
     {

@@ -1,5 +1,6 @@
 using System.Data.Common;
 using System.Net;
+using RelayGate.Storage;
 
 namespace RelayGate.Accounts;
 
@@ -7,21 +8,22 @@ public sealed partial class AccountAdministration
 {
     /// <param name="helo">EHLO name; null: Hostname.</param>
     /// <param name="isShared">Many subscriptions may leave from it; else one.</param>
-    public Task<AdminResult<AddressView>> AddAddressAsync(string address, string? helo, bool isShared, CancellationToken cancellationToken) => WriteAsync(write =>
+    public Task<AdminResult<AddressView>> AddAddressAsync(string address, string? helo, bool isShared, CancellationToken cancellationToken, string by = AuditRows.Gateway) => WriteAsync(write =>
     {
         string name = AccountNames.Address(address, null).ToString();
         if (AccountSql.Address(write.Db, name) is not null)
             throw AdminException.Conflict($"Address {name} is known already; change it with: relaygate ip set {name}");
         write.Db.Execute("insert into ip_address (address, helo, shared) values ($1, $2, $3)", name, helo is null ? null : AccountNames.Helo(helo), isShared ? 1 : 0);
-        return Changed(write, name);
-    }, cancellationToken);
+        return Changed(write, name, "add", "");
+    }, by, cancellationToken);
 
     /// <param name="helo">Null: as it is; <c>none</c>: Hostname.</param>
     /// <param name="isShared">Null: as it is.</param>
-    public Task<AdminResult<AddressView>> SetAddressAsync(string address, string? helo, bool? isShared, CancellationToken cancellationToken) => WriteAsync(write =>
+    public Task<AdminResult<AddressView>> SetAddressAsync(string address, string? helo, bool? isShared, CancellationToken cancellationToken, string by = AuditRows.Gateway) => WriteAsync(write =>
     {
         string name = AccountNames.Address(address, null).ToString();
         AddressRecord old = write.Address(name);
+        AddressView before = View(write.Db, old);
         bool shared = isShared ?? old.IsShared;
         string? owner = shared ? null : old.Owner;
         if (!shared && old.IsShared)
@@ -36,8 +38,8 @@ public sealed partial class AccountAdministration
         }
         string? greeting = helo is null ? old.Helo : helo == AccountNames.None ? null : AccountNames.Helo(helo);
         write.Db.Execute("update ip_address set helo = $2, shared = $3, owner = $4 where address = $1", name, greeting, shared ? 1 : 0, owner);
-        return Changed(write, name);
-    }, cancellationToken);
+        return Changed(write, name, "set", AuditText.Of(before));
+    }, by, cancellationToken);
 
     public Task<AdminResult<AddressView>> ShowAddressAsync(string address, CancellationToken cancellationToken) =>
         ReadAsync(db => View(db, new AccountWrite(db).Address(AccountNames.Address(address, null).ToString())), cancellationToken);
@@ -49,7 +51,7 @@ public sealed partial class AccountAdministration
         static address => address.Address,
         cancellationToken);
 
-    public Task<AdminResult<AddressView>> RemoveAddressAsync(string address, CancellationToken cancellationToken) => WriteAsync(write =>
+    public Task<AdminResult<AddressView>> RemoveAddressAsync(string address, CancellationToken cancellationToken, string by = AuditRows.Gateway) => WriteAsync(write =>
     {
         AddressRecord record = write.Address(AccountNames.Address(address, null).ToString());
         AddressView view = View(write.Db, record);
@@ -58,14 +60,17 @@ public sealed partial class AccountAdministration
         write.Db.Execute("delete from ip_address where address = $1", view.Address);
         write.Change.Records.Add((RecordKind.Address, view.Address));
         write.Change.IsShared = true;
+        write.Audit("remove", $"ip {view.Address}", view.Subscription, AuditText.Of(view), "");
         return view;
-    }, cancellationToken);
+    }, by, cancellationToken);
 
-    private AddressView Changed(AccountWrite write, string address)
+    private AddressView Changed(AccountWrite write, string address, string what, string before)
     {
         write.Change.Records.Add((RecordKind.Address, address));
         write.Change.IsShared = true;
-        return View(write.Db, write.Address(address));
+        AddressView view = View(write.Db, write.Address(address));
+        write.Audit(what, $"ip {address}", view.Subscription, before, AuditText.Of(view));
+        return view;
     }
 
     private AddressView View(DbConnection db, AddressRecord a) =>

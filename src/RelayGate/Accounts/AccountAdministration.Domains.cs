@@ -1,11 +1,12 @@
 using System.Net.Sockets;
 using RelayGate.Core.Policy;
+using RelayGate.Storage;
 
 namespace RelayGate.Accounts;
 
 public sealed partial class AccountAdministration
 {
-    public Task<AdminResult<DomainView>> AddDomainAsync(string name, DomainChange change, CancellationToken cancellationToken) => WriteAsync(write =>
+    public Task<AdminResult<DomainView>> AddDomainAsync(string name, DomainChange change, CancellationToken cancellationToken, string by = AuditRows.Gateway) => WriteAsync(write =>
     {
         string domain = AccountNames.Domain(name);
         if (AccountSql.Domain(write.Db, domain) is { } known)
@@ -19,11 +20,19 @@ public sealed partial class AccountAdministration
         write.Db.Execute("insert into domain (name, subscription) values ($1, $2)", domain, write.Subscription(subscription).Name);
         write.Change.IsOfDomains = true;
         write.Touch(new AccountKey(Level.Subscription, subscription)); // Its first domain may be this one.
-        return Set(write, domain, change);
-    }, cancellationToken);
+        DomainView view = Set(write, domain, change);
+        write.Audit("add", $"domain {domain}", view.Subscription, "", AuditText.Of(view));
+        return view;
+    }, by, cancellationToken);
 
-    public Task<AdminResult<DomainView>> SetDomainAsync(string name, DomainChange change, CancellationToken cancellationToken) =>
-        WriteAsync(write => Set(write, AccountNames.Domain(name), change), cancellationToken);
+    public Task<AdminResult<DomainView>> SetDomainAsync(string name, DomainChange change, CancellationToken cancellationToken, string by = AuditRows.Gateway) =>
+        WriteAsync(write =>
+        {
+            DomainView before = View(write.Domain(AccountNames.Domain(name)));
+            DomainView view = Set(write, before.Name, change);
+            write.Audit("set", $"domain {view.Name}", view.Subscription, AuditText.Of(before), AuditText.Of(view));
+            return view;
+        }, by, cancellationToken);
 
     public Task<AdminResult<DomainView>> ShowDomainAsync(string name, CancellationToken cancellationToken) =>
         ReadAsync(db => View(new AccountWrite(db).Domain(AccountNames.Domain(name))), cancellationToken);
@@ -37,7 +46,7 @@ public sealed partial class AccountAdministration
         static domain => domain.Name,
         cancellationToken);
 
-    public Task<AdminResult<DomainView>> RemoveDomainAsync(string name, CancellationToken cancellationToken) => WriteAsync(write =>
+    public Task<AdminResult<DomainView>> RemoveDomainAsync(string name, CancellationToken cancellationToken, string by = AuditRows.Gateway) => WriteAsync(write =>
     {
         DomainRecord domain = write.Domain(AccountNames.Domain(name));
         if (write.Db.First("select address from mailbox where domain = $1 limit 1", static row => row.GetString(0), domain.Name) is { } mailbox)
@@ -56,8 +65,9 @@ public sealed partial class AccountAdministration
         write.Change.IsOfDomains = true;
         write.Touch(key);
         write.Touch(new AccountKey(Level.Subscription, domain.Subscription));
+        write.Audit("remove", key.ToString(), domain.Subscription, AuditText.Of(View(domain)), "");
         return View(domain);
-    }, cancellationToken);
+    }, by, cancellationToken);
 
     private DomainView Set(AccountWrite write, string name, DomainChange change)
     {

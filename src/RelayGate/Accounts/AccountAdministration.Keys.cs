@@ -1,6 +1,7 @@
 using System.Data.Common;
 using RelayGate.Core.Dkim;
 using RelayGate.Core.Mail;
+using RelayGate.Storage;
 
 namespace RelayGate.Accounts;
 
@@ -14,7 +15,7 @@ public sealed partial class AccountAdministration
     /// <summary>Makes or takes a DKIM key; mail of the domain is signed with it from now on.</summary>
     /// <param name="selector">Null: <see cref="DefaultSelector"/>.</param>
     /// <param name="pem">A private key in PEM, or null: one is made.</param>
-    public async Task<AdminResult<DkimKeyView>> CreateKeyAsync(string domain, string? selector, string? pem, CancellationToken cancellationToken)
+    public async Task<AdminResult<DkimKeyView>> CreateKeyAsync(string domain, string? selector, string? pem, CancellationToken cancellationToken, string by = AuditRows.Gateway)
     {
         string s = (selector ?? DefaultSelector).ToLowerInvariant();
         DkimKey? key = null;
@@ -34,8 +35,10 @@ public sealed partial class AccountAdministration
             write.Db.Execute(
                 "insert into dkim_key (domain, selector, private_key, created_at) values ($1, $2, $3, $4)", name, s, key.ToPem(), now.ToUnixTimeMilliseconds());
             KeysChanged(write, record);
-            return View(key, now);
-        }, cancellationToken);
+            DkimKeyView view = View(key, now);
+            write.Audit("dkim create", $"domain {name}", record.Subscription, "", AuditText.Of(view));
+            return view;
+        }, by, cancellationToken);
     }
 
     /// <param name="domain">Null: of all domains.</param>
@@ -65,7 +68,7 @@ public sealed partial class AccountAdministration
     }, cancellationToken);
 
     /// <param name="selector">Null: the only key.</param>
-    public Task<AdminResult<DkimKeyView>> RemoveKeyAsync(string domain, string? selector, CancellationToken cancellationToken) => WriteAsync(write =>
+    public Task<AdminResult<DkimKeyView>> RemoveKeyAsync(string domain, string? selector, CancellationToken cancellationToken, string by = AuditRows.Gateway) => WriteAsync(write =>
     {
         DomainRecord record = write.Domain(AccountNames.Domain(domain));
         List<DkimKeyView> keys = Keys(write.Db, "where domain = $1 order by selector", record.Name);
@@ -75,8 +78,9 @@ public sealed partial class AccountAdministration
             ?? throw AdminException.NotFound($"Domain {record.Name} has no such DKIM key; see: relaygate dkim list {record.Name}");
         write.Db.Execute("delete from dkim_key where domain = $1 and selector = $2", record.Name, key.Selector);
         KeysChanged(write, record);
+        write.Audit("dkim remove", $"domain {record.Name}", record.Subscription, AuditText.Of(key), "");
         return key;
-    }, cancellationToken);
+    }, by, cancellationToken);
 
     private static DkimKey NewKey(string domain, string selector, string? pem)
     {

@@ -1,5 +1,6 @@
 using System.Data.Common;
 using RelayGate.Core.Policy;
+using RelayGate.Storage;
 
 namespace RelayGate.Accounts;
 
@@ -10,7 +11,7 @@ public sealed partial class AccountAdministration
     /// <summary>Sets an object's own cap or, with <paramref name="each"/>, the default for the objects of a level below it.</summary>
     /// <param name="value"><c>N/h</c>, <c>N/d</c>, <c>N/h:rcpt</c>, <c>N/d:rcpt</c>, several with commas, <c>unlimited</c> or <c>forbidden</c>.</param>
     /// <param name="action">What happens to mail over it; null: as it was, at first refuse.</param>
-    public Task<AdminResult<LimitView>> SetLimitAsync(AccountKey key, Level? each, string value, OverLimitAction? action, CancellationToken cancellationToken) =>
+    public Task<AdminResult<LimitView>> SetLimitAsync(AccountKey key, Level? each, string value, OverLimitAction? action, CancellationToken cancellationToken, string by = AuditRows.Gateway) =>
         ThenShowAsync(key, write =>
         {
             AccountKey stored = Existing(write, key);
@@ -19,27 +20,29 @@ public sealed partial class AccountAdministration
                 throw AdminException.Invalid(BadLimit(value));
             if (limits.Limits.Select(static limit => (limit.Unit, limit.Window)).Distinct().Count() < limits.Limits.Length)
                 throw AdminException.Invalid($"'{AccountNames.Printable(value)}' limits the same thing twice; give one number for each of N/h, N/d, N/h:rcpt and N/d:rcpt");
-            OverLimitAction kept = action ?? AccountSql.Limits(write.Db, stored).Find(each)?.Action ?? OverLimitAction.Refuse;
+            LimitRecord? before = AccountSql.Limits(write.Db, stored).Find(each);
+            OverLimitAction kept = action ?? before?.Action ?? OverLimitAction.Refuse;
             write.Db.Execute(
                 """
                 insert into object_limit (level, name, each, value, action) values ($1, $2, $3, $4, $5)
                 on conflict (level, name, each) do update set value = excluded.value, action = excluded.action
                 """,
                 (int)stored.Level, stored.Name, Number(each), limits.ToString(), (int)kept);
-            LimitChanged(write, stored);
+            LimitChanged(write, stored, each, "limit set", before);
             return stored;
-        }, cancellationToken);
+        }, by, cancellationToken);
 
     /// <summary>Takes a limit back, so that the next one in line is in force.</summary>
-    public Task<AdminResult<LimitView>> UnsetLimitAsync(AccountKey key, Level? each, CancellationToken cancellationToken) => ThenShowAsync(key, write =>
+    public Task<AdminResult<LimitView>> UnsetLimitAsync(AccountKey key, Level? each, CancellationToken cancellationToken, string by = AuditRows.Gateway) => ThenShowAsync(key, write =>
     {
         AccountKey stored = Existing(write, key);
         CheckEach(stored, each);
+        LimitRecord? before = AccountSql.Limits(write.Db, stored).Find(each);
         if (write.Db.Execute("delete from object_limit where level = $1 and name = $2 and each = $3", (int)stored.Level, stored.Name, Number(each)) == 0)
             throw AdminException.NotFound($"No {(each is null ? "limit of its own" : $"--each {Word(each.Value)} limit")} is set for {stored}; see: relaygate limit show {stored}");
-        LimitChanged(write, stored);
+        LimitChanged(write, stored, each, "limit unset", before);
         return stored;
-    }, cancellationToken);
+    }, by, cancellationToken);
 
     /// <summary>The limits in force for one object, where they come from, and how far they are used.</summary>
     public async Task<AdminResult<LimitView>> ShowLimitAsync(AccountKey key, CancellationToken cancellationToken)
@@ -85,9 +88,9 @@ public sealed partial class AccountAdministration
         static below => below.Name,
         cancellationToken);
 
-    private async Task<AdminResult<LimitView>> ThenShowAsync(AccountKey key, Func<AccountWrite, object> write, CancellationToken cancellationToken)
+    private async Task<AdminResult<LimitView>> ThenShowAsync(AccountKey key, Func<AccountWrite, object> write, string by, CancellationToken cancellationToken)
     {
-        AdminResult<object> written = await WriteAsync(write, cancellationToken);
+        AdminResult<object> written = await WriteAsync(write, by, cancellationToken);
         return written.IsOk ? await ShowLimitAsync(key, cancellationToken) : new AdminResult<LimitView>(null, written.Error);
     }
 
@@ -114,10 +117,11 @@ public sealed partial class AccountAdministration
         return [.. chain];
     }
 
-    private static void LimitChanged(AccountWrite write, AccountKey key)
+    private static void LimitChanged(AccountWrite write, AccountKey key, Level? each, string what, LimitRecord? before)
     {
         write.Change.Records.Add((RecordKind.ServerLimits + (int)key.Level, key.Name));
-        Touch(write, key);
+        string? subscription = Touch(write, key);
+        write.Audit(each is { } level ? $"{what} --each {Word(level)}" : what, key.ToString(), subscription, AuditText.Of(before), AuditText.Of(AccountSql.Limits(write.Db, key).Find(each)));
     }
 
     private static void CheckEach(AccountKey key, Level? each)

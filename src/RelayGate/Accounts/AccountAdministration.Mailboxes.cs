@@ -1,6 +1,7 @@
 using System.Text;
 using RelayGate.Core.Mail;
 using RelayGate.Core.Policy;
+using RelayGate.Storage;
 
 namespace RelayGate.Accounts;
 
@@ -9,7 +10,7 @@ public sealed partial class AccountAdministration
     private const int MaxPasswordOctets = 1024;
 
     /// <param name="password">Null: nobody can log in until one is set.</param>
-    public async Task<AdminResult<MailboxView>> AddMailboxAsync(string address, string? password, CancellationToken cancellationToken)
+    public async Task<AdminResult<MailboxView>> AddMailboxAsync(string address, string? password, CancellationToken cancellationToken, string by = AuditRows.Gateway)
     {
         string? record = null;
         if (Check(() => record = Hash(password)) is { } error)
@@ -22,12 +23,14 @@ public sealed partial class AccountAdministration
                 throw AdminException.Conflict($"There is a mailbox {mailbox.Canonical} already; change its password with: relaygate mailbox set {mailbox.Canonical} --password-stdin");
             write.Db.Execute("insert into mailbox (address, domain, password) values ($1, $2, $3)", mailbox.Canonical, domain.Name, record);
             write.Touch(new AccountKey(Level.Mailbox, mailbox.Canonical), domain.Subscription);
-            return View(write.Mailbox(mailbox.Canonical), domain);
-        }, cancellationToken);
+            MailboxView view = View(write.Mailbox(mailbox.Canonical), domain);
+            write.Audit("add", $"mailbox {view.Address}", view.Subscription, "", AuditText.Of(view));
+            return view;
+        }, by, cancellationToken);
     }
 
     /// <summary>Sets a new password.</summary>
-    public async Task<AdminResult<MailboxView>> SetMailboxPasswordAsync(string address, string password, CancellationToken cancellationToken)
+    public async Task<AdminResult<MailboxView>> SetMailboxPasswordAsync(string address, string password, CancellationToken cancellationToken, string by = AuditRows.Gateway)
     {
         string? record = null;
         if (Check(() => record = Hash(password)) is { } error)
@@ -38,8 +41,9 @@ public sealed partial class AccountAdministration
             DomainRecord domain = write.Domain(mailbox.Domain);
             write.Db.Execute("update mailbox set password = $2 where address = $1", mailbox.Address, record);
             write.Touch(new AccountKey(Level.Mailbox, mailbox.Address), domain.Subscription);
+            write.Audit("set", $"mailbox {mailbox.Address}", domain.Subscription, AuditText.Of(View(mailbox, domain)), "password=changed");
             return View(mailbox with { Password = record }, domain);
-        }, cancellationToken);
+        }, by, cancellationToken);
     }
 
     public Task<AdminResult<MailboxView>> ShowMailboxAsync(string address, CancellationToken cancellationToken) => ReadAsync(db =>
@@ -63,7 +67,7 @@ public sealed partial class AccountAdministration
             cancellationToken);
     }
 
-    public Task<AdminResult<MailboxView>> RemoveMailboxAsync(string address, CancellationToken cancellationToken) => WriteAsync(write =>
+    public Task<AdminResult<MailboxView>> RemoveMailboxAsync(string address, CancellationToken cancellationToken, string by = AuditRows.Gateway) => WriteAsync(write =>
     {
         MailboxRecord mailbox = write.Mailbox(AccountNames.Mailbox(address).Canonical);
         DomainRecord domain = write.Domain(mailbox.Domain);
@@ -75,8 +79,9 @@ public sealed partial class AccountAdministration
         if (mailbox.IsSuspended)
             write.TouchSuspended();
         write.Touch(key, domain.Subscription);
+        write.Audit("remove", key.ToString(), domain.Subscription, AuditText.Of(View(mailbox, domain)), "");
         return View(mailbox, domain);
-    }, cancellationToken);
+    }, by, cancellationToken);
 
     /// <summary>Makes the stored record, on the caller's thread: the writer has no time for it.</summary>
     private static string? Hash(string? password)

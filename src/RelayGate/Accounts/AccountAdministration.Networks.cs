@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Net;
+using RelayGate.Storage;
 
 namespace RelayGate.Accounts;
 
@@ -9,7 +10,7 @@ public sealed partial class AccountAdministration
 
     /// <param name="subscription">Whose mail it is when the domain of MAIL FROM is not hosted here; null: refused.</param>
     public Task<AdminResult<NetworkView>> AddNetworkAsync(
-        string cidr, string? subscription, bool isExemptFromLimits, bool trustsAll, CancellationToken cancellationToken) => WriteAsync(write =>
+        string cidr, string? subscription, bool isExemptFromLimits, bool trustsAll, CancellationToken cancellationToken, string by = AuditRows.Gateway) => WriteAsync(write =>
     {
         IPNetwork network = AccountNames.Network(cidr);
         string name = network.ToString();
@@ -23,8 +24,10 @@ public sealed partial class AccountAdministration
         write.Db.Execute(
             "insert into network (cidr, subscription, exempt, trust_all) values ($1, $2, $3, $4)", name, subscription, isExemptFromLimits ? 1 : 0, trustsAll ? 1 : 0);
         NetworksChanged(write);
-        return new NetworkView(name, subscription, isExemptFromLimits, trustsAll);
-    }, cancellationToken);
+        var view = new NetworkView(name, subscription, isExemptFromLimits, trustsAll);
+        write.Audit("add", $"network {name}", subscription, "", AuditText.Of(view));
+        return view;
+    }, by, cancellationToken);
 
     public Task<AdminResult<Page<NetworkView>>> ListNetworksAsync(string? after, int count, CancellationToken cancellationToken) => ListAsync(
         count,
@@ -33,15 +36,16 @@ public sealed partial class AccountAdministration
         static network => network.Cidr,
         cancellationToken);
 
-    public Task<AdminResult<NetworkView>> RemoveNetworkAsync(string cidr, CancellationToken cancellationToken) => WriteAsync(write =>
+    public Task<AdminResult<NetworkView>> RemoveNetworkAsync(string cidr, CancellationToken cancellationToken, string by = AuditRows.Gateway) => WriteAsync(write =>
     {
         string name = AccountNames.Network(cidr).ToString();
         NetworkView view = View(write.Db.First(AccountSql.SelectNetwork + " where cidr = $1", AccountSql.ReadNetwork, name)
             ?? throw AdminException.NotFound($"Network {name} is not listed; see: relaygate network list"));
         write.Db.Execute("delete from network where cidr = $1", name);
         NetworksChanged(write);
+        write.Audit("remove", $"network {name}", view.Subscription, AuditText.Of(view), "");
         return view;
-    }, cancellationToken);
+    }, by, cancellationToken);
 
     private static void NetworksChanged(AccountWrite write)
     {

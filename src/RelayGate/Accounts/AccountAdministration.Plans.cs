@@ -1,18 +1,21 @@
 using RelayGate.Core.Policy;
+using RelayGate.Storage;
 
 namespace RelayGate.Accounts;
 
 public sealed partial class AccountAdministration
 {
-    public Task<AdminResult<PlanView>> AddPlanAsync(string name, CancellationToken cancellationToken) => WriteAsync(write =>
+    public Task<AdminResult<PlanView>> AddPlanAsync(string name, CancellationToken cancellationToken, string by = AuditRows.Gateway) => WriteAsync(write =>
     {
         AccountNames.Name(name, "plan");
         if (AccountSql.Plan(write.Db, name) is not null)
             throw AdminException.Conflict($"There is a plan '{name}' already; see: relaygate plan show {name}");
         write.Db.Execute("insert into plan (name) values ($1)", name);
         write.Touch(new AccountKey(Level.Plan, name));
-        return new PlanView(name, false);
-    }, cancellationToken);
+        var view = new PlanView(name, false);
+        write.Audit("add", $"plan {name}", null, "", AuditText.Of(view));
+        return view;
+    }, by, cancellationToken);
 
     public Task<AdminResult<PlanView>> ShowPlanAsync(string name, CancellationToken cancellationToken) =>
         ReadAsync(db => View(new AccountWrite(db).Plan(name)), cancellationToken);
@@ -24,7 +27,7 @@ public sealed partial class AccountAdministration
         static plan => plan.Name,
         cancellationToken);
 
-    public Task<AdminResult<PlanView>> RemovePlanAsync(string name, CancellationToken cancellationToken) => WriteAsync(write =>
+    public Task<AdminResult<PlanView>> RemovePlanAsync(string name, CancellationToken cancellationToken, string by = AuditRows.Gateway) => WriteAsync(write =>
     {
         PlanRecord plan = write.Plan(name);
         if (write.Db.First("select name from subscription where plan = $1 limit 1", static row => row.GetString(0), name) is { } subscription)
@@ -33,8 +36,9 @@ public sealed partial class AccountAdministration
         write.RemoveLimits(key);
         write.Db.Execute("delete from plan where name = $1", name);
         write.Touch(key);
+        write.Audit("remove", key.ToString(), null, AuditText.Of(View(plan)), "");
         return View(plan);
-    }, cancellationToken);
+    }, by, cancellationToken);
 
     private static PlanView View(PlanRecord plan) => new(plan.Name, plan.IsSuspended);
 }

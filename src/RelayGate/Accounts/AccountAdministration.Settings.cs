@@ -2,6 +2,7 @@ using System.Data.Common;
 using System.Net;
 using System.Net.Sockets;
 using RelayGate.Configuration;
+using RelayGate.Storage;
 
 namespace RelayGate.Accounts;
 
@@ -14,25 +15,27 @@ public sealed partial class AccountAdministration
         return [.. Setting.Names.Select(name => View(name, stored))];
     }, cancellationToken);
 
-    public Task<AdminResult<Setting>> SetSettingAsync(string name, string value, CancellationToken cancellationToken) => WriteAsync(write =>
+    public Task<AdminResult<Setting>> SetSettingAsync(string name, string value, CancellationToken cancellationToken, string by = AuditRows.Gateway) => WriteAsync(write =>
     {
         string known = SettingName(name);
         if (Setting.Fault(known, value) is { } expected)
             throw AdminException.Invalid($"'{AccountNames.Printable(value)}' is no value for {known}; it is {expected}");
         if (known is "Egress:IPv4" or "Egress:IPv6")
             value = ServerAddress(write, value, known == "Egress:IPv4" ? AddressFamily.InterNetwork : AddressFamily.InterNetworkV6);
+        Setting before = View(known, AccountSql.Settings(write.Db));
         write.Db.Execute("insert into setting (name, value) values ($1, $2) on conflict (name) do update set value = excluded.value", known, value);
-        return SettingChanged(write, known);
-    }, cancellationToken);
+        return SettingChanged(write, before, "set");
+    }, by, cancellationToken);
 
     /// <summary>Returns a setting to its value in the file.</summary>
-    public Task<AdminResult<Setting>> UnsetSettingAsync(string name, CancellationToken cancellationToken) => WriteAsync(write =>
+    public Task<AdminResult<Setting>> UnsetSettingAsync(string name, CancellationToken cancellationToken, string by = AuditRows.Gateway) => WriteAsync(write =>
     {
         string known = SettingName(name);
+        Setting before = View(known, AccountSql.Settings(write.Db));
         if (write.Db.Execute("delete from setting where name = $1", known) == 0)
             throw AdminException.NotFound($"{known} is not set here; its value is that of the file");
-        return SettingChanged(write, known);
-    }, cancellationToken);
+        return SettingChanged(write, before, "unset");
+    }, by, cancellationToken);
 
     private static string ServerAddress(AccountWrite write, string value, AddressFamily family)
     {
@@ -45,13 +48,15 @@ public sealed partial class AccountAdministration
     private static string SettingName(string name) => Setting.Names.FirstOrDefault(known => string.Equals(known, name, StringComparison.OrdinalIgnoreCase))
         ?? throw AdminException.NotFound($"'{AccountNames.Printable(name)}' cannot be set live; these can: {string.Join(", ", Setting.Names)}");
 
-    private Setting SettingChanged(AccountWrite write, string name)
+    private Setting SettingChanged(AccountWrite write, Setting before, string what)
     {
         if (Settings(write.Db) is { Mode: EgressMode.Explicit, IPv4: null, IPv6: null })
             throw AdminException.Invalid("Egress:Mode Explicit needs Egress:IPv4 or Egress:IPv6; set that first: relaygate setting set Egress:IPv4 ADDRESS");
         write.Change.Records.Add((RecordKind.Settings, ""));
         write.Change.IsShared = true;
-        return View(name, AccountSql.Settings(write.Db));
+        Setting view = View(before.Name, AccountSql.Settings(write.Db));
+        write.Audit(what, $"setting {view.Name}", null, before.Value, view.Value);
+        return view;
     }
 
     private Setting View(string name, Dictionary<string, string> stored)

@@ -2,22 +2,31 @@ using System.Data.Common;
 using System.Globalization;
 using System.Net.Sockets;
 using RelayGate.Core.Policy;
+using RelayGate.Storage;
 
 namespace RelayGate.Accounts;
 
 public sealed partial class AccountAdministration
 {
-    public Task<AdminResult<SubscriptionView>> AddSubscriptionAsync(string name, SubscriptionChange change, CancellationToken cancellationToken) => WriteAsync(write =>
+    public Task<AdminResult<SubscriptionView>> AddSubscriptionAsync(string name, SubscriptionChange change, CancellationToken cancellationToken, string by = AuditRows.Gateway) => WriteAsync(write =>
     {
         AccountNames.Name(name, "subscription");
         if (AccountSql.Subscription(write.Db, name) is not null)
             throw AdminException.Conflict($"There is a subscription '{name}' already; change it with: relaygate subscription set {name}");
         write.Db.Execute("insert into subscription (name, since) values ($1, $2)", name, _time.GetUtcNow().ToUnixTimeMilliseconds());
-        return Set(write, name, change);
-    }, cancellationToken);
+        SubscriptionView view = Set(write, name, change);
+        write.Audit("add", $"subscription {name}", name, "", AuditText.Of(view));
+        return view;
+    }, by, cancellationToken);
 
-    public Task<AdminResult<SubscriptionView>> SetSubscriptionAsync(string name, SubscriptionChange change, CancellationToken cancellationToken) =>
-        WriteAsync(write => Set(write, name, change), cancellationToken);
+    public Task<AdminResult<SubscriptionView>> SetSubscriptionAsync(string name, SubscriptionChange change, CancellationToken cancellationToken, string by = AuditRows.Gateway) =>
+        WriteAsync(write =>
+        {
+            string before = AuditText.Of(View(write.Db, write.Subscription(name)));
+            SubscriptionView view = Set(write, name, change);
+            write.Audit("set", $"subscription {name}", name, before, AuditText.Of(view));
+            return view;
+        }, by, cancellationToken);
 
     public Task<AdminResult<SubscriptionView>> ShowSubscriptionAsync(string name, CancellationToken cancellationToken) =>
         ReadAsync(db => View(db, new AccountWrite(db).Subscription(name)), cancellationToken);
@@ -32,7 +41,7 @@ public sealed partial class AccountAdministration
         static subscription => subscription.Name,
         cancellationToken);
 
-    public Task<AdminResult<SubscriptionView>> RemoveSubscriptionAsync(string name, CancellationToken cancellationToken) => WriteAsync(write =>
+    public Task<AdminResult<SubscriptionView>> RemoveSubscriptionAsync(string name, CancellationToken cancellationToken, string by = AuditRows.Gateway) => WriteAsync(write =>
     {
         SubscriptionRecord subscription = write.Subscription(name);
         if (name == AccountWrite.SystemSubscription)
@@ -55,8 +64,9 @@ public sealed partial class AccountAdministration
         write.Db.Execute("delete from subscription where name = $1", name);
         write.Touch(key);
         write.TouchSuspended();
+        write.Audit("remove", key.ToString(), name, AuditText.Of(view), "");
         return view;
-    }, cancellationToken);
+    }, by, cancellationToken);
 
     private SubscriptionView Set(AccountWrite write, string name, SubscriptionChange change)
     {

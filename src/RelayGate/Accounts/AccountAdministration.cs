@@ -33,7 +33,7 @@ public sealed partial class AccountAdministration
     /// <summary>Suspends an object or lets it go on; effective with the commit, in open sessions too.</summary>
     /// <param name="key">Plan, subscription, domain or mailbox.</param>
     /// <returns>The key in its stored form.</returns>
-    public Task<AdminResult<object>> SetSuspendedAsync(AccountKey key, bool suspended, CancellationToken cancellationToken) => WriteAsync<object>(write =>
+    public Task<AdminResult<object>> SetSuspendedAsync(AccountKey key, bool suspended, CancellationToken cancellationToken, string by = AuditRows.Gateway) => WriteAsync<object>(write =>
     {
         AccountKey stored = AccountNames.Key(key);
         (string table, string column) = stored.Level switch
@@ -44,47 +44,56 @@ public sealed partial class AccountAdministration
             Level.Mailbox => ("mailbox", "address"),
             _ => throw AdminException.Invalid("The server cannot be suspended; stop it, or set its limit: relaygate limit set server forbidden"),
         };
-        Touch(write, stored);
+        string? subscription = Touch(write, stored);
+        bool was = write.Db.Exists($"select 1 from {table} where {column} = $1 and suspended <> 0", stored.Name);
+        write.Audit(suspended ? "suspend" : "resume", stored.ToString(), subscription, was ? "suspended" : "active", suspended ? "suspended" : "active");
         write.Db.Execute($"update {table} set suspended = $2 where {column} = $1", stored.Name, suspended ? 1 : 0);
         write.TouchSuspended();
         return stored;
-    }, cancellationToken);
+    }, by, cancellationToken);
 
     /// <summary>Notes a change of an existing object with the subscription it is below.</summary>
-    private static void Touch(AccountWrite write, AccountKey key)
+    /// <returns>That subscription; null for server and plans.</returns>
+    private static string? Touch(AccountWrite write, AccountKey key)
+    {
+        string? subscription = SubscriptionOf(write, key);
+        if (subscription is null)
+            write.Touch(key);
+        else
+            write.Touch(key, subscription);
+        return subscription;
+    }
+
+    /// <summary>The subscription that an existing object is or is below; null for server and plans.</summary>
+    private static string? SubscriptionOf(AccountWrite write, AccountKey key)
     {
         switch (key.Level)
         {
             case Level.Plan:
                 write.Plan(key.Name);
-                write.Touch(key);
-                break;
+                return null;
             case Level.Subscription:
-                write.Subscription(key.Name);
-                write.Touch(key);
-                break;
+                return write.Subscription(key.Name).Name;
             case Level.Domain:
-                write.Touch(key, write.Domain(key.Name).Subscription);
-                break;
+                return write.Domain(key.Name).Subscription;
             case Level.Mailbox:
-                write.Touch(key, write.Domain(write.Mailbox(key.Name).Domain).Subscription);
-                break;
+                return write.Domain(write.Mailbox(key.Name).Domain).Subscription;
             default:
-                write.Touch(key);
-                break;
+                return null;
         }
     }
 
     /// <summary>Runs a change on the writer's thread; an <see cref="AdminException"/> rolls it back and becomes the result's error.</summary>
-    private async Task<AdminResult<T>> WriteAsync<T>(Func<AccountWrite, T> write, CancellationToken cancellationToken)
+    private async Task<AdminResult<T>> WriteAsync<T>(Func<AccountWrite, T> write, string by, CancellationToken cancellationToken)
         where T : class
     {
         try
         {
+            DateTimeOffset now = _time.GetUtcNow();
             (T value, _) = await _writer.WriteAsync(
                 db =>
                 {
-                    var change = new AccountWrite(db);
+                    var change = new AccountWrite(db, by, now);
                     return (Value: write(change), change.Change);
                 },
                 done => _directory.Apply(done.Change),

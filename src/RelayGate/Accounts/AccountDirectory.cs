@@ -239,7 +239,7 @@ public sealed class AccountDirectory : IDisposable
     private static async ValueTask<AccountLookup> WithUsageAsync(SenderAccount account, ValueTask<UsageView> usage) => new(account, await usage);
 
     /// <summary>Asks the system at most every ten seconds for one uid: PHP opens a connection for each mail.</summary>
-    private string? UserName(int uid)
+    internal string? UserName(int uid)
     {
         if (_users.TryGet(uid, out CachedUser cached) && _time.GetElapsedTime(cached.Since) < UserCacheTime)
             return cached.Name;

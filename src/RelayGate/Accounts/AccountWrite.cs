@@ -2,11 +2,14 @@ using System.Data.Common;
 using System.Net;
 using System.Net.Sockets;
 using RelayGate.Core.Policy;
+using RelayGate.Storage;
 
 namespace RelayGate.Accounts;
 
 /// <summary>One change under way, on the writer's thread inside its transaction: looks objects up, and notes what becomes stale.</summary>
-internal sealed class AccountWrite(DbConnection db)
+/// <param name="by">Who gave the order, for the audit list.</param>
+/// <param name="now">When.</param>
+internal sealed class AccountWrite(DbConnection db, string by = AuditRows.Gateway, DateTimeOffset now = default)
 {
     /// <summary>Owns uid 0 and what belongs to nobody else; always there.</summary>
     public const string SystemSubscription = "system";
@@ -14,6 +17,15 @@ internal sealed class AccountWrite(DbConnection db)
     public DbConnection Db => db;
 
     public AccountChange Change { get; } = new();
+
+    /// <summary>Adds the change to the audit list.</summary>
+    /// <param name="what">The verb: <c>add</c>, <c>limit set</c>.</param>
+    /// <param name="target">What was changed: <c>mailbox info@shop.test</c>, <c>setting Limits:Enforce</c>.</param>
+    /// <param name="subscription">Whose user may see it; null: administrators alone.</param>
+    /// <param name="before">How it stood; "" for what is new.</param>
+    /// <param name="after">How it stands; "" for what was removed.</param>
+    public void Audit(string what, string target, string? subscription, string before, string after) =>
+        AuditRows.Add(db, now, by, what, target, subscription, before, after);
 
     public PlanRecord Plan(string name) => AccountSql.Plan(db, name)
         ?? throw AdminException.NotFound($"There is no plan '{AccountNames.Printable(name)}'; see: relaygate plan list");

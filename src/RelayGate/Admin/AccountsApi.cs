@@ -25,16 +25,16 @@ internal sealed class AccountsApi(AccountAdministration accounts)
 
     private async Task<JsonNode?> SuspendAsync(AdminRequest request, Level level, bool suspend)
     {
-        var key = (AccountKey)AdminJson.Value(await accounts.SetSuspendedAsync(new AccountKey(level, request.Route("name")), suspend, request.Aborted));
+        var key = (AccountKey)AdminJson.Value(await accounts.SetSuspendedAsync(new AccountKey(level, request.Route("name")), suspend, request.Aborted, request.Caller.ToString()));
         return new JsonObject { ["name"] = key.Name, ["suspended"] = suspend };
     }
 
     private void MapPlans(AdminDispatcher api)
     {
-        api.Change("POST", "plans", async r => Json(AdminJson.Value(await accounts.AddPlanAsync((await r.BodyAsync("name")).RequiredText("name"), r.Aborted))));
+        api.Change("POST", "plans", async r => Json(AdminJson.Value(await accounts.AddPlanAsync((await r.BodyAsync("name")).RequiredText("name"), r.Aborted, r.Caller.ToString()))));
         api.ReadAll("plans", async r => AdminJson.List(AdminJson.Value(await accounts.ListPlansAsync(r.Query("cursor"), r.Limit, r.Aborted)), Json));
         api.ReadAll("plans/{name}", async r => Json(AdminJson.Value(await accounts.ShowPlanAsync(r.Route("name"), r.Aborted))));
-        api.Change("DELETE", "plans/{name}", async r => Json(AdminJson.Value(await accounts.RemovePlanAsync(r.Route("name"), r.Aborted))));
+        api.Change("DELETE", "plans/{name}", async r => Json(AdminJson.Value(await accounts.RemovePlanAsync(r.Route("name"), r.Aborted, r.Caller.ToString()))));
     }
 
     private void MapSubscriptions(AdminDispatcher api)
@@ -43,16 +43,16 @@ internal sealed class AccountsApi(AccountAdministration accounts)
         api.Change("POST", "subscriptions", async r =>
         {
             RequestBody body = await r.BodyAsync(["name", .. fields]);
-            return Json(AdminJson.Value(await accounts.AddSubscriptionAsync(body.RequiredText("name"), SubscriptionChangeOf(body), r.Aborted)));
+            return Json(AdminJson.Value(await accounts.AddSubscriptionAsync(body.RequiredText("name"), SubscriptionChangeOf(body), r.Aborted, r.Caller.ToString())));
         });
         api.Change("PATCH", "subscriptions/{name}", async r =>
         {
             RequestBody body = await r.BodyAsync([.. fields, "removeSystemUsers"]);
-            return Json(AdminJson.Value(await accounts.SetSubscriptionAsync(r.Route("name"), SubscriptionChangeOf(body), r.Aborted)));
+            return Json(AdminJson.Value(await accounts.SetSubscriptionAsync(r.Route("name"), SubscriptionChangeOf(body), r.Aborted, r.Caller.ToString())));
         });
         api.ReadAll("subscriptions", async r => AdminJson.List(AdminJson.Value(await accounts.ListSubscriptionsAsync(r.Query("plan"), r.Query("cursor"), r.Limit, r.Aborted)), Json));
         api.ReadAll("subscriptions/{name}", async r => Json(AdminJson.Value(await accounts.ShowSubscriptionAsync(r.Route("name"), r.Aborted))));
-        api.Change("DELETE", "subscriptions/{name}", async r => Json(AdminJson.Value(await accounts.RemoveSubscriptionAsync(r.Route("name"), r.Aborted))));
+        api.Change("DELETE", "subscriptions/{name}", async r => Json(AdminJson.Value(await accounts.RemoveSubscriptionAsync(r.Route("name"), r.Aborted, r.Caller.ToString()))));
     }
 
     private void MapDomains(AdminDispatcher api)
@@ -61,13 +61,13 @@ internal sealed class AccountsApi(AccountAdministration accounts)
         api.Change("POST", "domains", async r =>
         {
             RequestBody body = await r.BodyAsync(["name", .. fields]);
-            return Json(AdminJson.Value(await accounts.AddDomainAsync(body.RequiredText("name"), DomainChangeOf(body), r.Aborted)));
+            return Json(AdminJson.Value(await accounts.AddDomainAsync(body.RequiredText("name"), DomainChangeOf(body), r.Aborted, r.Caller.ToString())));
         });
         api.Change("PATCH", "domains/{name}", async r =>
-            Json(AdminJson.Value(await accounts.SetDomainAsync(r.Route("name"), DomainChangeOf(await r.BodyAsync(fields)), r.Aborted))));
+            Json(AdminJson.Value(await accounts.SetDomainAsync(r.Route("name"), DomainChangeOf(await r.BodyAsync(fields)), r.Aborted, r.Caller.ToString()))));
         api.ReadAll("domains", async r => AdminJson.List(AdminJson.Value(await accounts.ListDomainsAsync(r.Query("subscription"), r.Query("cursor"), r.Limit, r.Aborted)), Json));
         api.ReadAll("domains/{name}", async r => Json(AdminJson.Value(await accounts.ShowDomainAsync(r.Route("name"), r.Aborted))));
-        api.Change("DELETE", "domains/{name}", async r => Json(AdminJson.Value(await accounts.RemoveDomainAsync(r.Route("name"), r.Aborted))));
+        api.Change("DELETE", "domains/{name}", async r => Json(AdminJson.Value(await accounts.RemoveDomainAsync(r.Route("name"), r.Aborted, r.Caller.ToString()))));
     }
 
     private void MapMailboxes(AdminDispatcher api)
@@ -75,13 +75,13 @@ internal sealed class AccountsApi(AccountAdministration accounts)
         api.Change("POST", "mailboxes", async r =>
         {
             RequestBody body = await r.BodyAsync("name", "password");
-            return Json(AdminJson.Value(await accounts.AddMailboxAsync(body.RequiredText("name"), body.Text("password"), r.Aborted)));
+            return Json(AdminJson.Value(await accounts.AddMailboxAsync(body.RequiredText("name"), body.Text("password"), r.Aborted, r.Caller.ToString())));
         });
         api.Change("PATCH", "mailboxes/{name}", async r =>
-            Json(AdminJson.Value(await accounts.SetMailboxPasswordAsync(r.Route("name"), (await r.BodyAsync("password")).RequiredText("password"), r.Aborted))));
+            Json(AdminJson.Value(await accounts.SetMailboxPasswordAsync(r.Route("name"), (await r.BodyAsync("password")).RequiredText("password"), r.Aborted, r.Caller.ToString()))));
         api.ReadAll("mailboxes", async r => AdminJson.List(AdminJson.Value(await accounts.ListMailboxesAsync(r.Query("domain"), r.Query("cursor"), r.Limit, r.Aborted)), Json));
         api.ReadAll("mailboxes/{name}", async r => Json(AdminJson.Value(await accounts.ShowMailboxAsync(r.Route("name"), r.Aborted))));
-        api.Change("DELETE", "mailboxes/{name}", async r => Json(AdminJson.Value(await accounts.RemoveMailboxAsync(r.Route("name"), r.Aborted))));
+        api.Change("DELETE", "mailboxes/{name}", async r => Json(AdminJson.Value(await accounts.RemoveMailboxAsync(r.Route("name"), r.Aborted, r.Caller.ToString()))));
     }
 
     private void MapAddresses(AdminDispatcher api)
@@ -89,16 +89,16 @@ internal sealed class AccountsApi(AccountAdministration accounts)
         api.Change("POST", "addresses", async r =>
         {
             RequestBody body = await r.BodyAsync("address", "helo", "shared");
-            return Json(AdminJson.Value(await accounts.AddAddressAsync(body.RequiredText("address"), body.Text("helo"), body.Flag("shared"), r.Aborted)));
+            return Json(AdminJson.Value(await accounts.AddAddressAsync(body.RequiredText("address"), body.Text("helo"), body.Flag("shared"), r.Aborted, r.Caller.ToString())));
         });
         api.Change("PATCH", "addresses/{name}", async r =>
         {
             RequestBody body = await r.BodyAsync("helo", "shared");
-            return Json(AdminJson.Value(await accounts.SetAddressAsync(r.Route("name"), TextOrNone(body, "helo"), body.Has("shared") ? body.Flag("shared") : null, r.Aborted)));
+            return Json(AdminJson.Value(await accounts.SetAddressAsync(r.Route("name"), TextOrNone(body, "helo"), body.Has("shared") ? body.Flag("shared") : null, r.Aborted, r.Caller.ToString())));
         });
         api.ReadAll("addresses", async r => AdminJson.List(AdminJson.Value(await accounts.ListAddressesAsync(r.Query("cursor"), r.Limit, r.Aborted)), Json));
         api.ReadAll("addresses/{name}", async r => Json(AdminJson.Value(await accounts.ShowAddressAsync(r.Route("name"), r.Aborted))));
-        api.Change("DELETE", "addresses/{name}", async r => Json(AdminJson.Value(await accounts.RemoveAddressAsync(r.Route("name"), r.Aborted))));
+        api.Change("DELETE", "addresses/{name}", async r => Json(AdminJson.Value(await accounts.RemoveAddressAsync(r.Route("name"), r.Aborted, r.Caller.ToString()))));
     }
 
     private void MapNetworks(AdminDispatcher api)
@@ -107,10 +107,10 @@ internal sealed class AccountsApi(AccountAdministration accounts)
         {
             RequestBody body = await r.BodyAsync("cidr", "subscription", "exemptFromLimits", "trustAll");
             return Json(AdminJson.Value(await accounts.AddNetworkAsync(
-                body.RequiredText("cidr"), body.Text("subscription"), body.Flag("exemptFromLimits"), body.Flag("trustAll"), r.Aborted)));
+                body.RequiredText("cidr"), body.Text("subscription"), body.Flag("exemptFromLimits"), body.Flag("trustAll"), r.Aborted, r.Caller.ToString())));
         });
         api.ReadAll("networks", async r => AdminJson.List(AdminJson.Value(await accounts.ListNetworksAsync(r.Query("cursor"), r.Limit, r.Aborted)), Json));
-        api.Change("DELETE", "networks/{name}", async r => Json(AdminJson.Value(await accounts.RemoveNetworkAsync(r.Route("name"), r.Aborted))));
+        api.Change("DELETE", "networks/{name}", async r => Json(AdminJson.Value(await accounts.RemoveNetworkAsync(r.Route("name"), r.Aborted, r.Caller.ToString()))));
     }
 
     private void MapKeys(AdminDispatcher api)
@@ -118,11 +118,11 @@ internal sealed class AccountsApi(AccountAdministration accounts)
         api.Change("POST", "dkim", async r =>
         {
             RequestBody body = await r.BodyAsync("domain", "selector", "privateKey");
-            return Json(AdminJson.Value(await accounts.CreateKeyAsync(body.RequiredText("domain"), body.Text("selector"), body.Text("privateKey"), r.Aborted)));
+            return Json(AdminJson.Value(await accounts.CreateKeyAsync(body.RequiredText("domain"), body.Text("selector"), body.Text("privateKey"), r.Aborted, r.Caller.ToString())));
         });
         api.ReadAll("dkim", async r => AdminJson.List(AdminJson.Value(await accounts.ListKeysAsync(r.Query("domain"), r.Query("cursor"), r.Limit, r.Aborted)), Json));
         api.ReadAll("dkim/{name}", async r => AdminJson.List(AdminJson.Value(await accounts.ShowKeysAsync(r.Route("name"), r.Query("selector"), r.Aborted)), Json));
-        api.Change("DELETE", "dkim/{name}", async r => Json(AdminJson.Value(await accounts.RemoveKeyAsync(r.Route("name"), r.Query("selector"), r.Aborted))));
+        api.Change("DELETE", "dkim/{name}", async r => Json(AdminJson.Value(await accounts.RemoveKeyAsync(r.Route("name"), r.Query("selector"), r.Aborted, r.Caller.ToString()))));
     }
 
     private static SubscriptionChange SubscriptionChangeOf(RequestBody body) => new(

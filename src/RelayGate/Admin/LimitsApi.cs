@@ -19,19 +19,19 @@ internal sealed class LimitsApi(AccountAdministration accounts)
             RequestBody body = await r.BodyAsync("level", "name", "each", "value", "over");
             Level? each = Each(body.Text("each"));
             OverLimitAction? over = body.Text("over") is { } action ? AdminJson.Choice<OverLimitAction>("over", action) : null;
-            LimitView limit = AdminJson.Value(await accounts.SetLimitAsync(AdminJson.Key(body.Text("level"), body.Text("name")), each, body.RequiredText("value"), over, r.Aborted));
+            LimitView limit = AdminJson.Value(await accounts.SetLimitAsync(AdminJson.Key(body.Text("level"), body.Text("name")), each, body.RequiredText("value"), over, r.Aborted, r.Caller.ToString()));
             return AdminJson.List(Rows(limit, 0), row => row);
         });
         api.Change("DELETE", "limits", async r =>
         {
             Level? each = Each(r.Query("each"));
-            LimitView limit = AdminJson.Value(await accounts.UnsetLimitAsync(AdminJson.Key(r.Query("level"), r.Query("name")), each, r.Aborted));
+            LimitView limit = AdminJson.Value(await accounts.UnsetLimitAsync(AdminJson.Key(r.Query("level"), r.Query("name")), each, r.Aborted, r.Caller.ToString()));
             return AdminJson.List(Rows(limit, 0), row => row);
         });
         api.ReadAll("settings", async r => AdminJson.List(AdminJson.Value(await accounts.ListSettingsAsync(r.Aborted)), Json));
         api.Change("PUT", "settings/{name}", async r =>
-            Json(AdminJson.Value(await accounts.SetSettingAsync(r.Route("name"), (await r.BodyAsync("value")).RequiredText("value"), r.Aborted))));
-        api.Change("DELETE", "settings/{name}", async r => Json(AdminJson.Value(await accounts.UnsetSettingAsync(r.Route("name"), r.Aborted))));
+            Json(AdminJson.Value(await accounts.SetSettingAsync(r.Route("name"), (await r.BodyAsync("value")).RequiredText("value"), r.Aborted, r.Caller.ToString()))));
+        api.Change("DELETE", "settings/{name}", async r => Json(AdminJson.Value(await accounts.UnsetSettingAsync(r.Route("name"), r.Aborted, r.Caller.ToString()))));
     }
 
     /// <summary>The kind of objects that a default is for.</summary>

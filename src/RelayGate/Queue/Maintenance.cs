@@ -12,8 +12,9 @@ namespace RelayGate.Queue;
 /// <param name="Messages">Failed messages whose content is kept no longer.</param>
 /// <param name="Chunks">Chunk rows that no message came for.</param>
 /// <param name="UsageHours">Hourly totals.</param>
+/// <param name="Audit">Rows of the audit list.</param>
 /// <param name="Pages">Free pages given back to the file system.</param>
-public sealed record MaintenanceResult(long Decisions, long Messages, long Chunks, long UsageHours, long Pages);
+public sealed record MaintenanceResult(long Decisions, long Messages, long Chunks, long UsageHours, long Audit, long Pages);
 
 /// <summary>Removes what is kept no longer: old records, content of failed messages, orphan chunks, hourly totals; and gives free pages back.</summary>
 /// <remarks>
@@ -88,10 +89,11 @@ public sealed class Maintenance : IHostedService, IDisposable
         long messages = await RemoveFailedAsync(now, cancellationToken);
         long decisions = await RemoveDecisionsAsync(now - _retention.Decisions, cancellationToken);
         long chunks = await RemoveOrphansAsync(now, cancellationToken);
-        TimeSpan keepHours = _retention.Decisions > LeastUsageHours ? _retention.Decisions : LeastUsageHours;
-        long hours = await RemoveUsageHoursAsync(now - keepHours, cancellationToken);
+        TimeSpan keep = _retention.Decisions > LeastUsageHours ? _retention.Decisions : LeastUsageHours;
+        long hours = await RemoveUsageHoursAsync(now - keep, cancellationToken);
+        long audit = await RemoveAuditAsync(now - keep, cancellationToken);
         long pages = await VacuumAsync(cancellationToken);
-        return new MaintenanceResult(decisions, messages, chunks, hours, pages);
+        return new MaintenanceResult(decisions, messages, chunks, hours, audit, pages);
     }
 
     private async Task RunAsync()
@@ -103,8 +105,8 @@ public sealed class Maintenance : IHostedService, IDisposable
             {
                 await Task.Delay(wait, _time, _stop);
                 MaintenanceResult done = await RunOnceAsync(_stop);
-                if (done.Decisions + done.Messages + done.Chunks + done.UsageHours + done.Pages > 0)
-                    Log.MaintenanceDone(_logger, done.Decisions, done.Messages, done.Chunks, done.UsageHours, done.Pages);
+                if (done.Decisions + done.Messages + done.Chunks + done.UsageHours + done.Audit + done.Pages > 0)
+                    Log.MaintenanceDone(_logger, done.Decisions, done.Messages, done.Chunks, done.UsageHours, done.Audit, done.Pages);
             }
             catch (OperationCanceledException) when (_stop.IsCancellationRequested)
             {
@@ -208,6 +210,18 @@ public sealed class Maintenance : IHostedService, IDisposable
         while (true)
         {
             int done = await WriteAsync(context => MaintenanceRows.RemoveUsageHours(context, before.ToUnixTimeSeconds() / 3600, MaxRows), cancellationToken);
+            removed += done;
+            if (done < MaxRows)
+                return removed;
+        }
+    }
+
+    private async Task<long> RemoveAuditAsync(DateTimeOffset before, CancellationToken cancellationToken)
+    {
+        long removed = 0;
+        while (true)
+        {
+            int done = await WriteAsync(context => AuditRows.RemoveOld(context.Connection.Connection, before, MaxRows), cancellationToken);
             removed += done;
             if (done < MaxRows)
                 return removed;

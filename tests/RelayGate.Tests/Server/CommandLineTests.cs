@@ -180,7 +180,7 @@ public sealed class CommandLineTests : IAsyncLifetime, IAsyncDisposable
 
         Assert.Contains(reference, sent, StringComparison.Ordinal);
         Assert.Equal("0 messages to be tried now, 1 unchanged (held: release it first)\n", retried);
-        Assert.Matches("^\\d\\d:\\d\\d:\\d\\d  held      by uid [0-9]+$", Assert.Single(story, static l => l.Contains("  held ", StringComparison.Ordinal)));
+        Assert.Matches("^\\d\\d:\\d\\d:\\d\\d  held      by uid [0-9]+ \\([^)]+\\)$", Assert.Single(story, static l => l.Contains("  held ", StringComparison.Ordinal)));
         Assert.Single(story, static l => l.Contains("  deleted   by uid ", StringComparison.Ordinal));
     }
 
