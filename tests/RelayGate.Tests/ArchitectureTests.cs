@@ -12,15 +12,16 @@ public partial class ArchitectureTests
     {
         ["Configuration"] = [],
         ["Telemetry"] = ["Configuration", "Queue"],
-        ["Storage"] = ["Accounts", "Configuration", "Queue", "Telemetry"],
+        ["Storage"] = ["Accounts", "Configuration", "Notices", "Queue", "Telemetry"],
         ["Accounts"] = ["Configuration", "Queue", "Storage", "Telemetry"],
         ["Queue"] = ["Configuration", "Storage", "Telemetry"],
         ["Tls"] = ["Configuration", "Telemetry"],
         ["Dns"] = ["Configuration", "Telemetry"],
         ["Submission"] = ["Accounts", "Configuration", "Queue", "Telemetry", "Tls"],
         ["Delivery"] = ["Configuration", "Dns", "Queue", "Telemetry"],
-        ["Admin"] = ["Accounts", "Configuration", "Dns", "Queue", "Storage", "Telemetry", "Tls"],
-        ["Hosting"] = ["Accounts", "Admin", "Configuration", "Delivery", "Dns", "Queue", "Storage", "Submission", "Telemetry", "Tls"],
+        ["Notices"] = ["Accounts", "Configuration", "Dns", "Queue", "Storage", "Telemetry"],
+        ["Admin"] = ["Accounts", "Configuration", "Dns", "Notices", "Queue", "Storage", "Telemetry", "Tls"],
+        ["Hosting"] = ["Accounts", "Admin", "Configuration", "Delivery", "Dns", "Notices", "Queue", "Storage", "Submission", "Telemetry", "Tls"],
     };
 
     private static string Root([CallerFilePath] string thisFile = "") => Path.GetFullPath(Path.Combine(Path.GetDirectoryName(thisFile)!, "..", ".."));

@@ -4,11 +4,36 @@ using System.Text;
 
 namespace RelayGate.Core.Messages;
 
-/// <summary>Decodes encoded words (RFC 2047) for records and for looking behind display names; what cannot be decoded stays as it is.</summary>
+/// <summary>Decodes encoded words (RFC 2047) for records and for looking behind display names; what cannot be decoded stays as it is. Encodes our own text.</summary>
 internal static class EncodedWords
 {
     /// <summary>Longest text that is looked at, in characters.</summary>
     public const int MaxCharacters = 16 * 1024;
+
+    /// <summary>Text for an unstructured field: as it is when it is ASCII, else as encoded words in UTF-8, folded between them.</summary>
+    public static string Encode(string text)
+    {
+        if (Ascii.IsValid(text))
+            return text;
+        const int MaxOctets = 45; // In base 64, with the frame: at most 72 characters a word (RFC 2047 §2).
+        var encoded = new StringBuilder();
+        Span<byte> word = stackalloc byte[MaxOctets];
+        int used = 0;
+        foreach (Rune rune in text.EnumerateRunes())
+        {
+            if (used + rune.Utf8SequenceLength > MaxOctets)
+            {
+                Append(word[..used]);
+                used = 0;
+            }
+            used += rune.EncodeToUtf8(word[used..]);
+        }
+        Append(word[..used]);
+        return encoded.ToString();
+
+        void Append(ReadOnlySpan<byte> octets) =>
+            encoded.Append(encoded.Length > 0 ? "\r\n " : "").Append("=?utf-8?B?").Append(Convert.ToBase64String(octets)).Append("?=");
+    }
 
     /// <param name="wordsOnly">Leave out what is no encoded word.</param>
     public static string Decode(string text, bool wordsOnly = false)

@@ -28,6 +28,10 @@ internal static class EgressChooser
             : new EgressChoice(own4, own6, settings.Hostname, why);
     }
 
+    /// <summary>From where mail leaves that is nobody's but the server's.</summary>
+    public static EgressChoice OfServer(ref AccountReader reader, EffectiveSettings settings) =>
+        OfServer(settings, Server(ref reader, settings, settings.IPv4, ""), Server(ref reader, settings, settings.IPv6, ""));
+
     private static EgressChoice OfServer(EffectiveSettings settings, EgressAddress? server4, EgressAddress? server6) =>
         settings.MissingFamily == MissingFamilyMode.Server || (settings.IPv4 is null && settings.IPv6 is null)
             ? Filled(settings, server4, server6, "server-address")

@@ -2,6 +2,7 @@ using System.Globalization;
 using System.Net;
 using System.Net.Sockets;
 using RelayGate.Core.Mail;
+using RelayGate.Core.Notices;
 using RelayGate.Core.Policy;
 
 namespace RelayGate.Configuration;
@@ -90,6 +91,7 @@ internal static class OptionsReader
                 defaults.Server = Limit(d, "Server", defaults.Server);
             });
         });
+        s.Section("Notices", n => ReadNotices(n, options.Notices));
         s.Section("Retention", r =>
         {
             options.Retention.Decisions = r.Time("Decisions", options.Retention.Decisions, Hour, 10 * Year);
@@ -132,6 +134,16 @@ internal static class OptionsReader
             delivery.Connections.PerMx = c.Integer("PerMx", delivery.Connections.PerMx, 1, 20_000, "connections");
             delivery.Connections.PerSmarthost = c.Integer("PerSmarthost", delivery.Connections.PerSmarthost, 1, 20_000, "connections");
         });
+    }
+
+    private static void ReadNotices(SettingsSection n, NoticeOptions notices)
+    {
+        const string KindsRemedy = "\"all\", \"none\" or words with commas (password-guessing, script-burst, exceeded, suspended, warning, recovered, resumed) is expected";
+        notices.Administrator = n.NullableText("Administrator", null, t => t.Length == 0 || MailboxAddress.TryParse(t, out _), "an address such as \"admin@example.net\", or \"\" for nobody, is expected");
+        notices.From = n.NullableText("From", null, t => MailboxAddress.TryParse(t, out MailboxAddress? from) && !from.IsUnqualified, "an address such as \"relaygate@example.net\" is expected");
+        notices.Period = n.Time("Period", notices.Period, TimeSpan.FromMinutes(1), TimeSpan.FromDays(7));
+        notices.AdministratorKinds = n.Text("AdministratorKinds", notices.AdministratorKinds, t => NoticeKinds.ParseList(t) is not null, KindsRemedy);
+        notices.OwnerKinds = n.Text("OwnerKinds", notices.OwnerKinds, t => NoticeKinds.ParseList(t) is not null, KindsRemedy);
     }
 
     private static void ReadListeners(SettingsSection s, RelayGateOptions options)

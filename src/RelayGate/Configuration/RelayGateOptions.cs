@@ -36,6 +36,8 @@ public sealed class RelayGateOptions
 
     public LimitOptions Limits { get; set; } = new();
 
+    public NoticeOptions Notices { get; set; } = new();
+
     public RetentionOptions Retention { get; set; } = new();
 
     public StorageOptions Storage { get; set; } = new();
@@ -232,6 +234,25 @@ public sealed class LimitDefaults
     public string Plan { get; set; } = "unlimited";
 
     public string Server { get; set; } = "unlimited";
+}
+
+/// <summary>Who is told, by mail, when a limit is reached, a script bursts, passwords are guessed, somebody is suspended.</summary>
+public sealed class NoticeOptions
+{
+    /// <summary>Address that is told of everything; null: <see cref="RelayGateOptions.Postmaster"/>; "": nobody.</summary>
+    public string? Administrator { get; set; }
+
+    /// <summary>The From address of notices; null: relaygate@ our <see cref="RelayGateOptions.Hostname"/>.</summary>
+    public string? From { get; set; }
+
+    /// <summary>A receiver gets at most one digest in this time. Default 1 h; 1 min to 7 days.</summary>
+    public TimeSpan Period { get; set; } = TimeSpan.FromHours(1);
+
+    /// <summary>Kinds the administrator is told of: <c>all</c>, <c>none</c> or words with commas.</summary>
+    public string AdministratorKinds { get; set; } = "all";
+
+    /// <summary>Kinds a subscription's contact is told of, when they are about what is the subscription's.</summary>
+    public string OwnerKinds { get; set; } = "all";
 }
 
 public sealed class RetentionOptions

@@ -1,8 +1,6 @@
-using System.Security.Cryptography;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
 using RelayGate.Configuration;
-using RelayGate.Core.Mail;
 using RelayGate.Core.Policy;
 using RelayGate.Queue;
 using RelayGate.Telemetry;
@@ -50,7 +48,7 @@ public sealed class DeliveryService : IHostedService, IDisposable
         _pool = new ConnectionPool(options.Delivery, time, readChunk);
         _deliverer = new Deliverer(resolver, mayLeaveFrom, _pool, metrics);
         _recorder = new AttemptRecorder(options.Delivery.Retry);
-        _dsnPlanner = new DsnPlanner(options.Hostname, options.Delivery.Retry.GiveUpAfter, NewQueueId);
+        _dsnPlanner = new DsnPlanner(options.Hostname, options.Delivery.Retry.GiveUpAfter, OwnMail.NewId);
     }
 
     public Task StartAsync(CancellationToken cancellationToken)
@@ -194,12 +192,5 @@ public sealed class DeliveryService : IHostedService, IDisposable
             _metrics.Dsns.Increment();
             _mailLog.Write(new MailEvent(MailEventKind.Dsn, dsn.Id) { Original = job.Message.Id, Recipient = dsn.Recipient, Subscription = job.Message.Subscription });
         }
-    }
-
-    private static QueueId NewQueueId(DateTimeOffset at)
-    {
-        Span<byte> random = stackalloc byte[10];
-        RandomNumberGenerator.Fill(random);
-        return QueueId.Create(at, BitConverter.ToUInt16(random), BitConverter.ToUInt64(random[2..]));
     }
 }

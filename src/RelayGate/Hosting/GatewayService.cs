@@ -4,6 +4,7 @@ using Microsoft.Extensions.Logging;
 using RelayGate.Accounts;
 using RelayGate.Configuration;
 using RelayGate.Delivery;
+using RelayGate.Notices;
 using RelayGate.Queue;
 using RelayGate.Storage;
 using RelayGate.Telemetry;
@@ -18,7 +19,7 @@ namespace RelayGate.Hosting;
 internal sealed class GatewayService(
     GatewayState state, ListenerPlan listeners, RelayGateOptions options, TimeProvider time, ILogger<GatewayService> logger, RelayGateMetrics metrics,
     SqliteRelayStore store, QueueWriter writer, QueueScheduler scheduler, AccountDirectory accounts, QueueGauge gauge, Maintenance maintenance,
-    DeliveryService delivery, MailLog mailLog) : IHostedLifecycleService
+    DeliveryService delivery, NoticeService notices, MailLog mailLog) : IHostedLifecycleService
 {
     private readonly SystemdNotifier _systemd = SystemdNotifier.FromEnvironment();
 
@@ -44,6 +45,7 @@ internal sealed class GatewayService(
             () => States(gauge.Last), () => gauge.Last.OldestAt is { } oldest ? Math.Max(0, (time.GetUtcNow() - oldest).TotalSeconds) : 0,
             () => scheduler.MemoryOctets, () => scheduler.InFlight);
         await maintenance.StartAsync(cancellationToken);
+        await notices.StartAsync(cancellationToken);
         await delivery.StartAsync(cancellationToken);
     }
 
@@ -66,6 +68,7 @@ internal sealed class GatewayService(
 
     public async Task StopAsync(CancellationToken cancellationToken)
     {
+        await notices.StopAsync(cancellationToken);
         await delivery.StopAsync(cancellationToken);
         await maintenance.StopAsync(cancellationToken);
         await gauge.RefreshAsync(CancellationToken.None); // The last figures are those of the end.

@@ -12,6 +12,7 @@ using RelayGate.Admin;
 using RelayGate.Configuration;
 using RelayGate.Delivery;
 using RelayGate.Dns;
+using RelayGate.Notices;
 using RelayGate.Queue;
 using RelayGate.Storage;
 using RelayGate.Submission;
@@ -74,6 +75,8 @@ public static class RelayGateServices
         services.AddSingleton<QueueAdministration>();
         services.AddSingleton<QueueGauge>();
         services.AddSingleton<Maintenance>();
+        services.AddSingleton<NoticeBoard>();
+        services.AddSingleton<NoticeService>();
         services.AddSingleton(provider => LoadCertificate(options, provider));
         services.AddSingleton<SubmissionService>();
     }

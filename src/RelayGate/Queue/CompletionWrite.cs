@@ -1,7 +1,6 @@
 using System.Text.Json;
-using RelayGate.Core.Mail;
+using RelayGate.Core.Dsn;
 using RelayGate.Core.Policy;
-using RelayGate.Core.Smtp;
 using RelayGate.Storage;
 
 namespace RelayGate.Queue;
@@ -22,14 +21,6 @@ internal sealed class CompletionWrite : PendingWrite
     private const string CountStates = "select count(*) filter (where state = 0), count(*) filter (where state = 1), count(*) filter (where state = 2) from recipient where message = ?";
     private const string KeepMessage = "update message set expires_at = ?, held = 0 where seq = ?";
     private const string SelectDecision = "select 1 from decision where id = ?";
-
-    private static readonly Decision DsnDecision = new()
-    {
-        Verdict = Verdict.Accept,
-        Reason = Reasons.Accepted,
-        Reply = SmtpReply.Parse("250 2.0.0 Queued"),
-        ReversePath = ReversePath.Null,
-    };
 
     private readonly TaskCompletionSource _done = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly DeliveryJob _job;
@@ -61,22 +52,9 @@ internal sealed class CompletionWrite : PendingWrite
         WriteResults(_results, attempt);
         // The job held all recipients the message had, and each was delivered: nothing needs to be looked up.
         _allDelivered = job.Message.RecipientCount == attempt.Results.Length && attempt.Results.All(r => r.Result == DeliveryResult.Delivered);
-        _notification = dsn is null ? null : new QueuedMessage
-        {
-            Id = dsn.Id,
-            RowId = 0,
-            Subscription = job.Message.Subscription,
-            ReceivedAt = dsn.Id.Timestamp,
-            ReversePath = ReversePath.Null,
-            Recipients = [new QueuedRecipient(0, dsn.Recipient, DsnNotify.Never, null, RecipientState.Pending, 0, nextAttempt, null)],
-            RecipientCount = 1,
-            Egress = job.Message.Egress,
-            HeaderNeedsUtf8 = dsn.HeaderNeedsUtf8,
-            BodyIs8Bit = dsn.BodyIs8Bit,
-            IsDsn = true,
-            HeaderSection = dsn.HeaderSection,
-            Body = MessageBody.FromBytes(dsn.Body),
-        };
+        _notification = dsn is null ? null : OwnMail.Make(
+            dsn.Id, job.Message.Subscription, dsn.Recipient, job.Message.Egress,
+            new ComposedDsn(dsn.HeaderSection, dsn.Body, dsn.HeaderNeedsUtf8, dsn.BodyIs8Bit), nextAttempt);
     }
 
     /// <summary>Completes when the outcome is durable.</summary>
@@ -197,14 +175,9 @@ internal sealed class CompletionWrite : PendingWrite
         known.Reset();
         if (isThere)
             return;
-        _dsnSeq = context.NextSeq();
-        string recipient = _notification.Recipients[0].ForwardPath.Text;
-        MessageRows.Insert(context, _dsnSeq, id, _notification, EgressText.Format(_notification.Egress));
         RecordBuffer detail = _buffers.Rent();
         RecordRows.WriteDsnDetail(detail, _job.Message.Id, _notification.Egress);
-        RecordRows.Insert(
-            context, id, RecordKind.Dsn, DsnDecision, RecordOutcome.Queued, _notification.Subscription.Length == 0 ? null : _notification.Subscription, "dsn", "",
-            recipient, _notification.Octets, _now.ToUnixTimeMilliseconds(), detail.Written);
+        _dsnSeq = OwnMail.Insert(context, _notification, RecordKind.Dsn, "dsn", _now, detail.Written);
         _buffers.Return(detail);
     }
 

@@ -68,7 +68,7 @@ public sealed record QueuedMessage
 
     public bool BodyIs8Bit { get; init; }
 
-    /// <summary>A DSN of our own: it never causes another.</summary>
+    /// <summary>A DSN or another mail of our own making: it never causes a DSN.</summary>
     public bool IsDsn { get; init; }
 
     public required ReadOnlyMemory<byte> HeaderSection { get; init; }

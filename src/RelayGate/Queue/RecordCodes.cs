@@ -38,6 +38,9 @@ public enum RecordKind
 
     /// <summary>A DSN of our own.</summary>
     Dsn = 3,
+
+    /// <summary>A mail of notices, of our own.</summary>
+    Notice = 4,
 }
 
 /// <summary>Flags of a stored message. The numbers are stored.</summary>
@@ -47,7 +50,7 @@ internal enum MessageFlags
     None = 0,
     HeaderNeedsUtf8 = 1,
     BodyIs8Bit = 2,
-    IsDsn = 4,
+    IsDsn = 4, // Or any other mail of our own making.
     IsChunked = 16,
 }
 

@@ -92,6 +92,16 @@ internal static class RecordRows
         json.Flush();
     }
 
+    public static void WriteNoticeDetail(RecordBuffer buffer, string subject, EgressChoice egress)
+    {
+        Utf8JsonWriter json = buffer.Begin();
+        json.WriteStartObject();
+        json.WriteString("subject"u8, subject);
+        Egress(json, egress);
+        json.WriteEndObject();
+        json.Flush();
+    }
+
     /// <summary>What only the binding decision knows: the reply, and usage at each level in order.</summary>
     private static ReadOnlySpan<byte> Ruling(RecordBuffer buffer, Decision decision)
     {

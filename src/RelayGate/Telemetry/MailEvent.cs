@@ -24,6 +24,9 @@ public enum MailEventKind
     /// <summary>A DSN entered the queue.</summary>
     Dsn,
 
+    /// <summary>A mail of notices entered the queue.</summary>
+    Notice,
+
     /// <summary>Parked by hand.</summary>
     Held,
 
@@ -95,6 +98,7 @@ public sealed record MailEvent(MailEventKind Kind, QueueId Ref)
             MailEventKind.Delivered => "delivered",
             MailEventKind.Deferred => "deferred",
             MailEventKind.Failed => "failed",
+            MailEventKind.Notice => "notice",
             MailEventKind.Held => "held",
             MailEventKind.Released => "released",
             MailEventKind.Retried => "retried",

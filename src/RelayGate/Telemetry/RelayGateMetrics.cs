@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using System.Diagnostics.Metrics;
 using System.Reflection;
+using RelayGate.Core.Notices;
 using RelayGate.Core.Policy;
 
 namespace RelayGate.Telemetry;
@@ -48,6 +49,11 @@ public sealed class RelayGateMetrics : IDisposable
         DroppedRefusals = new LabelledCounter(Meter, "relaygate_refusal_records_dropped_total", "Refusals without a decision record: too many waited for the store, or it failed.",
             ["reason"], ("backlog", ""), ("store", ""));
         StoreErrors = new LabelledCounter(Meter, "relaygate_store_errors_total", "Batches that failed, by kind.", ["kind"], ("statement", ""), ("io", ""), ("full", ""));
+        Notices = new LabelledCounter(Meter, "relaygate_notices_total", "Notices raised, by kind; repeats included.", ["kind"],
+            [.. NoticeKinds.All.Select(k => (NoticeKinds.Word(k), ""))]);
+        NoticeMails = new LabelledCounter(Meter, "relaygate_notice_mails_total", "Mails of notices put into the queue.", []);
+        DroppedNotices = new LabelledCounter(Meter, "relaygate_notices_dropped_total", "Notices that nobody is told of: too many waited, or too many in one period.", ["reason"],
+            ("backlog", ""), ("flood", ""));
 
         Meter.CreateObservableGauge("relaygate_smtp_sessions", () => Interlocked.Read(ref _sessions), "1", "SMTP sessions open now.");
         Meter.CreateObservableGauge("relaygate_queue_messages", ObserveQueue, "1", "Messages in the queue: active (in an attempt or next in turn), deferred or held.");
@@ -107,6 +113,14 @@ public sealed class RelayGateMetrics : IDisposable
 
     /// <summary>Label: statement, io or full.</summary>
     public LabelledCounter StoreErrors { get; }
+
+    /// <summary>Label: kind of the notice.</summary>
+    public LabelledCounter Notices { get; }
+
+    public LabelledCounter NoticeMails { get; }
+
+    /// <summary>Label: backlog or flood.</summary>
+    public LabelledCounter DroppedNotices { get; }
 
     /// <summary>SMTP sessions open now.</summary>
     public long OpenSessions => Interlocked.Read(ref _sessions);

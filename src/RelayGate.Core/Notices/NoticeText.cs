@@ -1,0 +1,130 @@
+using System.Globalization;
+using System.Text;
+using RelayGate.Core.Messages;
+
+namespace RelayGate.Core.Notices;
+
+/// <summary>Says a notice in words: one line, what is known of it, and the commands that show more and that stop it.</summary>
+public static class NoticeText
+{
+    private const int MaxName = 200;
+
+    /// <summary>One line for a subject, which begins with the word of its kind: <c>exceeded: domain shop.test, 200 of 200/h</c>.</summary>
+    public static string Headline(Notice notice)
+    {
+        string what = notice.Kind switch
+        {
+            NoticeKind.Warning or NoticeKind.Exceeded or NoticeKind.Recovered => $"{Object(notice)}, {Use(notice)}",
+            NoticeKind.ScriptBurst => $"{Object(notice)}, {Count(notice.Used, "message")}",
+            NoticeKind.PasswordGuessing => $"{Object(notice)}, {Count(notice.Used, "wrong password")}",
+            NoticeKind.Test => "notices reach you",
+            _ => notice.By is { } by ? $"{Object(notice)} by {by}" : Object(notice),
+        };
+        return $"{NoticeKinds.Word(notice.Kind)}: {what}";
+    }
+
+    /// <summary>What happened, in one sentence.</summary>
+    public static string Sentence(Notice notice) => notice.Kind switch
+    {
+        NoticeKind.Warning => $"{Capital(notice)} has used {Use(notice)}. Nothing is refused yet.",
+        NoticeKind.Exceeded => $"{Capital(notice)} has reached its limit: {Use(notice)}. What it sends beyond that is refused or held, as the limit says.",
+        NoticeKind.Recovered => $"{Capital(notice)} has room again: {Use(notice)}.",
+        NoticeKind.ScriptBurst => $"{Capital(notice)} sends much more than usual: {Count(notice.Used, "message")}.",
+        NoticeKind.PasswordGuessing => $"Somebody guesses passwords: {Count(notice.Used, "wrong password")} for {Object(notice)}.",
+        NoticeKind.Suspended => $"{Capital(notice)} was suspended: new mail is refused, queued mail is held.",
+        NoticeKind.Resumed => $"{Capital(notice)} was resumed and may send again.",
+        _ => "This is a test. If you read it, notices of this gateway reach you.",
+    };
+
+    /// <summary>What is known of it, name and value.</summary>
+    public static IEnumerable<(string Name, string Value)> Facts(KeptNotice kept)
+    {
+        Notice notice = kept.Notice;
+        yield return ("When", kept.Repeats > 1 ? $"{Time(kept.At)}; {kept.Repeats} times until {Time(kept.LastAt)}" : Time(kept.At));
+        if (notice.Kind != NoticeKind.Test)
+            yield return ("Object", Object(notice));
+        if (notice.Subscription is { Length: > 0 } subscription && notice.Level != "subscription")
+            yield return ("Subscription", Clean(subscription));
+        if (notice.Limit is not null)
+            yield return ("Used", Use(notice));
+        if (notice.Refused is { } refused)
+            yield return ("Refused", Count(refused, "attempt"));
+        foreach (NoticeSource source in notice.Sources)
+            yield return ("Source", $"{source.What} {Clean(source.Name)}{(source.Messages is { } messages ? $": {Count(messages, "message")}" : "")}");
+        if (notice.NextPossible is { } next)
+            yield return ("Next possible", Time(next));
+        if (notice.By is { } by)
+            yield return ("By", Clean(by));
+        if (notice.Remark is { } remark)
+            yield return ("Note", Clean(remark));
+        if (notice.Ref is { } reference)
+            yield return ("Sample", $"relaygate message explain {reference}");
+    }
+
+    /// <summary>The one command that shows more, or null.</summary>
+    public static string? More(Notice notice) => notice.Kind switch
+    {
+        NoticeKind.Test => null,
+        NoticeKind.ScriptBurst => $"relaygate script show {Words(notice)}",
+        NoticeKind.PasswordGuessing => notice.Ref is { } reference ? $"relaygate message explain {reference}" : null,
+        NoticeKind.Suspended or NoticeKind.Resumed => Target(notice) is { } target ? $"relaygate {target.Noun} show {target.Name}" : null,
+        _ => $"relaygate limit show {notice.Level}{(notice.Name.Length > 0 ? $" {Words(notice)}" : "")}",
+    };
+
+    /// <summary>The one command that stops it, or null.</summary>
+    public static string? Stop(Notice notice) => notice.Kind switch
+    {
+        NoticeKind.Warning or NoticeKind.Exceeded when notice.Level == "server" => "relaygate limit set server forbidden",
+        NoticeKind.Warning or NoticeKind.Exceeded when Target(notice) is { } target => $"relaygate {target.Noun} suspend {target.Name}",
+        NoticeKind.ScriptBurst => $"relaygate script block {Words(notice)}",
+        NoticeKind.PasswordGuessing when notice.Level is "mailbox" or "login" && notice.Subscription is not null => $"relaygate mailbox suspend {Words(notice)}",
+        NoticeKind.Suspended when Target(notice) is { } target => $"relaygate {target.Noun} resume {target.Name}",
+        _ => null,
+    };
+
+    /// <summary>For instance <c>domain shop.test</c>; <c>the server</c>.</summary>
+    public static string Object(Notice notice) =>
+        (notice.Level == "server" ? "the server" : $"{notice.Level} {Clean(notice.Name)}") + (notice.Class is { } ofClass ? $" (class {ofClass})" : "");
+
+    /// <summary>As records show times: UTC, to the second.</summary>
+    public static string Time(DateTimeOffset at) => at.UtcDateTime.ToString("yyyy-MM-dd HH:mm:ss 'UTC'", CultureInfo.InvariantCulture);
+
+    private static (string Noun, string Name)? Target(Notice notice) => notice.Level switch
+    {
+        "plan" or "subscription" or "domain" or "mailbox" or "uid" => (notice.Level, Words(notice)),
+        "credential" => ("sender", Words(notice)),
+        _ => null,
+    };
+
+    private static string Use(Notice notice) =>
+        notice.Used is { } used ? $"{used.ToString(CultureInfo.InvariantCulture)} of {notice.Limit}" : notice.Limit ?? "";
+
+    private static string Count(long? count, string noun) => count switch
+    {
+        null => $"many {noun}s",
+        1 => $"1 {noun}",
+        _ => $"{count.Value.ToString(CultureInfo.InvariantCulture)} {noun}s",
+    };
+
+    private static string Capital(Notice notice)
+    {
+        string text = Object(notice);
+        return char.ToUpperInvariant(text[0]) + text[1..];
+    }
+
+    /// <summary>The name as arguments of a shell: scripts and logins are other people's text.</summary>
+    private static string Words(Notice notice)
+    {
+        var text = new StringBuilder();
+        string[] words = notice.Level == "script" ? notice.Name.Split(' ', 2) : [notice.Name];
+        foreach (string word in words)
+        {
+            string clean = Clean(word);
+            bool isPlain = clean.Length > 0 && clean.All(static c => char.IsAsciiLetterOrDigit(c) || c is '.' or '-' or '_' or '@' or '/' or '+' or ':') && clean[0] != '-';
+            text.Append(text.Length > 0 ? " " : "").Append(isPlain ? clean : $"'{clean.Replace("'", "'\\''", StringComparison.Ordinal)}'");
+        }
+        return text.ToString();
+    }
+
+    private static string Clean(string text) => HeaderText.Clean(text, MaxName);
+}

@@ -1,0 +1,135 @@
+using Microsoft.Extensions.Logging;
+using RelayGate.Accounts;
+using RelayGate.Configuration;
+using RelayGate.Core.Notices;
+using RelayGate.Core.Policy;
+using RelayGate.Queue;
+using RelayGate.Storage;
+using RelayGate.Telemetry;
+
+namespace RelayGate.Notices;
+
+/// <summary>Takes notices from the board, stores them, and sends what is due: one loop, a bounded number at a time.</summary>
+public sealed class NoticeService : IDisposable
+{
+    private const int MaxBatch = 64;
+
+    private static readonly TimeSpan AfterFailure = TimeSpan.FromSeconds(10);
+
+    private readonly NoticeBoard _board;
+    private readonly SqliteRelayStore _store;
+    private readonly QueueWriter _queue;
+    private readonly AccountDirectory _accounts;
+    private readonly RelayGateMetrics _metrics;
+    private readonly MailLog _mailLog;
+    private readonly TimeProvider _time;
+    private readonly ILogger<NoticeService> _logger;
+    private readonly NoticeClock _clock;
+    private readonly NoticeWriter _writer;
+    private readonly NoticeReceivers _receivers;
+    private readonly CancellationTokenSource _stopping = new();
+    private readonly CancellationToken _stop; // Of the source, which cannot be asked for it once it is disposed.
+    private readonly List<RaisedNotice> _batch = [];
+    private Task _loop = Task.CompletedTask;
+    private int _disposed;
+
+    public NoticeService(
+        NoticeBoard board, SqliteRelayStore store, QueueWriter queue, AccountDirectory accounts, RelayGateOptions options, RelayGateMetrics metrics, MailLog mailLog,
+        TimeProvider time, ILogger<NoticeService> logger)
+    {
+        _board = board;
+        _store = store;
+        _queue = queue;
+        _accounts = accounts;
+        _metrics = metrics;
+        _mailLog = mailLog;
+        _time = time;
+        _logger = logger;
+        _clock = new NoticeClock(time);
+        _receivers = new NoticeReceivers(options);
+        _writer = new NoticeWriter(options, _receivers, _clock, time);
+        _stop = _stopping.Token;
+    }
+
+    /// <summary>Goes on where the process before this one ended.</summary>
+    public async Task StartAsync(CancellationToken cancellationToken)
+    {
+        _clock.NotBefore(await _store.ReadAsync(NoticeRows.Clock, cancellationToken));
+        _loop = Task.Run(RunAsync, CancellationToken.None);
+    }
+
+    /// <summary>Ends the loop after the write that runs; what was raised by then is stored.</summary>
+    public async Task StopAsync(CancellationToken cancellationToken)
+    {
+        await _stopping.CancelAsync();
+        await _loop.WaitAsync(cancellationToken);
+    }
+
+    /// <summary>Ends the loop also where it was not stopped, as after a start that failed.</summary>
+    public void Dispose()
+    {
+        if (Interlocked.Exchange(ref _disposed, 1) != 0)
+            return;
+        _stopping.Cancel();
+        _stopping.Dispose();
+    }
+
+    private async Task RunAsync()
+    {
+        while (true)
+        {
+            TimeSpan? wait;
+            try
+            {
+                wait = await TurnAsync();
+            }
+            catch (Exception e)
+            {
+                Log.NoticesFailed(_logger, e); // Full disk, broken store: what was taken waits, what is on the board stays there.
+                wait = AfterFailure;
+            }
+            if (_stop.IsCancellationRequested)
+                return;
+            await WaitAsync(wait);
+        }
+    }
+
+    /// <returns>How long nothing is due; null: until something is raised.</returns>
+    private async Task<TimeSpan?> TurnAsync()
+    {
+        while (true)
+        {
+            while (_batch.Count < MaxBatch && _board.Raised.TryRead(out RaisedNotice? raised))
+                _batch.Add(raised);
+            EgressChoice egress = await _accounts.ServerEgressAsync(CancellationToken.None);
+            NoticeResult result = await _queue.RunAsync(context => _writer.Write(context, _batch, egress), CancellationToken.None, static done => done.Enqueue());
+            Tell(result);
+            _batch.Clear();
+            long now = _clock.Now;
+            if (_board.Raised.Count > 0 || result.NextDue <= now)
+                continue;
+            return result.NextDue is { } due ? TimeSpan.FromMilliseconds(due - now) : null;
+        }
+    }
+
+    private void Tell(NoticeResult result)
+    {
+        foreach (QueuedMessage mail in result.Mails)
+        {
+            _metrics.NoticeMails.Increment();
+            _mailLog.Write(new MailEvent(MailEventKind.Notice, mail.Id) { Recipient = mail.Recipients[0].ForwardPath });
+        }
+        (string, string)[] mails = [.. result.Mails.Select(static m => (m.Recipients[0].ForwardPath.Text, m.Id.ToString()))];
+        for (int i = 0; i < _batch.Count; i++)
+            _batch[i].Stored?.TrySetResult(new StoredNotice(result.Ids[i].ToString(), mails));
+    }
+
+    private async Task WaitAsync(TimeSpan? wait)
+    {
+        using var bound = CancellationTokenSource.CreateLinkedTokenSource(_stop);
+        Task raised = _batch.Count > 0 ? Task.Delay(Timeout.Infinite, bound.Token) : _board.Raised.WaitToReadAsync(bound.Token).AsTask();
+        Task due = Task.Delay(wait ?? Timeout.InfiniteTimeSpan, _time, bound.Token);
+        await Task.WhenAny(raised, due);
+        await bound.CancelAsync();
+    }
+}

@@ -1,0 +1,89 @@
+using System.Data.Common;
+using RelayGate.Configuration;
+using RelayGate.Core.Dsn;
+using RelayGate.Core.Mail;
+using RelayGate.Core.Notices;
+using RelayGate.Core.Policy;
+using RelayGate.Queue;
+
+namespace RelayGate.Notices;
+
+/// <summary>Stores what was raised and enqueues the mails that are due, all within one write.</summary>
+internal sealed class NoticeWriter(RelayGateOptions options, NoticeReceivers receivers, NoticeClock clock, TimeProvider time)
+{
+    private const int MaxMails = 16; // In one write; the rest in the next.
+
+    private readonly TimeSpan _period = options.Notices.Period;
+
+    /// <param name="egress">From where the server's own mail leaves now.</param>
+    public NoticeResult Write(WriteContext context, IReadOnlyList<RaisedNotice> raised, EgressChoice egress)
+    {
+        DbConnection db = context.Connection.Connection;
+        long now = clock.Now;
+        var result = new NoticeResult(context);
+        foreach (RaisedNotice one in raised)
+            result.Ids.Add(Store(db, one, now));
+        List<string> due = NoticeRows.Due(db, now, MaxMails);
+        foreach (string receiver in due)
+            Mail(context, receiver, now, egress, result);
+        NoticeRows.SetClock(db, now);
+        result.NextDue = NoticeRows.NextDue(db);
+        return result;
+    }
+
+    private QueueId Store(DbConnection db, RaisedNotice raised, long now)
+    {
+        Notice notice = raised.Notice;
+        if (notice.Kind != NoticeKind.Test && NoticeRows.Repeat(db, notice, raised.At, now - (long)_period.TotalMilliseconds) is { } known)
+            return QueueId.FromBytes(known);
+        QueueId id = OwnMail.NewId(raised.At);
+        byte[] octets = id.ToBytes();
+        NoticeRows.Insert(db, octets, notice, raised.At, now);
+        string? contact = notice.Subscription is { } subscription ? NoticeRows.Contact(db, subscription) : null;
+        foreach (MailboxAddress receiver in receivers.Of(notice.Kind, contact))
+            NoticeRows.Wait(db, octets, notice.Kind, receiver.Text, now, _period);
+        return id;
+    }
+
+    private void Mail(WriteContext context, string receiver, long now, EgressChoice egress, NoticeResult result)
+    {
+        DbConnection db = context.Connection.Connection;
+        (List<KeptNotice> waiting, int count) = NoticeRows.Waiting(db, receiver, NoticeComposer.MaxListed);
+        if (waiting.Count == 0 || !MailboxAddress.TryParse(receiver, out MailboxAddress? to))
+        {
+            NoticeRows.Told(db, receiver, null, now); // What waited was removed with its age.
+            return;
+        }
+        DateTimeOffset at = time.GetUtcNow();
+        QueueId id = OwnMail.NewId(at);
+        var mail = new NoticeMail(id, options.Hostname, receivers.From, to, at, [.. waiting], count - waiting.Count, receivers.IsAdministrator(to));
+        ComposedDsn content = NoticeComposer.Compose(mail);
+        QueuedMessage message = OwnMail.Make(id, "", new ForwardPath(to), egress, content, at + options.Delivery.Retry.First);
+        RecordRows.WriteNoticeDetail(context.Scratch, NoticeComposer.Subject(mail), egress);
+        byte[] detail = context.Scratch.Written.ToArray(); // The record's own columns are written in the same buffer.
+        result.Mails.Add(message with { RowId = OwnMail.Insert(context, message, RecordKind.Notice, "notice", at, detail) });
+        NoticeRows.Told(db, receiver, id.ToBytes(), now);
+    }
+}
+
+/// <summary>What one write did.</summary>
+internal sealed class NoticeResult(WriteContext context)
+{
+    /// <summary>Of each that was raised, in order.</summary>
+    public List<QueueId> Ids { get; } = [];
+
+    public List<QueuedMessage> Mails { get; } = [];
+
+    /// <summary>When the next receiver is due, by the clock of notices; null: nothing waits.</summary>
+    public long? NextDue { get; set; }
+
+    /// <summary>On the writer's thread, after the commit.</summary>
+    public void Enqueue()
+    {
+        foreach (QueuedMessage mail in Mails)
+        {
+            context.Feed.Add(mail.Id);
+            context.Enqueued(mail);
+        }
+    }
+}
