@@ -15,13 +15,14 @@ public partial class ArchitectureTests
         ["Storage"] = ["Accounts", "Configuration", "Notices", "Queue", "Telemetry"],
         ["Accounts"] = ["Configuration", "Queue", "Storage", "Telemetry"],
         ["Queue"] = ["Configuration", "Storage", "Telemetry"],
+        ["Replay"] = ["Accounts", "Configuration", "Queue", "Storage"],
         ["Tls"] = ["Configuration", "Telemetry"],
         ["Dns"] = ["Configuration", "Telemetry"],
         ["Submission"] = ["Accounts", "Configuration", "Queue", "Telemetry", "Tls"],
         ["Delivery"] = ["Configuration", "Dns", "Queue", "Telemetry"],
         ["Notices"] = ["Accounts", "Configuration", "Dns", "Queue", "Storage", "Telemetry"],
-        ["Admin"] = ["Accounts", "Configuration", "Dns", "Notices", "Queue", "Storage", "Telemetry", "Tls"],
-        ["Hosting"] = ["Accounts", "Admin", "Configuration", "Delivery", "Dns", "Notices", "Queue", "Storage", "Submission", "Telemetry", "Tls"],
+        ["Admin"] = ["Accounts", "Configuration", "Dns", "Notices", "Queue", "Replay", "Storage", "Telemetry", "Tls"],
+        ["Hosting"] = ["Accounts", "Admin", "Configuration", "Delivery", "Dns", "Notices", "Queue", "Replay", "Storage", "Submission", "Telemetry", "Tls"],
     };
 
     private static string Root([CallerFilePath] string thisFile = "") => Path.GetFullPath(Path.Combine(Path.GetDirectoryName(thisFile)!, "..", ".."));

@@ -38,7 +38,8 @@ internal sealed class Offer
     /// <summary>The reverse-path does not belong to the identity, and its mode is reject (or there is nothing to correct it to).</summary>
     public bool SenderIsRejected { get; private set; }
 
-    public Decision Refuse(string reason, string reply)
+    /// <param name="stopped">The level whose limit refuses.</param>
+    public Decision Refuse(string reason, string reply, LevelUsage? stopped = null)
     {
         SmtpReply parsed = SmtpReply.Parse(reply);
         return new Decision
@@ -49,6 +50,7 @@ internal sealed class Offer
             ReversePath = ReversePath,
             Corrections = Corrections,
             Egress = Account.Egress,
+            Stopped = stopped,
         };
     }
 

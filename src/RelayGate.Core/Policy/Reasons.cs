@@ -28,6 +28,9 @@ public static class Reasons
     public const string StoreFailed = "store-failed";
     public const string AccountChanged = "account-changed";
 
+    /// <summary>Whether a refusal is one by a limit: the message had passed all rules before them.</summary>
+    public static bool IsOfLimits(string reason) => reason is LimitReached or SendingForbidden or TooManyRecipientsForLimit;
+
     /// <summary>Every reason, for metrics that start at zero.</summary>
     public static IReadOnlyList<string> All { get; } =
     [

@@ -117,7 +117,8 @@ public static class RelayPolicy
         foreach (LevelLimit level in offer.Account.Levels)
         {
             if (level.Limits.IsForbidden)
-                return offer.Refuse(Reasons.SendingForbidden, $"550 5.7.1 {ReplyText.Object(level.Key, 80)} may not send mail (its limit is: forbidden)");
+                return offer.Refuse(Reasons.SendingForbidden, $"550 5.7.1 {ReplyText.Object(level.Key, 80)} may not send mail (its limit is: forbidden)",
+                    new LevelUsage(level.Key, null, level.Origin, 0, 1));
         }
         return null;
     }
@@ -132,8 +133,11 @@ public static class RelayPolicy
             foreach (Limit limit in level.Limits.Limits)
             {
                 if (limit.Unit == LimitUnit.Recipients && offer.Recipients > limit.Count)
+                {
                     return offer.Refuse(Reasons.TooManyRecipientsForLimit,
-                        $"550 5.7.1 Message has {offer.Recipients} recipients; {ReplyText.Object(level.Key, 60)} may send to {limit.Count} in {ReplyText.Window(limit)} altogether");
+                        $"550 5.7.1 Message has {offer.Recipients} recipients; {ReplyText.Object(level.Key, 60)} may send to {limit.Count} in {ReplyText.Window(limit)} altogether",
+                        new LevelUsage(level.Key, limit, level.Origin, 0, offer.Recipients));
+                }
             }
         }
         return null;

@@ -1,5 +1,6 @@
 using System.Net;
 using System.Net.Sockets;
+using System.Runtime.CompilerServices;
 using System.Text;
 using System.Text.Json;
 using System.Text.Json.Nodes;
@@ -40,20 +41,45 @@ internal sealed class ControlClient : IDisposable
 
     public Task<JsonNode> DeleteAsync(string path, CancellationToken cancellationToken) => SendAsync(HttpMethod.Delete, path, null, cancellationToken);
 
+    /// <summary>An answer of one line of JSON for each thing there is to say; a problem on the way ends it.</summary>
+    public async IAsyncEnumerable<JsonNode> LinesAsync(string path, [EnumeratorCancellation] CancellationToken cancellationToken)
+    {
+        using var request = new HttpRequestMessage(HttpMethod.Get, path);
+        using HttpResponseMessage response = await AskAsync(request, HttpCompletionOption.ResponseHeadersRead, cancellationToken);
+        using var reader = new StreamReader(await response.Content.ReadAsStreamAsync(cancellationToken));
+        while (await ReadLineAsync(reader, cancellationToken) is { } line)
+        {
+            JsonNode node = Parse(line) ?? throw new CliException(ExitCode.Failed, "the gateway ended its answer in the middle");
+            if ((string?)node["problem"] is { } problem)
+                throw new CliException(ExitCode.Failed, problem);
+            yield return node;
+        }
+    }
+
     /// <returns>The answer's JSON; an empty object for an empty answer.</returns>
     public async Task<JsonNode> SendAsync(HttpMethod method, string path, JsonNode? body, CancellationToken cancellationToken)
     {
         using var request = new HttpRequestMessage(method, path);
         if (body is not null)
             request.Content = new StringContent(body.ToJsonString(), Encoding.UTF8, "application/json");
+        using HttpResponseMessage response = await AskAsync(request, HttpCompletionOption.ResponseContentRead, cancellationToken);
+        return Parse(await response.Content.ReadAsStringAsync(cancellationToken)) ?? new JsonObject();
+    }
+
+    public void Dispose() => _http.Dispose();
+
+    private async Task<HttpResponseMessage> AskAsync(HttpRequestMessage request, HttpCompletionOption until, CancellationToken cancellationToken)
+    {
         try
         {
-            using HttpResponseMessage response = await _http.SendAsync(request, cancellationToken);
-            string text = await response.Content.ReadAsStringAsync(cancellationToken);
-            JsonNode? answer = Parse(text);
-            if (!response.IsSuccessStatusCode)
+            HttpResponseMessage response = await _http.SendAsync(request, until, cancellationToken);
+            if (response.IsSuccessStatusCode)
+                return response;
+            using (response)
+            {
+                JsonNode? answer = Parse(await response.Content.ReadAsStringAsync(cancellationToken));
                 throw new CliException(CodeFor(response.StatusCode), (string?)answer?["title"] ?? $"the gateway answered {(int)response.StatusCode}");
-            return answer ?? new JsonObject();
+            }
         }
         catch (HttpRequestException error)
         {
@@ -67,7 +93,17 @@ internal sealed class ControlClient : IDisposable
         }
     }
 
-    public void Dispose() => _http.Dispose();
+    private static async Task<string?> ReadLineAsync(StreamReader reader, CancellationToken cancellationToken)
+    {
+        try
+        {
+            return await reader.ReadLineAsync(cancellationToken);
+        }
+        catch (Exception error) when (error is IOException or HttpRequestException)
+        {
+            throw new CliException(ExitCode.Unreachable, "the gateway ended the connection in the middle of its answer");
+        }
+    }
 
     private async ValueTask<Stream> ConnectAsync(SocketsHttpConnectionContext context, CancellationToken cancellationToken)
     {

@@ -12,7 +12,7 @@ internal sealed class Output(bool json)
 
     public bool IsJson { get; } = json;
 
-    private static bool IsTerminal => !Console.IsOutputRedirected && Environment.GetEnvironmentVariable("TERM") is not (null or "dumb");
+    public static bool IsTerminal => !Console.IsOutputRedirected && Environment.GetEnvironmentVariable("TERM") is not (null or "dumb");
 
     /// <summary>Prints the answer as JSON if that was asked for, else by <paramref name="human"/>.</summary>
     public int Show(JsonNode answer, Action human)

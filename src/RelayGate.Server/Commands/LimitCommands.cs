@@ -51,7 +51,8 @@ internal static class LimitCommands
             JsonObject body = Object(words, "limit tree OBJECT");
             JsonNode answer = await client.GetAsync("limits/tree" + Paging.Build(("level", (string?)body["level"]), ("name", (string?)body["name"])), cancellationToken);
             return output.List(answer, "no limits", Columns());
-        }));
+        }),
+        LimitSimulateCommand.Create());
 
     private static (string, Func<JsonNode, string?>)[] Columns() =>
     [

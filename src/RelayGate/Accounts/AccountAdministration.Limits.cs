@@ -130,7 +130,8 @@ public sealed partial class AccountAdministration
             throw AdminException.Invalid($"--each {Word(level)} says nothing for {key}: it sets the default for objects below one, of kind subscription, domain or mailbox");
     }
 
-    private static string BadLimit(string value) => value.Trim() == "0"
+    /// <summary>What is wrong with a limit, and what would be right.</summary>
+    internal static string BadLimit(string value) => value.Trim() == "0"
         ? "0 means \"none\" to some and \"no limit\" to others; write forbidden or unlimited"
         : $"'{AccountNames.Printable(value)}' is no limit; write N/h or N/d (messages), N/h:rcpt or N/d:rcpt (recipients), several with commas, unlimited or forbidden";
 

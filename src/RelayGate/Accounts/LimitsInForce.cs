@@ -9,6 +9,9 @@ namespace RelayGate.Accounts;
 /// </summary>
 internal static class LimitsInForce
 {
+    /// <summary>Origin of a limit that was set for the object itself.</summary>
+    public const string Own = "own";
+
     /// <param name="domain">Null: the message counts at no domain.</param>
     /// <param name="mailbox">Null: the message counts at no mailbox.</param>
     public static ImmutableArray<LevelLimit> Of(
@@ -35,7 +38,7 @@ internal static class LimitsInForce
     {
         AccountKey key = chain[^1];
         if (reader.Limits(key)?.Own is { } own)
-            return new LevelLimit(key, own.Limits, "own", own.Action);
+            return new LevelLimit(key, own.Limits, Own, own.Action);
         for (int i = chain.Length - 2; i >= 0; i--)
         {
             if (reader.Limits(chain[i])?.Find(key.Level) is { } each)

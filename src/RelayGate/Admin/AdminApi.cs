@@ -22,6 +22,7 @@ public static class AdminApi
         ActivatorUtilities.CreateInstance<AccountsApi>(services).Map(api);
         ActivatorUtilities.CreateInstance<LimitsApi>(services).Map(api);
         ActivatorUtilities.CreateInstance<AuditApi>(services).Map(api);
+        ActivatorUtilities.CreateInstance<SimulationApi>(services).Map(api);
         ActivatorUtilities.CreateInstance<MessagesApi>(services).Map(api);
         ActivatorUtilities.CreateInstance<ExplainApi>(services).Map(api);
         ActivatorUtilities.CreateInstance<DoctorApi>(services).Map(api);

@@ -22,6 +22,14 @@ internal sealed class AdminDispatcher(IEndpointRouteBuilder routes, AdminAuthori
     /// <summary>For administrators; what was done is logged with who did it.</summary>
     public void Change(string method, string path, Func<AdminRequest, Task<JsonNode?>> handler) => Map(method, path, forAdministrators: true, handler);
 
+    /// <summary>For administrators: an answer that takes a while, as one line of JSON for each thing there is to say (NDJSON). A problem on the way is the last line.</summary>
+    public void Stream(string path, Func<AdminRequest, IAsyncEnumerable<JsonNode>> handler) => routes.MapMethods(
+        Prefix + path, [HttpMethods.Get], (RequestDelegate)(context => RunAsync(context, forAdministrators: true, async request =>
+        {
+            await WriteLinesAsync(context, handler(request));
+            return null;
+        })));
+
     /// <summary>Answers for everything under /api that is not there.</summary>
     public void Fallback() => routes.Map("/api/{**rest}", (RequestDelegate)(context =>
         RunAsync(context, false, _ => throw new ProblemException(Problem.NotFound($"there is nothing at {context.Request.Method} {context.Request.Path}")))));
@@ -42,7 +50,12 @@ internal sealed class AdminDispatcher(IEndpointRouteBuilder routes, AdminAuthori
             JsonNode? answer = await handler(request);
             if (forAdministrators && !HttpMethods.IsGet(context.Request.Method))
                 Log.AdministrationDone(logger, peer.Uid, context.Request.Method, context.Request.Path.ToUriComponent(), context.Request.QueryString.Value ?? "", request.LoggedFields);
-            await WriteAsync(context, answer);
+            if (!context.Response.HasStarted)
+                await WriteAsync(context, answer);
+        }
+        catch (ProblemException error) when (context.Response.HasStarted)
+        {
+            await WriteLineAsync(context, new JsonObject { ["problem"] = error.Problem.Title });
         }
         catch (ProblemException error)
         {
@@ -57,6 +70,20 @@ internal sealed class AdminDispatcher(IEndpointRouteBuilder routes, AdminAuthori
             Log.AdministrationFailed(logger, error, context.Request.Method, context.Request.Path.ToUriComponent());
             await new Problem(StatusCodes.Status500InternalServerError, "internal", "an error inside the gateway; its log has the details").WriteAsync(context);
         }
+    }
+
+    private static async Task WriteLinesAsync(HttpContext context, IAsyncEnumerable<JsonNode> lines)
+    {
+        context.Response.ContentType = "application/x-ndjson";
+        context.Response.Headers.CacheControl = "no-store";
+        await foreach (JsonNode line in lines.WithCancellation(context.RequestAborted))
+            await WriteLineAsync(context, line);
+    }
+
+    private static async Task WriteLineAsync(HttpContext context, JsonNode line)
+    {
+        await context.Response.WriteAsync(line.ToJsonString() + "\n", context.RequestAborted);
+        await context.Response.Body.FlushAsync(context.RequestAborted);
     }
 
     private static async Task WriteAsync(HttpContext context, JsonNode? answer)

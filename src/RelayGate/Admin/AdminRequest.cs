@@ -31,6 +31,9 @@ internal sealed class AdminRequest(HttpContext http, AdminCaller caller)
 
     public string? Query(string name) => http.Request.Query[name] is [{ Length: > 0 } value, ..] ? value : null;
 
+    /// <summary>Every value of a parameter that may be given several times.</summary>
+    public IReadOnlyList<string> Queries(string name) => [.. http.Request.Query[name].Where(value => !string.IsNullOrEmpty(value)).Select(value => value!)];
+
     public int Limit => Query("limit") is not { } text ? DefaultPage
         : int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out int limit) && limit is >= 1 and <= MaxPage ? limit
         : throw Bad($"limit is '{text}': a number from 1 to {MaxPage} is expected");

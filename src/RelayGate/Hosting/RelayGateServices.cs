@@ -14,6 +14,7 @@ using RelayGate.Delivery;
 using RelayGate.Dns;
 using RelayGate.Notices;
 using RelayGate.Queue;
+using RelayGate.Replay;
 using RelayGate.Storage;
 using RelayGate.Submission;
 using RelayGate.Telemetry;
@@ -72,6 +73,7 @@ public static class RelayGateServices
         services.AddSingleton<DeliveryService>();
         services.AddSingleton(provider => provider.GetRequiredService<QueueWriter>().Feed);
         services.AddSingleton<MessageLog>();
+        services.AddSingleton<LimitReplay>();
         services.AddSingleton<QueueAdministration>();
         services.AddSingleton<QueueGauge>();
         services.AddSingleton<Maintenance>();

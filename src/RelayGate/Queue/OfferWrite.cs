@@ -84,7 +84,7 @@ internal sealed class OfferWrite : PendingWrite
         }
         RecordRows.Insert(
             context, _id, RecordKind.Offered, decision, decision.IsAccepted ? RecordOutcome.Queued : RecordOutcome.Refused, account.Subscription, account.Identity.Key, _message.Envelope.ReversePath.Text,
-            RecordRows.Recipients(_message.Envelope.Recipients), _message.Facts.Octets, _message.ReceivedAt.ToUnixTimeMilliseconds(), _detail.Written);
+            RecordRows.Recipients(_message.Envelope.Recipients), _message.Facts.Octets, _message.ReceivedAt.ToUnixTimeMilliseconds(), _detail.Written, account.Levels);
     }
 
     public override void Committed(WriteContext context)

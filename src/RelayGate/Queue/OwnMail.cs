@@ -53,7 +53,7 @@ internal static class OwnMail
         MessageRows.Insert(context, seq, id, message, EgressText.Format(message.Egress));
         RecordRows.Insert(
             context, id, kind, Accepted, RecordOutcome.Queued, message.Subscription.Length == 0 ? null : message.Subscription, identity, "",
-            message.Recipients[0].ForwardPath.Text, message.Octets, now.ToUnixTimeMilliseconds(), detail);
+            message.Recipients[0].ForwardPath.Text, message.Octets, now.ToUnixTimeMilliseconds(), detail, []);
         return seq;
     }
 }

@@ -31,14 +31,15 @@ internal static class RecordRows
         return text.ToString().TrimEnd('\n');
     }
 
+    /// <param name="counted">The levels it counts at, or would have.</param>
     public static void Insert(
         WriteContext context, ReadOnlySpan<byte> id, RecordKind kind, Decision decision, RecordOutcome outcome, string? subscription, string identity,
-        string sender, string recipients, long octets, long lastAt, ReadOnlySpan<byte> detail)
+        string sender, string recipients, long octets, long lastAt, ReadOnlySpan<byte> detail, ImmutableArray<LevelLimit> counted)
     {
         context.Prepared(InsertDecision)
             .Bind(1, id).Bind(2, (long)kind).Bind(3, RecordCodes.Of(decision.Verdict)).Bind(4, (long)outcome).Bind(5, decision.Reason)
             .Bind(6, subscription).Bind(7, identity).Bind(8, sender).Bind(9, recipients).Bind(10, octets).Bind(11, 1L).Bind(12, lastAt)
-            .BindUtf8(13, Ruling(context.Scratch, decision)).BindUtf8(14, detail)
+            .BindUtf8(13, Ruling(context.Scratch, decision, counted)).BindUtf8(14, detail)
             .Execute();
     }
 
@@ -103,7 +104,7 @@ internal static class RecordRows
     }
 
     /// <summary>What only the binding decision knows: the reply, and usage at each level in order.</summary>
-    private static ReadOnlySpan<byte> Ruling(RecordBuffer buffer, Decision decision)
+    private static ReadOnlySpan<byte> Ruling(RecordBuffer buffer, Decision decision, ImmutableArray<LevelLimit> counted)
     {
         Utf8JsonWriter json = buffer.Begin();
         json.WriteStartObject();
@@ -124,11 +125,29 @@ internal static class RecordRows
             json.WriteEndObject();
         }
         json.WriteEndArray();
+        if (Reasons.IsOfLimits(decision.Reason))
+            Beyond(json, decision, counted);
         if (decision.NextPossible is { } next)
             json.WriteNumber("next"u8, next.ToUnixTimeMilliseconds());
         json.WriteEndObject();
         json.Flush();
         return buffer.Written;
+    }
+
+    /// <summary>The levels that a refusal left no reason to look at: a replay with other limits counts at them as well.</summary>
+    private static void Beyond(Utf8JsonWriter json, Decision decision, ImmutableArray<LevelLimit> counted)
+    {
+        json.WriteStartArray("beyond"u8);
+        foreach (LevelLimit level in counted)
+        {
+            if (decision.Levels.Any(known => known.Key == level.Key))
+                continue;
+            json.WriteStartObject();
+            json.WriteString("level"u8, LevelName(level.Key.Level));
+            json.WriteString("name"u8, level.Key.Name);
+            json.WriteEndObject();
+        }
+        json.WriteEndArray();
     }
 
     public static string LevelName(Level level) => level switch

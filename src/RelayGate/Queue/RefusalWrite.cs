@@ -37,7 +37,7 @@ internal sealed class RefusalWrite : PendingWrite
         RecordRows.Insert(
             context, _refusal.Id.ToBytes(), RecordKind.Offered, _refusal.Decision, RecordOutcome.Refused, _refusal.Account?.Subscription, _refusal.Identity.Key,
             _refusal.Envelope.ReversePath.Text, RecordRows.Recipients(_refusal.Envelope.Recipients), _refusal.Facts?.Octets ?? 0,
-            _refusal.ReceivedAt.ToUnixTimeMilliseconds(), _detail.Written);
+            _refusal.ReceivedAt.ToUnixTimeMilliseconds(), _detail.Written, _refusal.Account?.Levels ?? []);
     }
 
     public override void Committed(WriteContext context)

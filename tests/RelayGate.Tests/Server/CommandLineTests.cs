@@ -45,6 +45,14 @@ public sealed class CommandLineTests : IAsyncLifetime, IAsyncDisposable
         string story = await OkAsync($"message explain {reference}");
         string dryRun = await OkAsync("explain --as info@shop.test --from ceo@bank.example --to ann@example.net");
 
+        string whatIf = await OkAsync("limit simulate --set domain:shop.test=1/d --set mailbox:info@shop.test=5/h --since 1h");
+        JsonNode report = JsonNode.Parse(await OkAsync("limit simulate --set domain=2/h --json"))!;
+
+        Assert.Contains("1 of 1 subscriptions would be hit, first at", whatIf, StringComparison.Ordinal);
+        Assert.Contains("domain shop.test  1/d", whatIf, StringComparison.Ordinal);
+        Assert.DoesNotContain('\u001b', whatIf);
+        Assert.Equal(2, (long)report["offered"]!["messages"]!);
+        Assert.Equal("mailbox info@shop.test", (string?)report["items"]![0]!["object"]); // Its own 1/h is still in force.
         Assert.Contains("queued ", sent, StringComparison.Ordinal);
         Assert.Equal("127.0.0.11", message.Client.ToString());
         Assert.Contains("DKIM-Signature:", message.Text, StringComparison.Ordinal);
@@ -65,6 +73,16 @@ public sealed class CommandLineTests : IAsyncLifetime, IAsyncDisposable
     [InlineData("queue hold", 2, "name either refs or --subscription")]
     [InlineData("limit set server 0", 2, "write forbidden or unlimited")]
     [InlineData("limit set planet x 5/h", 2, "name the object as")]
+    [InlineData("limit simulate", 2, "--set")]
+    [InlineData("limit simulate --set domain", 2, "write LEVEL=VALUE")]
+    [InlineData("limit simulate --set planet=5/h", 2, "is no level")]
+    [InlineData("limit simulate --set server:x=5/h", 2, "the server has no name")]
+    [InlineData("limit simulate --set domain=5", 2, "is no limit")]
+    [InlineData("limit simulate --set domain=0", 2, "write forbidden or unlimited")]
+    [InlineData("limit simulate --set domain=5/h --set domain=6/d", 2, "set twice")]
+    [InlineData("limit simulate --set domain:nix.test=5/h", 3, "no domain")]
+    [InlineData("limit simulate --set domain=5/h --since tomorrow", 2, "is no time")]
+    [InlineData("limit simulate --set domain=5/h --over shrug", 2, "one of refuse")]
     [InlineData("domain add shop.test", 2, "--subscription NAME")]
     [InlineData("message list --outcome odd", 2, "one of queued")]
     [InlineData("message list --since yesterday", 2, "is no time")]
