@@ -11,9 +11,9 @@ using RelayGate.Tls;
 
 namespace RelayGate.Admin;
 
-/// <summary><c>doctor</c>: looks for what is wrong or soon will be. Looks at this host and asks its DNS servers; nothing else is sent.</summary>
+/// <summary><c>doctor</c>: looks for what is wrong or soon will be. Looks at this host, asks its DNS servers, and tries its own listeners; nothing else is sent.</summary>
 internal sealed class DoctorApi(
-    RelayGateOptions options, AccountAdministration accounts, QueueGauge gauge, RelayGateMetrics metrics, ServerCertificate certificate, DnsResolver dns, TimeProvider time)
+    RelayGateOptions options, AccountAdministration accounts, QueueGauge gauge, RelayGateMetrics metrics, ServerCertificate certificate, DnsResolver dns, RelayProbe probe, TimeProvider time)
 {
     private const string Ok = "ok";
     private const string Note = "note";
@@ -55,7 +55,23 @@ internal sealed class DoctorApi(
         if (options.Delivery.NextHop == "mx")
             findings.Add(await DnsAsync(cancellationToken));
         findings.AddRange(await AddressesAsync(cancellationToken));
+        findings.AddRange((await probe(cancellationToken)).Select(Relay));
         return findings;
+    }
+
+    /// <summary>Whether a listener relays for a stranger.</summary>
+    private static Finding Relay(RelayProbeResult result)
+    {
+        string check = $"relay {result.Target}";
+        return result switch
+        {
+            { Fault: { } fault } => new(check, Warning, $"could not be tried: {fault}"),
+            { Taken: null } => new(check, Ok, $"refuses strangers: {result.Tried} forms of sender and recipient tried, none taken"),
+            { Taken: { } taken, Identity: null } => new(check, Bad, $"takes mail of strangers ({taken}): an open relay; stop it and report this"),
+            { Taken: { } taken, Identity: { } identity } => identity.StartsWith("network ", StringComparison.Ordinal)
+                ? new(check, Warning, $"takes mail of every program on this host without login, as {identity} is listed ({taken}): relaygate network remove {identity["network ".Length..]}")
+                : new(check, Ok, $"takes mail of the gateway's own user, {identity}, who belongs to a subscription ({taken})"),
+        };
     }
 
     /// <summary>Whether anything goes out at all: the figures since the start.</summary>

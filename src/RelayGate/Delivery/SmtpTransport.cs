@@ -41,7 +41,10 @@ internal sealed class SmtpTransport : IDisposable
     /// <exception cref="ObjectDisposedException">Aborted before.</exception>
     public Socket Open(AddressFamily family)
     {
-        var socket = new Socket(family, SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
+        bool isTcp = family != AddressFamily.Unix;
+        var socket = new Socket(family, SocketType.Stream, isTcp ? ProtocolType.Tcp : ProtocolType.Unspecified);
+        if (isTcp)
+            socket.NoDelay = true;
         lock (_lock)
         {
             if (!_ended)

@@ -100,6 +100,8 @@ public static class RelayGateServices
         services.AddSingleton<KestrelSetup>();
         services.AddSingleton(provider => new AdminAuthority(
             provider.GetRequiredService<AccountDirectory>(), NativeMethods.EffectiveUid(), provider.GetRequiredService<ListenerPlan>().AdminGroup));
+        services.AddSingleton<OpenRelayProbe>();
+        services.AddSingleton<RelayProbe>(provider => provider.GetRequiredService<OpenRelayProbe>().RunAsync);
         services.AddSingleton<IConfigureOptions<KestrelServerOptions>>(provider => provider.GetRequiredService<KestrelSetup>());
         services.AddSingleton<IConfigureOptions<SocketTransportOptions>>(provider => provider.GetRequiredService<KestrelSetup>());
     }

@@ -1,6 +1,8 @@
+using System.Net;
 using System.Text.Json.Nodes;
 using RelayGate.Accounts;
 using RelayGate.Configuration;
+using RelayGate.Storage;
 using RelayGate.Telemetry;
 using RelayGate.Tests.Fakes;
 
@@ -58,6 +60,47 @@ public sealed class DoctorTests : IDisposable
         Assert.Equal("problem", (string?)(await FindAsync(gateway, "address 203.0.113.8"))["result"]);
     }
 
+    [Fact]
+    public async Task It_tries_every_listener_as_a_stranger()
+    {
+        (string path, string keyPath) = TestCertificate.Write(_folder.Path, TimeProvider.System.GetUtcNow().AddDays(90));
+        await using TestGateway gateway = await TestGateway.StartAsync(folder: _folder, configure: o =>
+        {
+            o.Certificate.Path = path;
+            o.Certificate.KeyPath = keyPath;
+            o.Listeners.Add(new ListenerOptions { Name = "submission", Endpoint = "0.0.0.0:0", Tls = ListenerTls.StartTls });
+            o.Listeners.Add(new ListenerOptions { Name = "inside", Endpoint = "127.0.0.1:0", Tls = ListenerTls.StartTls, LoopbackTls = ListenerTls.StartTls });
+            o.Listeners.Add(new ListenerOptions { Name = "smtps", Endpoint = "127.0.0.1:0", Tls = ListenerTls.Implicit });
+        });
+
+        List<JsonNode> findings = await RelayFindingsAsync(gateway);
+
+        foreach (string target in new[] { $"local {gateway.Local}", $"submission 127.0.0.1:{Port("submission")}", $"inside 127.0.0.1:{Port("inside")}", $"inside 127.0.0.1:{Port("inside")} STARTTLS", $"smtps 127.0.0.1:{Port("smtps")} TLS" })
+        {
+            JsonNode finding = Assert.Single(findings, f => (string?)f["check"] == $"relay {target}");
+            Assert.Contains("162 forms of sender and recipient tried, none taken", (string)finding["text"]!, StringComparison.Ordinal);
+            Assert.Equal("ok", (string?)finding["result"]);
+        }
+        Assert.Contains(findings, f => ((string)f["check"]!).StartsWith("relay sendmail unix:", StringComparison.Ordinal));
+        Assert.Equal(0, await gateway.Get<SqliteRelayStore>().ReadAsync(db => db.All("select 1 from message", _ => 1).Count, default));
+
+        int Port(string listener) => ((IPEndPoint)gateway.EndPointOf(listener)).Port;
+    }
+
+    [Fact]
+    public async Task It_warns_when_a_listed_network_lets_every_program_of_this_host_relay()
+    {
+        await using TestGateway gateway = await TestGateway.StartAsync();
+        AccountAdministration accounts = gateway.Get<AccountAdministration>();
+        Assert.True((await accounts.AddSubscriptionAsync("acme", new SubscriptionChange(), default)).IsOk);
+        Assert.True((await accounts.AddNetworkAsync("127.0.0.0/8", "acme", false, false, default)).IsOk);
+
+        JsonNode finding = Assert.Single(await RelayFindingsAsync(gateway), f => (string?)f["check"] == $"relay local {gateway.Local}");
+
+        Assert.Equal("warning", (string?)finding["result"]);
+        Assert.Contains("network remove 127.0.0.0/8", (string)finding["text"]!, StringComparison.Ordinal);
+    }
+
     [Theory]
     [InlineData(0, 3, "warning")]
     [InlineData(1, 3, "ok")]
@@ -103,5 +146,12 @@ public sealed class DoctorTests : IDisposable
         using HttpClient http = gateway.Control();
         JsonNode findings = JsonNode.Parse(await http.GetStringAsync("doctor"))!;
         return Assert.Single(findings["items"]!.AsArray(), f => (string?)f!["check"] == check)!;
+    }
+
+    private static async Task<List<JsonNode>> RelayFindingsAsync(TestGateway gateway)
+    {
+        using HttpClient http = gateway.Control();
+        JsonNode findings = JsonNode.Parse(await http.GetStringAsync("doctor"))!;
+        return [.. findings["items"]!.AsArray().Where(f => ((string)f!["check"]!).StartsWith("relay ", StringComparison.Ordinal)).Select(f => f!)];
     }
 }

@@ -56,11 +56,11 @@ public sealed class TestGateway : IAsyncDisposable
             Hostname = "relay.test",
             Postmaster = "postmaster@relay.test",
             DataDirectory = folder.File("data"),
-            Listeners =
-            [
-                new ListenerOptions { Name = "local", Endpoint = "127.0.0.1:0" },
-                new ListenerOptions { Name = "sendmail", Endpoint = "unix:" + folder.File("submit.sock") },
-            ],
+            Listeners = new List<ListenerOptions>
+            {
+                new() { Name = "local", Endpoint = "127.0.0.1:0" },
+                new() { Name = "sendmail", Endpoint = "unix:" + folder.File("submit.sock") },
+            },
         };
         options.Admin.Endpoint = null;
         options.Admin.Group = null;
