@@ -39,6 +39,9 @@ public enum HoldReason
 
     /// <summary>Its sender is suspended.</summary>
     Suspended = 6,
+
+    /// <summary>When its turn came the policy would have refused it; it is tried again when accounts change.</summary>
+    Refused = 7,
 }
 
 /// <summary>Usage of one limit at one level, before this message and with it.</summary>
@@ -73,14 +76,17 @@ public sealed record Decision
 
     public ImmutableArray<DkimKey> SigningKeys { get; init; } = [];
 
-    /// <summary>Each level and limit that was looked at, server first; ends with the one that refused.</summary>
+    /// <summary>Each level and limit that was looked at, server first; ends with the one that refused or holds.</summary>
     public ImmutableArray<LevelUsage> Levels { get; init; } = [];
 
-    /// <summary>The level that refused, or null.</summary>
+    /// <summary>The level that refused or holds, or null.</summary>
     public LevelUsage? Stopped { get; init; }
 
-    /// <summary>When the next message is possible after a limit refused; null where time does not help.</summary>
+    /// <summary>When the next message is possible after a limit refused, or about when a held one is released; null where time does not help.</summary>
     public DateTimeOffset? NextPossible { get; init; }
+
+    /// <summary>How long until every level has room for one such message; not negative. Null unless a limit stopped it.</summary>
+    public TimeSpan? Wait { get; init; }
 
     /// <summary>Why it is held; None unless <see cref="Verdict"/> is Hold.</summary>
     public HoldReason Held { get; init; }

@@ -15,35 +15,78 @@ internal static class LimitCheck
         return levels.DrainToImmutable();
     }
 
-    /// <summary>The refusal by the outermost level without room for the whole message, or null.</summary>
-    public static Decision? FirstFull(Offer offer)
+    /// <summary>
+    /// What becomes of a message that some level has no room for, or that others wait before; null: nothing stops it. Where several levels stop it,
+    /// the strictest of their actions wins, so that holding at one never takes mail past another that refuses.
+    /// </summary>
+    public static Decision? Stop(Offer offer)
     {
+        int stopped = -1;
+        OverLimitAction action = OverLimitAction.Hold;
         for (int i = 0; i < offer.Account.Levels.Length; i++)
         {
-            UsageRing ring = offer.Usage.Rings[i];
-            foreach (Limit limit in offer.Account.Levels[i].Limits.Limits)
+            OverLimitAction here = offer.Account.Levels[i].Action;
+            if (!IsFull(offer, i))
             {
-                if (ring.Used(limit.Unit, limit.Window, offer.Usage.Now) + Cost(offer, limit) > limit.Count)
-                    return Refuse(offer);
+                if (offer.Usage.Held.AheadAt(i) == 0)
+                    continue;
+                here = OverLimitAction.Hold; // There is room, but it belongs to those that wait for it.
             }
+            if (stopped >= 0 && Strictness(here) <= Strictness(action))
+                continue;
+            stopped = i;
+            action = here;
         }
-        return null;
+        return stopped < 0 ? null : Stop(offer, stopped, action);
     }
 
-    private static Decision Refuse(Offer offer)
+    private static bool IsFull(Offer offer, int index)
+    {
+        UsageRing ring = offer.Usage.Rings[index];
+        foreach (Limit limit in offer.Account.Levels[index].Limits.Limits)
+        {
+            if (ring.Used(limit.Unit, limit.Window, offer.Usage.Now) + Cost(offer, limit) > limit.Count)
+                return true;
+        }
+        return false;
+    }
+
+    private static int Strictness(OverLimitAction action) => action switch
+    {
+        OverLimitAction.Reject => 2,
+        OverLimitAction.Refuse => 1,
+        _ => 0,
+    };
+
+    private static Decision Stop(Offer offer, int index, OverLimitAction action)
     {
         var levels = ImmutableArray.CreateBuilder<LevelUsage>(offer.Account.Levels.Length);
         LevelUsage? stopped = null;
-        OverLimitAction action = OverLimitAction.Refuse;
-        for (int i = 0; stopped is null && i < offer.Account.Levels.Length; i++)
+        for (int i = 0; i <= index; i++)
+            AddLevel(offer, i, levels, stopAtFull: i == index, out stopped);
+        stopped ??= levels[^1]; // It has room, and others wait for it.
+        DateTimeOffset now = offer.Usage.Now, next = NextPossible(offer);
+        if (action == OverLimitAction.Hold)
         {
-            AddLevel(offer, i, levels, stopAtFull: true, out stopped);
-            action = offer.Account.Levels[i].Action;
+            if (!offer.Usage.Held.HasRoomFor(offer.Message?.Octets ?? offer.Envelope.DeclaredOctets ?? 0))
+            {
+                Decision full = offer.Refuse(Reasons.HoldFull, ReplyText.HoldFull(offer.Account.Subscription!, stopped.Key));
+                return full with { Levels = levels.DrainToImmutable(), Stopped = stopped, NextPossible = offer.Usage.ToWall(next) };
+            }
+            DateTimeOffset release = HoldEstimate.Of(offer, index, next);
+            return offer.Take(
+                Verdict.Hold, Reasons.LimitReached, ReplyText.Held(stopped, offer.Usage.Held.AheadAt(index), offer.Usage.ToWall(release), offer.Usage.ToWall(now))) with
+            {
+                Held = HoldReason.Limit,
+                Levels = levels.DrainToImmutable(),
+                Stopped = stopped,
+                NextPossible = offer.Usage.ToWall(release),
+                Wait = next - now,
+            };
         }
-        DateTimeOffset next = offer.Usage.ToWall(NextPossible(offer));
         string code = action == OverLimitAction.Reject ? "550 5.7.1" : "451 4.7.1";
-        Decision refusal = offer.Refuse(Reasons.LimitReached, ReplyText.LimitReached(code, stopped!, next, offer.Usage.ToWall(offer.Usage.Now)));
-        return refusal with { Levels = levels.DrainToImmutable(), Stopped = stopped, NextPossible = next };
+        Decision refusal = offer.Refuse(Reasons.LimitReached, ReplyText.LimitReached(code, stopped, offer.Usage.ToWall(next), offer.Usage.ToWall(now)));
+        return refusal with { Levels = levels.DrainToImmutable(), Stopped = stopped, NextPossible = offer.Usage.ToWall(next), Wait = next - now };
     }
 
     /// <summary>When every level has room, not only the one that refused.</summary>
@@ -79,7 +122,7 @@ internal static class LimitCheck
         }
     }
 
-    private static long Cost(Offer offer, Limit limit) => limit.Unit == LimitUnit.Messages ? 1 : offer.Recipients;
+    internal static long Cost(Offer offer, Limit limit) => limit.Unit == LimitUnit.Messages ? 1 : offer.Recipients;
 }
 
 /// <summary>Texts of refusals: one line, ASCII, under 200 characters with code and ref.</summary>
@@ -93,11 +136,27 @@ internal static class ReplyText
         Limit limit = stopped.Limit!.Value;
         string unit = limit.Unit == LimitUnit.Messages ? "messages" : "recipients";
         string adds = stopped.Cost > 1 ? $", this message adds {stopped.Cost}" : "";
-        DateTimeOffset utc = next.ToUniversalTime();
-        string time = utc.Date == now.UtcDateTime.Date ? $"{utc:HH:mm}" : $"{utc:yyyy-MM-dd HH:mm}";
-        string rest = $" {(limit.Window == LimitWindow.Hour ? "hourly" : "daily")} limit reached: {stopped.Used}/{limit.Count} {unit}{adds}, next possible {time} UTC";
+        string rest = $" {(limit.Window == LimitWindow.Hour ? "hourly" : "daily")} limit reached: {stopped.Used}/{limit.Count} {unit}{adds}, next possible {Time(next, now)}";
         return $"{code} {Object(stopped.Key, MaxLine - RefLength - code.Length - 1 - rest.Length)}{rest}";
     }
+
+    /// <summary>A 250 that says that the message waits here, for what, and about how long.</summary>
+    /// <param name="ahead">Messages that wait before it.</param>
+    public static string Held(LevelUsage stopped, long ahead, DateTimeOffset release, DateTimeOffset now)
+    {
+        const string Code = "250 2.0.0 Held: ";
+        string used = stopped.Limit is { } limit
+            ? $" {(limit.Window == LimitWindow.Hour ? "hourly" : "daily")} limit {stopped.Used}/{limit.Count} {(limit.Unit == LimitUnit.Messages ? "messages" : "recipients")}"
+            : "";
+        string rest = $"{used}{(ahead > 0 ? $", {ahead} before it" : "")}, released about {Time(release, now)}";
+        return $"{Code}{Object(stopped.Key, MaxLine - RefLength - Code.Length - rest.Length)}{rest}";
+    }
+
+    public static string HoldFull(string subscription, AccountKey key) =>
+        $"451 4.7.1 Hold is full: subscription {Clean(subscription, 40)} has {HeldView.MaxMessages} messages or {HeldView.MaxOctets >> 20} MiB waiting ({Object(key, 40)} is over its limit); try again later";
+
+    private static string Time(DateTimeOffset time, DateTimeOffset now) => time == DateTimeOffset.MaxValue ? "never"
+        : time.UtcDateTime.Date == now.UtcDateTime.Date ? $"{time.UtcDateTime:HH:mm} UTC" : $"{time.UtcDateTime:yyyy-MM-dd HH:mm} UTC";
 
     public static string Window(Limit limit) => limit.Window == LimitWindow.Hour ? "an hour" : "a day";
 

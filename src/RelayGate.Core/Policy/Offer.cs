@@ -54,6 +54,18 @@ internal sealed class Offer
         };
     }
 
+    /// <summary>Into the queue.</summary>
+    public Decision Take(Verdict verdict, string reason, string reply) => new()
+    {
+        Verdict = verdict,
+        Reason = reason,
+        Reply = SmtpReply.Parse(reply),
+        ReversePath = ReversePath,
+        Corrections = Corrections,
+        Egress = Account.Egress,
+        SigningKeys = Message is null ? [] : Account.SigningKeys,
+    };
+
     /// <summary>An unqualified reverse-path comes from the unix socket only and means that none was given (no <c>-f</c>).</summary>
     private ReversePath CorrectedReversePath(out string? why)
     {

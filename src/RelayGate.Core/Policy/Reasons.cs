@@ -17,6 +17,7 @@ public static class Reasons
     public const string NeedsSmtpUtf8 = "smtputf8-needed";
     public const string NoLocalContact = "no-local-contact";
     public const string LimitReached = "limit-reached";
+    public const string HoldFull = "hold-full";
     public const string MessageTooLarge = "message-too-large";
     public const string MailLoop = "mail-loop";
     public const string TwoFromFields = "two-from-fields";
@@ -35,7 +36,7 @@ public static class Reasons
     public static IReadOnlyList<string> All { get; } =
     [
         Accepted, AuthenticationRequired, UnknownUid, NetworkSenderNotHosted, Suspended, SenderOfOtherSubscription, SenderNotOwned,
-        SendingForbidden, TooManyRecipientsForLimit, TooManyRecipients, LimitReached, MessageTooLarge, MailLoop, TwoFromFields, NoFromField,
+        SendingForbidden, TooManyRecipientsForLimit, TooManyRecipients, LimitReached, HoldFull, MessageTooLarge, MailLoop, TwoFromFields, NoFromField,
         TooManySessions, NeedsSmtpUtf8, NoLocalContact, BadHeader, BareLineEnd, NulInData, StoreFull, StoreFailed, AccountChanged,
     ];
 }

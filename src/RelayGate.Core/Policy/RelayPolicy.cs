@@ -143,5 +143,5 @@ public static class RelayPolicy
         return null;
     }
 
-    private static Decision? LimitReached(Offer offer) => offer.Account.IsExemptFromLimits ? null : LimitCheck.FirstFull(offer);
+    private static Decision? LimitReached(Offer offer) => offer.Account.IsExemptFromLimits ? null : LimitCheck.Stop(offer);
 }

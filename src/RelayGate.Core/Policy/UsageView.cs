@@ -6,6 +6,9 @@ namespace RelayGate.Core.Policy;
 /// <param name="Behind">How far the usage clock is behind the wall clock: only for times that are shown.</param>
 public readonly record struct UsageView(IReadOnlyList<UsageRing> Rings, DateTimeOffset Now, TimeSpan Behind = default)
 {
+    /// <summary>What is held already, as far as it concerns this sender.</summary>
+    public HeldView Held { get; init; }
+
     /// <summary>A time of the usage clock as the wall clock will show it.</summary>
     public DateTimeOffset ToWall(DateTimeOffset time) => time == DateTimeOffset.MaxValue ? time : time + Behind;
 }

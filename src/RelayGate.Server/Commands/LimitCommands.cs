@@ -18,7 +18,7 @@ internal static class LimitCommands
     };
 
     private static readonly Option<string?> Each = new("--each") { Description = "The default of the objects of this level below it, in place of its own cap.", HelpName = "mailbox|domain|subscription" };
-    private static readonly Option<string?> Over = new("--over") { Description = "What happens above it: refuse (451, default) or reject (550).", HelpName = "ACTION" };
+    private static readonly Option<string?> Over = new("--over") { Description = "What happens above it: refuse (451), reject (550) or hold (250, released as there is room). Default: Limits:Over.", HelpName = "ACTION" };
 
     public static Command Create() => new Command("limit", "Limits: how much each object may send.").With(
         new Command("set", "Set a limit.").With(WordsAndValue, Each, Over).Does(async (parsed, client, output, cancellationToken) =>

@@ -10,7 +10,7 @@ public sealed partial class AccountAdministration
 
     /// <summary>Sets an object's own cap or, with <paramref name="each"/>, the default for the objects of a level below it.</summary>
     /// <param name="value"><c>N/h</c>, <c>N/d</c>, <c>N/h:rcpt</c>, <c>N/d:rcpt</c>, several with commas, <c>unlimited</c> or <c>forbidden</c>.</param>
-    /// <param name="action">What happens to mail over it; null: as it was, at first refuse.</param>
+    /// <param name="action">What happens to mail over it; null: as it was, at first Limits:Over of its level.</param>
     public Task<AdminResult<LimitView>> SetLimitAsync(AccountKey key, Level? each, string value, OverLimitAction? action, CancellationToken cancellationToken, string by = AuditRows.Gateway) =>
         ThenShowAsync(key, write =>
         {
@@ -21,7 +21,7 @@ public sealed partial class AccountAdministration
             if (limits.Limits.Select(static limit => (limit.Unit, limit.Window)).Distinct().Count() < limits.Limits.Length)
                 throw AdminException.Invalid($"'{AccountNames.Printable(value)}' limits the same thing twice; give one number for each of N/h, N/d, N/h:rcpt and N/d:rcpt");
             LimitRecord? before = AccountSql.Limits(write.Db, stored).Find(each);
-            OverLimitAction kept = action ?? before?.Action ?? OverLimitAction.Refuse;
+            OverLimitAction kept = action ?? before?.Action ?? Settings(write.Db).Over[(int)(each ?? stored.Level)];
             write.Db.Execute(
                 """
                 insert into object_limit (level, name, each, value, action) values ($1, $2, $3, $4, $5)

@@ -49,6 +49,9 @@ public sealed class AccountDirectory : IDisposable
     /// <summary>Accounts were suspended or resumed: queued mail may have to go on. Raised on the writer's thread after the commit.</summary>
     public event Action? SuspensionChanged;
 
+    /// <summary>Accounts, limits or settings have changed: of these subscriptions, or (null) of everybody. Raised on the writer's thread after the commit.</summary>
+    public event Action<IReadOnlyCollection<string>?>? Changed;
+
     internal AccountCache Cache => _cache;
 
     /// <summary>Password hashes computed so far.</summary>
@@ -139,12 +142,12 @@ public sealed class AccountDirectory : IDisposable
         };
         AccountLookup lookup = await LookUpAsync(identity, envelope.ReversePath, authors, cancellationToken);
         Decision decision = RelayPolicy.Decide(lookup.Account, lookup.Usage, envelope, facts);
-        if (decision.IsAccepted && MessagePreparer.AddedAuthor(facts, decision.ReversePath) is { } added)
+        if (decision.IsTaken && MessagePreparer.AddedAuthor(facts, decision.ReversePath) is { } added)
         {
             lookup = await LookUpAsync(identity, envelope.ReversePath, [added], cancellationToken);
             decision = RelayPolicy.Decide(lookup.Account, lookup.Usage, envelope, facts);
         }
-        Unsigned? unsigned = decision.IsAccepted ? Unsigned.Of(lookup.Account, MessagePreparer.AuthorOf(facts, decision.ReversePath)) : null;
+        Unsigned? unsigned = decision.IsTaken ? Unsigned.Of(lookup.Account, MessagePreparer.AuthorOf(facts, decision.ReversePath)) : null;
         return (lookup.Account, decision, unsigned);
     }
 
@@ -192,6 +195,7 @@ public sealed class AccountDirectory : IDisposable
             if (kind == RecordKind.Mailbox)
                 _passwords.Forget(name);
         }
+        Changed?.Invoke(change.IsShared ? null : change.Subscriptions);
     }
 
     private async ValueTask<AccountLookup> LookUpSlowlyAsync(

@@ -33,6 +33,9 @@ internal sealed record EffectiveSettings
     /// <summary>Limits:Defaults, by level.</summary>
     public required ImmutableArray<LimitSet> Defaults { get; init; }
 
+    /// <summary>Limits:Over, by level.</summary>
+    public required ImmutableArray<OverLimitAction> Over { get; init; }
+
     public required long MaxMessageOctets { get; init; }
 
     public required int MaxRecipients { get; init; }
@@ -61,6 +64,10 @@ internal sealed record EffectiveSettings
         [
             Limits(options.Limits.Defaults.Server), Limits(options.Limits.Defaults.Plan), Limits(options.Limits.Defaults.Subscription),
             Limits(options.Limits.Defaults.Domain), Limits(options.Limits.Defaults.Mailbox),
+        ],
+        Over =
+        [
+            options.Limits.Over.Server, options.Limits.Over.Plan, options.Limits.Over.Subscription, options.Limits.Over.Domain, options.Limits.Over.Mailbox,
         ],
         MaxMessageOctets = options.MaxMessageOctets,
         MaxRecipients = options.MaxRecipients,

@@ -44,6 +44,6 @@ internal static class LimitsInForce
             if (reader.Limits(chain[i])?.Find(key.Level) is { } each)
                 return new LevelLimit(key, each.Limits, $"{chain[i]} --each {key.Level.ToString().ToLowerInvariant()}", each.Action);
         }
-        return new LevelLimit(key, settings.Defaults[(int)key.Level], $"Limits:Defaults:{key.Level}");
+        return new LevelLimit(key, settings.Defaults[(int)key.Level], $"Limits:Defaults:{key.Level}", settings.Over[(int)key.Level]);
     }
 }

@@ -90,6 +90,15 @@ internal static class OptionsReader
                 defaults.Plan = Limit(d, "Plan", defaults.Plan);
                 defaults.Server = Limit(d, "Server", defaults.Server);
             });
+            l.Section("Over", o =>
+            {
+                LimitActions over = options.Limits.Over;
+                over.Mailbox = o.Choice("Mailbox", over.Mailbox);
+                over.Domain = o.Choice("Domain", over.Domain);
+                over.Subscription = o.Choice("Subscription", over.Subscription);
+                over.Plan = o.Choice("Plan", over.Plan);
+                over.Server = o.Choice("Server", over.Server);
+            });
         });
         s.Section("Notices", n => ReadNotices(n, options.Notices));
         s.Section("Retention", r =>

@@ -220,6 +220,23 @@ public sealed class LimitOptions
     public bool Enforce { get; set; } = true;
 
     public LimitDefaults Defaults { get; set; } = new();
+
+    /// <summary>What happens above a limit that says nothing of it itself.</summary>
+    public LimitActions Over { get; set; } = new();
+}
+
+/// <summary>The default action above a limit, by level.</summary>
+public sealed class LimitActions
+{
+    public OverLimitAction Mailbox { get; set; }
+
+    public OverLimitAction Domain { get; set; }
+
+    public OverLimitAction Subscription { get; set; }
+
+    public OverLimitAction Plan { get; set; }
+
+    public OverLimitAction Server { get; set; }
 }
 
 /// <summary>Limits of objects that have none of their own and inherit none.</summary>

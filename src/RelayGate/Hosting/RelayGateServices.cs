@@ -65,6 +65,12 @@ public static class RelayGateServices
             store, provider.GetRequiredService<UsageTable>(), options, provider.GetRequiredService<TimeProvider>())));
         services.AddSingleton<AccountAdministration>();
         services.AddSingleton(provider => MakeScheduler(options, provider));
+        services.AddSingleton<SenderLookup>(provider =>
+        {
+            AccountDirectory directory = provider.GetRequiredService<AccountDirectory>();
+            return async (identity, reversePath, from, cancellationToken) => (await directory.LookUpAsync(identity, reversePath, from, cancellationToken)).Account;
+        });
+        services.AddSingleton(MakeReleaser);
         services.AddSingleton(provider => new DnsServers(options.Delivery.Resolver, provider.GetRequiredService<TimeProvider>()));
         services.AddSingleton<DnsResolver>();
         services.AddSingleton<NextHopResolver>();
@@ -91,6 +97,23 @@ public static class RelayGateServices
             () => directory.Suspended, options.Delivery.Retry.First, provider.GetRequiredService<TimeProvider>(), provider.GetRequiredService<ILogger<QueueScheduler>>());
         directory.SuspensionChanged += () => scheduler.Wake();
         return scheduler;
+    }
+
+    private static HoldReleaser MakeReleaser(IServiceProvider provider)
+    {
+        AccountDirectory directory = provider.GetRequiredService<AccountDirectory>();
+        var releaser = new HoldReleaser(
+            provider.GetRequiredService<SqliteRelayStore>(), provider.GetRequiredService<QueueWriter>(), provider.GetRequiredService<QueueScheduler>(),
+            provider.GetRequiredService<UsageTable>(),
+            provider.GetRequiredService<SenderLookup>(), provider.GetRequiredService<MailLog>(), provider.GetRequiredService<TimeProvider>(), provider.GetRequiredService<ILogger<HoldReleaser>>());
+        directory.Changed += subscriptions =>
+        {
+            if (subscriptions is null)
+                releaser.WakeAll();
+            else
+                releaser.Wake(subscriptions);
+        };
+        return releaser;
     }
 
     private static void AddListeners(IServiceCollection services)

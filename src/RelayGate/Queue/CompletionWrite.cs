@@ -19,7 +19,7 @@ internal sealed class CompletionWrite : PendingWrite
 
     private const string SelectMessage = "select held from message where seq = ?";
     private const string CountStates = "select count(*) filter (where state = 0), count(*) filter (where state = 1), count(*) filter (where state = 2) from recipient where message = ?";
-    private const string KeepMessage = "update message set expires_at = ?, held = 0 where seq = ?";
+    private const string KeepMessage = "update message set expires_at = ?, held = 0, held_at = null where seq = ?";
     private const string SelectDecision = "select 1 from decision where id = ?";
 
     private readonly TaskCompletionSource _done = new(TaskCreationOptions.RunContinuationsAsynchronously);
@@ -158,6 +158,8 @@ internal sealed class CompletionWrite : PendingWrite
             RecordRows.SetOutcome(context, _id, held == HoldReason.None ? RecordOutcome.Deferred : RecordOutcome.Held, _now);
             return true;
         }
+        if (held != HoldReason.None)
+            HoldRows.Leave(context, seq);
         if (failed > 0 && _keepFailed > TimeSpan.Zero)
             context.Prepared(KeepMessage).Bind(1, (_now + _keepFailed).ToUnixTimeMilliseconds()).Bind(2, seq).Execute();
         else

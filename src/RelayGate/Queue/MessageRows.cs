@@ -9,8 +9,8 @@ namespace RelayGate.Queue;
 internal static class MessageRows
 {
     private const string InsertMessage = """
-        insert into message (seq, id, subscription, reverse_path, flags, dsn_return, envelope_id, egress, octets, held, expires_at, header, body)
-        values (?, ?, ?, ?, ?, ?, ?, ?, ?, 0, null, ?, ?)
+        insert into message (seq, id, subscription, reverse_path, flags, dsn_return, envelope_id, egress, octets, held, held_since, held_at, held_for, uid, credential, script, header, body)
+        values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
         """;
 
     private const string InsertRecipient = """
@@ -20,29 +20,33 @@ internal static class MessageRows
 
     private const string DeleteRecipients = "delete from recipient where message = ?";
     private const string DeleteMessage = "delete from message where seq = ?";
-    private const string ParkMessage = "update message set held = ? where seq = ? returning id";
-    private const string ParkRecipients = "update recipient set next_attempt = null where message = ?";
     private const string DeleteChunks = "delete from chunk where id = ?";
 
     /// <summary>Inserts a message; its row id is its sequence number, given by the writer and never used twice while it runs.</summary>
     /// <param name="idOctets">The 16 octets of the queue id.</param>
-    public static void Insert(WriteContext context, long seq, ReadOnlySpan<byte> idOctets, QueuedMessage message, string egress)
+    /// <param name="hold">Null: it goes on at once.</param>
+    public static void Insert(WriteContext context, long seq, ReadOnlySpan<byte> idOctets, QueuedMessage message, string egress, HoldEntry? hold = null)
     {
+        MessageFlags flags = Flags(message) | (hold is null ? MessageFlags.None : MessageFlags.NotCounted);
         SqliteStatement insert = context.Prepared(InsertMessage)
-            .Bind(1, seq).Bind(2, idOctets).Bind(3, message.Subscription).Bind(4, message.ReversePath.Text).Bind(5, (long)Flags(message))
+            .Bind(1, seq).Bind(2, idOctets).Bind(3, message.Subscription).Bind(4, message.ReversePath.Text).Bind(5, (long)flags)
             .Bind(6, (long)message.Return).Bind(7, message.EnvelopeId).Bind(8, egress).Bind(9, message.Octets)
-            .Bind(10, message.HeaderSection.Span);
+            .Bind(10, (long)(hold?.Reason ?? HoldReason.None)).Bind(11, hold is null ? null : message.ReceivedAt.ToUnixTimeMilliseconds())
+            .Bind(12, hold?.At).Bind(13, hold?.For).Bind(14, message.Uid).Bind(15, message.Credential).Bind(16, message.Script)
+            .Bind(17, message.HeaderSection.Span);
         if (message.Body.IsChunked)
-            insert.BindNull(11);
+            insert.BindNull(18);
         else
-            insert.Bind(11, message.Body.Memory.Span);
+            insert.Bind(18, message.Body.Memory.Span);
         insert.Execute();
+        if (hold is not null)
+            HoldRows.Inserted(context, hold, message);
         foreach (QueuedRecipient recipient in message.Recipients)
         {
             context.Prepared(InsertRecipient)
                 .Bind(1, seq).Bind(2, recipient.Index).Bind(3, message.Subscription).Bind(4, message.CountedAt).Bind(5, recipient.ForwardPath.Text)
                 .Bind(6, (long)recipient.Notify).Bind(7, recipient.OriginalRecipient).Bind(8, (long)recipient.State)
-                .Bind(9, recipient.NextAttempt.ToUnixTimeMilliseconds()).Execute();
+                .Bind(9, hold is null ? recipient.NextAttempt.ToUnixTimeMilliseconds() : null).Execute();
         }
     }
 
@@ -60,12 +64,10 @@ internal static class MessageRows
     /// <summary>Holds a message that something is wrong with.</summary>
     public static void Park(WriteContext context, long seq, DateTimeOffset now)
     {
-        SqliteStatement park = context.Prepared(ParkMessage).Bind(1, (long)HoldReason.Fault).Bind(2, seq);
-        byte[]? id = park.Step() ? park.Blob(0).ToArray() : null;
-        park.Reset();
-        context.Prepared(ParkRecipients).Bind(1, seq).Execute();
-        if (id is not null)
-            RecordRows.SetOutcome(context, id, RecordOutcome.Held, now);
+        if (HoldRows.Find(context, seq) is not (_, { } id))
+            return;
+        HoldRows.Hold(context, seq, new HoldEntry(HoldReason.Fault, null, null), now);
+        RecordRows.SetOutcome(context, id, RecordOutcome.Held, now);
     }
 
     /// <summary>The recipients of a new message, born with their next attempt set: a crash right after the first attempt cannot hammer a peer.</summary>

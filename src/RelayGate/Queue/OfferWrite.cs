@@ -38,6 +38,8 @@ internal sealed class OfferWrite : PendingWrite
             RowId = 0,
             Subscription = message.Account.Subscription ?? "",
             CountedAt = message.Account.Levels is [.., { Key: { Level: Level.Domain or Level.Mailbox } key }] ? key.Name : null,
+            Uid = message.Account.Identity.Uid,
+            Script = message.Facts.PhpScript,
             ReceivedAt = message.ReceivedAt,
             ReversePath = message.Early.ReversePath,
             Recipients = MessageRows.NewRecipients(message.Envelope, nextAttempt),
@@ -67,23 +69,24 @@ internal sealed class OfferWrite : PendingWrite
         }
         Decision decision = RelayPolicy.Decide(account, context.Usage.View(account.Levels, context.Connection), _message.Envelope, _message.Facts);
         _decision = decision;
-        _outcome = decision.IsAccepted ? OfferOutcome.Committed : OfferOutcome.Refused;
-        if (decision.IsAccepted)
+        _outcome = decision.IsTaken ? OfferOutcome.Committed : OfferOutcome.Refused;
+        if (decision.IsTaken)
         {
             if (_message.Body.IsChunked)
                 CheckChunks(context);
             _seq = context.NextSeq();
-            MessageRows.Insert(context, _seq, _id, _queued, _egress);
+            MessageRows.Insert(context, _seq, _id, _queued, _egress, HoldOf(decision));
         }
         foreach (LevelLimit level in account.Levels)
         {
             if (decision.IsAccepted)
                 context.Usage.Count(level.Key, _message.Envelope.Recipients.Length, context.Connection);
-            else
+            else if (!decision.IsTaken)
                 context.Usage.CountRefused(level.Key);
         }
+        RecordOutcome outcome = decision.Verdict switch { Verdict.Accept => RecordOutcome.Queued, Verdict.Hold => RecordOutcome.Held, _ => RecordOutcome.Refused };
         RecordRows.Insert(
-            context, _id, RecordKind.Offered, decision, decision.IsAccepted ? RecordOutcome.Queued : RecordOutcome.Refused, account.Subscription, account.Identity.Key, _message.Envelope.ReversePath.Text,
+            context, _id, RecordKind.Offered, decision, outcome, account.Subscription, account.Identity.Key, _message.Envelope.ReversePath.Text,
             RecordRows.Recipients(_message.Envelope.Recipients), _message.Facts.Octets, _message.ReceivedAt.ToUnixTimeMilliseconds(), _detail.Written, account.Levels);
     }
 
@@ -93,10 +96,12 @@ internal sealed class OfferWrite : PendingWrite
         {
             if (_outcome != OfferOutcome.AccountChanged)
                 context.Feed.Add(_message.Id);
-            if (_outcome == OfferOutcome.Committed)
+            if (_outcome == OfferOutcome.Committed && _decision!.IsAccepted)
                 context.Enqueued(_queued with { RowId = _seq }); // Takes over the reference to the body.
             else
                 _queued.Release();
+            if (_decision is { Verdict: Verdict.Hold, Stopped: { } stopped, Wait: { } wait })
+                context.Held(stopped.Key, wait);
         }
         finally
         {
@@ -128,6 +133,9 @@ internal sealed class OfferWrite : PendingWrite
         }
         connection.Prepared(DeleteDecision).Bind(1, _id).Execute();
     }
+
+    private HoldEntry? HoldOf(Decision decision) => decision.Verdict != Verdict.Hold ? null
+        : new HoldEntry(decision.Held, decision.Held == HoldReason.Limit ? HoldKey.Of(decision.Stopped!.Key) : null, _queued.CountedAt ?? _message.Account.Identity.Key);
 
     /// <summary>An upload that stood still for longer than orphans are kept has lost chunks: it is not acknowledged.</summary>
     private void CheckChunks(WriteContext context)

@@ -11,6 +11,8 @@ internal static class OrderRows
 
     public const string Retried = "retried";
 
+    public const string Released = "released";
+
     private const string Insert = """
         insert into message_order (id, number, at, what, whom)
         select ?1, coalesce(max(number), 0) + 1, ?2, ?3, ?4 from message_order where id = ?1

@@ -12,7 +12,7 @@ namespace RelayGate.Queue;
 /// and may so deliver what was held or deleted: the result counts these. <c>onlySubscription</c> keeps the caller to one subscription: what
 /// belongs to another is as if it were not there. <c>by</c> is who gives the order: the mail log and the record of each message name him.
 /// </remarks>
-public sealed class QueueAdministration(SqliteRelayStore store, QueueWriter writer, QueueScheduler scheduler, MailLog log, TimeProvider time)
+public sealed class QueueAdministration(SqliteRelayStore store, QueueWriter writer, QueueScheduler scheduler, SenderLookup lookup, MailLog log, TimeProvider time)
 {
     /// <summary>Items of a page at most.</summary>
     public const int MaxPage = 1000;
@@ -167,9 +167,20 @@ public sealed class QueueAdministration(SqliteRelayStore store, QueueWriter writ
         List<long[]> writes = await store.ReadRawAsync(connection => Cut(connection, rowIds), cancellationToken);
         foreach (long[] some in writes)
         {
+            Dictionary<long, HeldOffer>? offers = order == QueueOrder.Release ? await OffersAsync(some, cancellationToken) : null;
             tally.Add(await writer.RunAsync(
-                context => QueueOrders.Execute(context, order, some, selection, by, time.GetUtcNow()), cancellationToken, step => Tell(step, by)));
+                context => QueueOrders.Execute(context, order, some, selection, by, time.GetUtcNow(), offers), cancellationToken, step => Tell(step, by)));
         }
+    }
+
+    /// <summary>What is released by hand and counts nowhere yet, with the accounts at which it is going to.</summary>
+    private async Task<Dictionary<long, HeldOffer>> OffersAsync(long[] rowIds, CancellationToken cancellationToken)
+    {
+        List<HeldOffer> offers = await store.ReadRawAsync(connection => HeldOffer.ReadUncounted(connection, rowIds), cancellationToken);
+        var found = new Dictionary<long, HeldOffer>(offers.Count);
+        foreach (HeldOffer offer in offers)
+            found[offer.Seq] = offer with { Account = await lookup(offer.Identity, offer.Envelope.ReversePath, offer.Message.From, cancellationToken) };
+        return found;
     }
 
     /// <summary>Tells the mail log and the scheduler what was changed. Runs on the writer's thread, before anything that is committed later.</summary>

@@ -38,8 +38,6 @@ internal static class QueueOrders
     private const string SelectMessage = "select id, held, flags, expires_at, subscription from message where seq = ?";
     private const string SelectSubscription = "select subscription from message where seq = ?";
     private const string SelectPending = "select address, attempts, counted_at from recipient where message = ? and state = 0";
-    private const string SetHeld = "update message set held = ? where seq = ?";
-    private const string ClearDue = "update recipient set next_attempt = null where message = ? and next_attempt is not null";
     private const string SetDue = "update recipient set next_attempt = ? where message = ? and state = 0 and (next_attempt is null or next_attempt > ?)";
 
     /// <summary>Counts without changing anything.</summary>
@@ -51,14 +49,16 @@ internal static class QueueOrders
         return step;
     }
 
+    /// <param name="offers">Of a release: messages that count nowhere yet, each with its account.</param>
     public static QueueOrderStep Execute(
-        WriteContext context, QueueOrder order, IReadOnlyList<long> rowIds, QueueSelection selection, string by, DateTimeOffset now)
+        WriteContext context, QueueOrder order, IReadOnlyList<long> rowIds, QueueSelection selection, string by, DateTimeOffset now,
+        IReadOnlyDictionary<long, HeldOffer>? offers = null)
     {
         var step = new QueueOrderStep(order);
         foreach (long seq in rowIds)
         {
             if (Find(context.Connection, step, seq, selection) is { } message)
-                Execute(context, order, seq, message, by, now);
+                Execute(context, order, seq, message, by, now, offers);
         }
         return step;
     }
@@ -110,25 +110,24 @@ internal static class QueueOrders
         return message;
     }
 
-    private static void Execute(WriteContext context, QueueOrder order, long seq, Message message, string by, DateTimeOffset now)
+    private static void Execute(WriteContext context, QueueOrder order, long seq, Message message, string by, DateTimeOffset now, IReadOnlyDictionary<long, HeldOffer>? offers)
     {
         long due = now.ToUnixTimeMilliseconds();
         switch (order)
         {
             case QueueOrder.Hold:
-                context.Prepared(SetHeld).Bind(1, (long)HoldReason.Administrator).Bind(2, seq).Execute();
-                context.Prepared(ClearDue).Bind(1, seq).Execute();
+                HoldRows.Hold(context, seq, new HoldEntry(HoldReason.Administrator, null, null), now);
                 RecordRows.SetOutcome(context, message.Id, RecordOutcome.Held, now);
                 break;
             case QueueOrder.Release:
-                context.Prepared(SetHeld).Bind(1, (long)HoldReason.None).Bind(2, seq).Execute();
-                context.Prepared(SetDue).Bind(1, due).Bind(2, seq).Bind(3, due).Execute();
+                Release(context, seq, offers, now);
                 RecordRows.SetOutcome(context, message.Id, message.Attempts > 0 ? RecordOutcome.Deferred : RecordOutcome.Queued, now);
                 break;
             case QueueOrder.Retry:
                 context.Prepared(SetDue).Bind(1, due).Bind(2, seq).Bind(3, due).Execute();
                 break;
             default:
+                HoldRows.Leave(context, seq);
                 MessageRows.Delete(context, seq, message.Id, message.Flags.HasFlag(MessageFlags.IsChunked));
                 if (!message.HasFailed)
                     RecordRows.SetOutcome(context, message.Id, RecordOutcome.Deleted, now);
@@ -137,10 +136,20 @@ internal static class QueueOrders
         OrderRows.Add(context, message.Id, Done(order), by, now);
     }
 
+    /// <summary>Counts what was held when it came, whatever the limits say.</summary>
+    private static void Release(WriteContext context, long seq, IReadOnlyDictionary<long, HeldOffer>? offers, DateTimeOffset now)
+    {
+        if (HoldRows.Find(context, seq) is not ({ } held, _))
+            return;
+        if (!held.IsCounted && offers is not null && offers.TryGetValue(seq, out HeldOffer? offer))
+            HoldRelease.Count(context, offer.Account!, offer.Envelope.Recipients.Length);
+        HoldRows.Release(context, seq, held, now, counts: true);
+    }
+
     private static string Done(QueueOrder order) => order switch
     {
         QueueOrder.Hold => "held",
-        QueueOrder.Release => "released",
+        QueueOrder.Release => OrderRows.Released,
         QueueOrder.Retry => OrderRows.Retried,
         _ => "deleted",
     };

@@ -142,7 +142,7 @@ public sealed partial class QueueWriter
 
     private void ExecuteInSavepoint(PendingWrite write)
     {
-        (int Undo, int Counts) mark = _usageBatch.Mark();
+        (int Undo, int Counts, int Held) mark = _usageBatch.Mark();
         _context.Prepared(Sql.Savepoint).Execute();
         try
         {
@@ -341,6 +341,7 @@ public sealed partial class QueueWriter
             connection.Prepared(Sql.Commit).Execute();
             _context.Attach(connection);
             _usage.Clear();
+            _usageBatch.LoadHeld(connection);
             Reopened?.Invoke(); // A cache that cannot be read anew would decide by what may no longer be true.
         }
         catch (Exception e)

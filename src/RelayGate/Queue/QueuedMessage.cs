@@ -45,6 +45,15 @@ public sealed record QueuedMessage
     /// <summary>Mailbox, else domain that it was counted at; null: neither, or a DSN of our own.</summary>
     public string? CountedAt { get; init; }
 
+    /// <summary>Uid of the process that handed it in on the unix socket.</summary>
+    public int? Uid { get; init; }
+
+    /// <summary>Name of the credential it came in with.</summary>
+    public string? Credential { get; init; }
+
+    /// <summary>The script that made it.</summary>
+    public string? Script { get; init; }
+
     public required DateTimeOffset ReceivedAt { get; init; }
 
     /// <summary>The reverse-path it leaves with.</summary>

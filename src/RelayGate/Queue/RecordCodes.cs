@@ -52,6 +52,9 @@ internal enum MessageFlags
     BodyIs8Bit = 2,
     IsDsn = 4, // Or any other mail of our own making.
     IsChunked = 16,
+
+    /// <summary>It was held when it came and counts at no level yet.</summary>
+    NotCounted = 32,
 }
 
 internal static class RecordCodes

@@ -216,7 +216,7 @@ internal static class RecordRows
             }
             json.WriteEndArray();
         }
-        if (decision.IsAccepted)
+        if (decision.IsTaken)
         {
             json.WriteString("reversePath"u8, decision.ReversePath.Text);
             Egress(json, decision.Egress);

@@ -23,6 +23,7 @@ internal sealed class UsageBatch(UsageTable table)
     private readonly List<(UsageTable.Entry Entry, UsageRing Before, int BeforeMark)> _undo = [];
     private readonly List<(AccountKey Key, int Messages, int Recipients, int Refused)> _counts = [];
     private readonly Dictionary<AccountKey, (int Messages, int Recipients, int Refused)> _totals = [];
+    private readonly List<(HeldMessage Message, int Sign)> _held = [];
     private int _mark = 1;
 
     /// <summary>Time of the usage clock, one for the whole batch.</summary>
@@ -33,11 +34,30 @@ internal sealed class UsageBatch(UsageTable table)
     /// <summary>The rings of these levels as they are now, for a decision on this thread.</summary>
     public UsageView View(ImmutableArray<LevelLimit> levels, StoreConnection connection)
     {
+        var keys = new AccountKey[levels.Length];
         var rings = new UsageRing[levels.Length];
         for (int i = 0; i < rings.Length; i++)
-            rings[i] = table.Get(levels[i].Key, connection).Ring;
-        return table.ViewOf(rings, Now);
+        {
+            keys[i] = levels[i].Key;
+            rings[i] = table.Get(keys[i], connection).Ring;
+        }
+        return table.ViewOf(keys, rings, Now);
     }
+
+    /// <summary>As <see cref="View"/>, for a message that waits at an object and is to be released: what waits outside that goes before it.</summary>
+    public UsageView ViewForRelease(ImmutableArray<LevelLimit> levels, Level inside, StoreConnection connection) =>
+        View(levels, connection) with { Held = table.Holds.View([.. levels.Select(static level => level.Key)], inside) };
+
+    /// <summary>Notes a message that is held from now on, or no more.</summary>
+    /// <param name="sign">1 or -1.</param>
+    public void Held(in HeldMessage message, int sign)
+    {
+        table.Holds.Apply(message, sign);
+        _held.Add((message, sign));
+    }
+
+    /// <summary>Reads again what is held.</summary>
+    public void LoadHeld(StoreConnection connection) => table.Holds.Load(connection);
 
     /// <summary>Counts one message that enters the queue.</summary>
     public void Count(AccountKey key, int recipients, StoreConnection connection)
@@ -52,13 +72,13 @@ internal sealed class UsageBatch(UsageTable table)
     public void CountRefused(AccountKey key, int attempts = 1) => _counts.Add((key, 0, 0, attempts));
 
     /// <summary>A point to roll back to, for a write with a savepoint.</summary>
-    public (int Undo, int Counts) Mark()
+    public (int Undo, int Counts, int Held) Mark()
     {
         _mark++;
-        return (_undo.Count, _counts.Count);
+        return (_undo.Count, _counts.Count, _held.Count);
     }
 
-    public void RollBack((int Undo, int Counts) to)
+    public void RollBack((int Undo, int Counts, int Held) to)
     {
         for (int i = _undo.Count - 1; i >= to.Undo; i--)
         {
@@ -67,6 +87,9 @@ internal sealed class UsageBatch(UsageTable table)
             entry.Mark = beforeMark;
             entry.InBatch = beforeMark != 0;
         }
+        for (int i = _held.Count - 1; i >= to.Held; i--)
+            table.Holds.Apply(_held[i].Message, -_held[i].Sign);
+        CollectionsMarshal.SetCount(_held, to.Held);
         CollectionsMarshal.SetCount(_undo, to.Undo);
         CollectionsMarshal.SetCount(_counts, to.Counts);
         _mark++;
@@ -75,7 +98,7 @@ internal sealed class UsageBatch(UsageTable table)
     /// <summary>Takes back the whole batch.</summary>
     public void RollBack()
     {
-        RollBack((0, 0));
+        RollBack((0, 0, 0));
         End();
     }
 
@@ -129,5 +152,6 @@ internal sealed class UsageBatch(UsageTable table)
         _undo.Clear();
         _counts.Clear();
         _totals.Clear();
+        _held.Clear();
     }
 }

@@ -40,12 +40,16 @@ public sealed class UsageTable
         select.Step();
         (long? last, long? lastWall) = (select.NullableInt64(0), select.NullableInt64(1));
         select.Reset();
+        Holds.Load(connection);
         DateTimeOffset wall = time.GetUtcNow();
         _start = last is { } from && lastWall is { } then
             ? DateTimeOffset.FromUnixTimeMilliseconds(from + Math.Max(0, wall.ToUnixTimeMilliseconds() - then))
             : wall;
         _startTimestamp = time.GetTimestamp();
     }
+
+    /// <summary>What is held.</summary>
+    internal HoldTable Holds { get; } = new();
 
     /// <summary>Time of the usage clock.</summary>
     public DateTimeOffset Now => _start + _time.GetElapsedTime(_startTimestamp);
@@ -70,17 +74,16 @@ public sealed class UsageTable
                     complete = false;
             }
         }
-        return complete ? new ValueTask<UsageView>(ViewOf(copies)) : new ValueTask<UsageView>(ReadMissingAsync(keys, copies, dropped, cancellationToken));
+        return complete ? new ValueTask<UsageView>(ViewOf(keys, copies, Now)) : new ValueTask<UsageView>(ReadMissingAsync(keys, copies, dropped, cancellationToken));
     }
 
-    /// <summary>What these rings say now.</summary>
-    internal UsageView ViewOf(IReadOnlyList<UsageRing> rings) => ViewOf(rings, Now);
-
-    internal UsageView ViewOf(IReadOnlyList<UsageRing> rings, DateTimeOffset now)
+    /// <summary>What these rings of these objects say at a time, with what is held at them.</summary>
+    internal UsageView ViewOf(IReadOnlyList<AccountKey> keys, IReadOnlyList<UsageRing> rings, DateTimeOffset now)
     {
         TimeSpan behind = Wall - now;
         // In whole minutes, as room comes back: what is shown is rather late than early. A clock that is only trimmed has not been stepped.
-        return new UsageView(rings, now, behind.Duration() < Stepped ? TimeSpan.Zero : TimeSpan.FromMinutes(Math.Ceiling(behind.TotalMinutes)));
+        TimeSpan shown = behind.Duration() < Stepped ? TimeSpan.Zero : TimeSpan.FromMinutes(Math.Ceiling(behind.TotalMinutes));
+        return new UsageView(rings, now, shown) { Held = Holds.View(keys) };
     }
 
     /// <summary>Forgets all rings: the store was opened again, and what it holds is what counts.</summary>
@@ -153,7 +156,7 @@ public sealed class UsageTable
                     copies[i] = dropped == _dropped ? Insert(keys[i], ring).Published() : ring;
             }
         }
-        return ViewOf(copies);
+        return ViewOf(keys, copies, Now);
     }
 
     private static UsageRing Read(StoreConnection connection, AccountKey key)

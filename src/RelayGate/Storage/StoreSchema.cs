@@ -20,7 +20,9 @@ internal static class StoreSchema
           value integer not null
         ) without rowid;
 
-        -- One row for each message that has recipients to serve, is held, or is kept after it failed. Only held and expires_at change.
+        -- One row for each message that has recipients to serve, is held, or is kept after it failed. Only flags, expires_at, held and held_… change.
+        -- held_at: what it waits for, as HoldKey writes it; held_for: whose it is, where senders take turns; held_note: why it was not released.
+        -- uid, credential, script: who made it, so that it can be held and found by that.
         create table message (
           seq integer primary key,
           id blob not null,
@@ -32,13 +34,28 @@ internal static class StoreSchema
           egress text not null,
           octets integer not null,
           held integer not null,
+          held_since integer,
+          held_at text,
+          held_for text,
+          held_note text,
+          uid integer,
+          credential text,
+          script text,
           expires_at integer,
           header blob not null,
           body blob
         );
         create unique index message_id on message (id);
         create index message_expires on message (expires_at) where expires_at is not null;
-        create index message_held on message (subscription, seq) where held <> 0;
+        create index message_held on message (subscription, seq, held, octets, flags) where held <> 0;
+        create index message_held_at on message (held, held_at, held_for, seq) where held_at is not null;
+        create index message_held_age on message (id) where held > 3;
+
+        -- Whose turn was last at an object where several wait.
+        create table hold_turn (
+          held_at text not null primary key,
+          held_for text not null
+        ) without rowid;
 
         -- counted_at: mailbox, else domain of the sender, so that mail of a suspended one is passed over without a look at its message.
         -- next_attempt is null for recipients that have ended or are held: the index holds exactly what can become due.

@@ -84,7 +84,7 @@ internal sealed partial class SmtpSession
             return transaction.Doom;
         Envelope envelope = transaction.ToEnvelope();
         Decision decision = Decide(transaction, envelope);
-        return decision.IsAccepted ? null : Refuse(transaction, envelope, null, decision, "DATA");
+        return decision.IsTaken ? null : Refuse(transaction, envelope, null, decision, "DATA");
     }
 
     private MailDataReader BeginContent(MailTransaction transaction)
@@ -146,14 +146,14 @@ internal sealed partial class SmtpSession
                 AccountLookup lookup = await _service.Directory.LookUpAsync(
                     transaction.Identity, envelope.ReversePath, facts.From, CancellationToken.None);
                 Decision early = RelayPolicy.Decide(lookup.Account, lookup.Usage, envelope, facts);
-                if (early.IsAccepted && MessagePreparer.AddedAuthor(facts, early.ReversePath) is { } author)
+                if (early.IsTaken && MessagePreparer.AddedAuthor(facts, early.ReversePath) is { } author)
                 {
                     // The From that is going to be added signs like any other.
                     lookup = await _service.Directory.LookUpAsync(transaction.Identity, envelope.ReversePath, [author], CancellationToken.None);
                     early = RelayPolicy.Decide(lookup.Account, lookup.Usage, envelope, facts);
                 }
                 transaction.Lookup = lookup;
-                if (!early.IsAccepted)
+                if (!early.IsTaken)
                 {
                     _channel.Write(Refuse(transaction, envelope, facts, early, "end-of-data"));
                     return;
@@ -203,7 +203,7 @@ internal sealed partial class SmtpSession
             case OfferOutcome.Committed:
             case OfferOutcome.Refused: // By the binding decision, which the writer has recorded.
                 Decision decision = offered.Decision ?? message.Early;
-                if (decision.IsAccepted)
+                if (decision.IsTaken)
                 {
                     _errors = _idleCommands = _spareCommands = _excessRecipients = 0;
                     _discardedOctets = 0;

@@ -33,7 +33,7 @@ internal sealed partial class SmtpSession
         var transaction = new MailTransaction(_service.NewId(now), now, identity, lookup, mail);
         Envelope envelope = transaction.ToEnvelope();
         Decision decision = RelayPolicy.Decide(lookup.Account, lookup.Usage, envelope, null);
-        if (!decision.IsAccepted)
+        if (!decision.IsTaken)
         {
             SmtpReply refusal = Refuse(transaction, envelope, null, decision, "MAIL");
             _afterRefusal = true;
@@ -83,7 +83,7 @@ internal sealed partial class SmtpSession
                 return;
             }
             var recipient = new EnvelopeRecipient(forwardPath, rcpt.Notify, rcpt.OriginalRecipient is null ? null : EnvelopeRecipient.ToAscii(rcpt.OriginalRecipient));
-            if (transaction.LimitsRecipients && Decide(transaction, transaction.ToEnvelope(recipient)) is { IsAccepted: false } decision)
+            if (transaction.LimitsRecipients && Decide(transaction, transaction.ToEnvelope(recipient)) is { IsTaken: false } decision)
             {
                 transaction.Doom = Refuse(transaction, transaction.ToEnvelope(recipient), null, decision, "RCPT");
                 _channel.Write(transaction.Doom);
@@ -216,7 +216,7 @@ internal sealed partial class SmtpSession
 
     private void WriteLog(MailTransaction transaction, QueueId named, Envelope envelope, MessageFacts? facts, Decision decision) =>
         _service.MailLog.Write(new MailEvent(
-            decision.IsAccepted ? MailEventKind.Accepted : MailEventKind.Refused, named)
+            decision.Verdict switch { Verdict.Accept => MailEventKind.Accepted, Verdict.Hold => MailEventKind.Held, _ => MailEventKind.Refused }, named)
         {
             Subscription = transaction.Lookup.Account.Subscription,
             Identity = transaction.Identity.Kind == IdentityKind.None ? null : transaction.Identity.Key,

@@ -50,4 +50,7 @@ internal static partial class Log
 
     [LoggerMessage(Level = LogLevel.Critical, EventId = 414, Message = "The log of the store cannot be moved into the database file")]
     public static partial void CheckpointFailed(ILogger logger, Exception cause);
+
+    [LoggerMessage(Level = LogLevel.Error, EventId = 415, Message = "Held mail could not be looked at ({What}); it is tried again in a minute")]
+    public static partial void ReleaseFailed(ILogger logger, string what, Exception cause);
 }

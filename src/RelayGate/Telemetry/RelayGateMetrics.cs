@@ -12,7 +12,7 @@ public sealed class RelayGateMetrics : IDisposable
     public const string MeterName = "RelayGate";
 
     private static readonly string[] Transient =
-        [Reasons.TooManyRecipients, Reasons.TooManySessions, Reasons.LimitReached, Reasons.StoreFull, Reasons.StoreFailed, Reasons.AccountChanged];
+        [Reasons.TooManyRecipients, Reasons.TooManySessions, Reasons.LimitReached, Reasons.HoldFull, Reasons.StoreFull, Reasons.StoreFailed, Reasons.AccountChanged];
 
     private readonly Histogram<double> _deliverySeconds;
     private readonly Histogram<double> _commitSeconds;
@@ -27,9 +27,9 @@ public sealed class RelayGateMetrics : IDisposable
     {
         Meter = new Meter(MeterName, Version);
         Submissions = new LabelledCounter(Meter, "relaygate_submissions_total", "Mail transactions by how the identity was proved and how they ended.", ["path", "result"],
-            Sets(["login", "uid", "network", "none"], ["accepted", "refused", "deferred"]));
+            Sets(["login", "uid", "network", "none"], ["accepted", "refused", "deferred", "held"]));
         Messages = new LabelledCounter(Meter, "relaygate_messages_total", "Decisions by outcome and reason.", ["outcome", "reason"],
-            [.. Reasons.All.Select(r => (r == Reasons.Accepted ? "accepted" : Transient.Contains(r) ? "deferred" : "refused", r))]);
+            [.. Reasons.All.Select(r => (r == Reasons.Accepted ? "accepted" : Transient.Contains(r) ? "deferred" : "refused", r)), ("held", Reasons.LimitReached)]);
         RecipientRefusals = new LabelledCounter(Meter, "relaygate_recipient_refusals_total", "Recipients refused alone, without their message, by reason.", ["reason"],
             (Reasons.NeedsSmtpUtf8, ""), (Reasons.NoLocalContact, ""), (Reasons.TooManyRecipients, ""));
         LimitRefusals = new LabelledCounter(Meter, "relaygate_limit_refusals_total", "Transactions refused because a limit was reached, by the level that refused.", ["level"],
@@ -75,10 +75,10 @@ public sealed class RelayGateMetrics : IDisposable
 
     public Meter Meter { get; }
 
-    /// <summary>Labels: path (login, uid, network, none), result (accepted, refused, deferred).</summary>
+    /// <summary>Labels: path (login, uid, network, none), result (accepted, refused, deferred, held).</summary>
     public LabelledCounter Submissions { get; }
 
-    /// <summary>Labels: outcome (accepted, refused, deferred), reason (<see cref="Reasons"/>).</summary>
+    /// <summary>Labels: outcome (accepted, refused, deferred, held), reason (<see cref="Reasons"/>).</summary>
     public LabelledCounter Messages { get; }
 
     /// <summary>Label: reason (<see cref="Reasons"/>). Recipients refused at RCPT whose message may go on without them; not in <see cref="Messages"/>.</summary>
@@ -139,12 +139,13 @@ public sealed class RelayGateMetrics : IDisposable
         string outcome = decision.Verdict switch
         {
             Verdict.Accept => "accepted",
+            Verdict.Hold => "held",
             Verdict.Defer => "deferred",
             _ => "refused",
         };
         Submissions.Increment(PathName(path), outcome);
         Messages.Increment(outcome, decision.Reason);
-        if (decision.Stopped is { } stopped && !decision.IsAccepted)
+        if (decision.Stopped is { } stopped && !decision.IsTaken)
             LimitRefusals.Increment(LevelName(stopped.Key.Level));
     }
 

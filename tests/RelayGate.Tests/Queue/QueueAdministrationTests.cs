@@ -10,7 +10,7 @@ public sealed class QueueAdministrationTests : IDisposable
     private readonly QueueFixture _queue = new();
     private readonly QueueAdministration _administration;
 
-    public QueueAdministrationTests() => _administration = new QueueAdministration(_queue.Store, _queue.Writer, _queue.Scheduler, _queue.MailLog, _queue.Time);
+    public QueueAdministrationTests() => _administration = _queue.NewAdministration();
 
     [Fact]
     public async Task Held_messages_are_not_picked_until_they_are_released_and_then_at_once()

@@ -70,6 +70,15 @@ internal sealed class QueueFixture : IDisposable
     /// <summary>Made at first use: until then committed messages stay in the store alone.</summary>
     public QueueScheduler Scheduler => _scheduler ??= NewScheduler();
 
+    /// <summary>Whose account is looked up at release.</summary>
+    public Func<SenderIdentity, SenderAccount>? AccountOf { get; set; }
+
+    public SenderLookup Lookup => (identity, _, _, _) => ValueTask.FromResult(AccountOf?.Invoke(identity) ?? Account());
+
+    public QueueAdministration NewAdministration() => new(Store, Writer, Scheduler, Lookup, MailLog, Time);
+
+    public HoldReleaser NewReleaser() => new(Store, Writer, Scheduler, Usage, Lookup, MailLog, Time, NullLogger<HoldReleaser>.Instance);
+
     public int LaneBound { get; set; } = 100;
 
     public long WindowOctets { get; set; } = QueueScheduler.DefaultWindowOctets;

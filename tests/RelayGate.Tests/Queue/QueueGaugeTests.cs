@@ -17,7 +17,7 @@ public sealed class QueueGaugeTests : IDisposable
         await _queue.EndAsync(await _queue.TakeAsync(), DeliveryResult.Deferred);
         OfferedMessage held = await _queue.AcceptAsync(_queue.Account());
         await _queue.TakeAsync();
-        await new QueueAdministration(_queue.Store, _queue.Writer, _queue.Scheduler, _queue.MailLog, _queue.Time).HoldAsync(QueueSelection.Of(held.Id), dryRun: false, null, default);
+        await _queue.NewAdministration().HoldAsync(QueueSelection.Of(held.Id), dryRun: false, null, default);
         await _queue.AcceptAsync(_queue.Account("beta"));
         await _queue.TakeAsync();
         await _queue.AcceptAsync(_queue.Account("beta"));

@@ -312,7 +312,7 @@ public sealed class QueueSchedulerTests : IDisposable
     {
         _ = _queue.Scheduler;
         OfferedMessage message = await _queue.AcceptAsync(_queue.Account());
-        var orders = new QueueAdministration(_queue.Store, _queue.Writer, _queue.Scheduler, _queue.MailLog, _queue.Time);
+        QueueAdministration orders = _queue.NewAdministration();
         await orders.HoldAsync(QueueSelection.Of(message.Id), dryRun: false, null, default);
 
         Task<DeliveryJob> next = _queue.TakeAsync();
@@ -333,7 +333,7 @@ public sealed class QueueSchedulerTests : IDisposable
     {
         string insert = $"""
             with recursive n(i) as (select 1 union all select i + 1 from n where i < {messages}), base(s) as (select coalesce(max(seq), 0) from message)
-            insert into message select s + i, unhex(printf('0190%028x', s + i)), '{subscription}', 'info@acme.test', 0, 0, null, 'server-address' || char(9) || 'system' || char(9) || 'relay' || char(9, 9, 9, 9),
+            insert into message (seq, id, subscription, reverse_path, flags, dsn_return, envelope_id, egress, octets, held, expires_at, header, body) select s + i, unhex(printf('0190%028x', s + i)), '{subscription}', 'info@acme.test', 0, 0, null, 'server-address' || char(9) || 'system' || char(9) || 'relay' || char(9, 9, 9, 9),
               20, 0, null, cast('Subject: x' || char(13, 10, 13, 10) as blob), zeroblob(6) from n, base
             """;
         string recipients = $"""

@@ -1,0 +1,34 @@
+namespace RelayGate.Core.Policy;
+
+/// <summary>About when a held message is released: from the messages before it and the pace of the limit. Others may come between, or give up.</summary>
+public static class HoldEstimate
+{
+    /// <param name="index">The level at which it waits.</param>
+    /// <param name="roomForOne">When every level has room for one such message.</param>
+    internal static DateTimeOffset Of(Offer offer, int index, DateTimeOffset roomForOne)
+    {
+        DateTimeOffset release = roomForOne;
+        foreach (Limit limit in offer.Account.Levels[index].Limits.Limits)
+        {
+            long cost = LimitCheck.Cost(offer, limit);
+            DateTimeOffset turn = Of(offer.Usage.Rings[index], limit, offer.Usage.Held.AheadAt(index) * cost, cost, offer.Usage.Now);
+            release = turn > release ? turn : release;
+        }
+        return release;
+    }
+
+    /// <summary>When there is room for a message behind others, if each of them goes as soon as it can.</summary>
+    /// <param name="ahead">What those before it add.</param>
+    /// <param name="cost">What it adds itself.</param>
+    /// <returns>The end of time where it never fits.</returns>
+    public static DateTimeOffset Of(UsageRing ring, Limit limit, long ahead, long cost, DateTimeOffset now)
+    {
+        if (cost > limit.Count)
+            return DateTimeOffset.MaxValue;
+        // Whole windows go by while those that fill them go; what is left of them goes as the window empties of what is in it now.
+        (long windows, long rest) = Math.DivRem(ahead + cost - 1, limit.Count);
+        DateTimeOffset turn = ring.WhenAtMost(limit.Count - rest - 1, limit.Unit, limit.Window, now);
+        TimeSpan window = limit.Window == LimitWindow.Hour ? TimeSpan.FromHours(1) : TimeSpan.FromDays(1);
+        return windows > (DateTimeOffset.MaxValue - turn) / window ? DateTimeOffset.MaxValue : turn + windows * window;
+    }
+}

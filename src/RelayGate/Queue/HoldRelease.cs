@@ -1,0 +1,88 @@
+using RelayGate.Core.Mail;
+using RelayGate.Core.Policy;
+
+namespace RelayGate.Queue;
+
+/// <summary>What one write of the release engine did.</summary>
+internal sealed class HoldReleaseStep
+{
+    /// <summary>Released, with what they are for the log.</summary>
+    public List<(long Seq, QueueId Id, string Subscription)> Released { get; } = [];
+
+    /// <summary>Messages that cannot go for another reason than a limit.</summary>
+    public List<(QueueId Id, string Subscription, string Reason)> Stuck { get; } = [];
+
+    /// <summary>Objects at which messages wait now instead, and for how long there is no room.</summary>
+    public List<(AccountKey Key, TimeSpan Wait)> Moved { get; } = [];
+
+    /// <summary>How long there is no room at the object itself; null: there was for all.</summary>
+    public TimeSpan? Wait { get; set; }
+
+    /// <summary>Accounts have changed since they were looked up: the rest is to be tried again.</summary>
+    public bool IsStale { get; set; }
+}
+
+/// <summary>Releases what waits at one object while there is room, and counts it, all in one transaction: <see cref="RelayPolicy.Decide"/> says so for each.</summary>
+internal static class HoldRelease
+{
+    public const string Gateway = "the gateway";
+
+    /// <param name="offers">In turn, each with its account.</param>
+    public static HoldReleaseStep Execute(WriteContext context, AccountKey key, IReadOnlyList<HeldOffer> offers, DateTimeOffset now)
+    {
+        var step = new HoldReleaseStep();
+        foreach (HeldOffer offer in offers)
+        {
+            if (HoldRows.Find(context, offer.Seq) is not ({ } held, { } id) || held.At != key)
+                continue; // Deleted, held by hand or moved meanwhile.
+            SenderAccount account = offer.Account!;
+            if (context.VersionOf(account.Subscription) != account.Version)
+            {
+                step.IsStale = true;
+                break;
+            }
+            Decision decision = RelayPolicy.Decide(account, context.Usage.ViewForRelease(account.Levels, key.Level, context.Connection), offer.Envelope, offer.Message);
+            if (decision.IsAccepted)
+                Release(context, step, offer, account, held, id, now);
+            else if (decision is not { Stopped: { } stopped, Wait: { } wait })
+                Stick(context, step, offer, held, id, decision, now);
+            else if (stopped.Key == key)
+                step.Wait = wait;
+            else
+            {
+                HoldRows.Hold(context, offer.Seq, new HoldEntry(HoldReason.Limit, HoldKey.Of(stopped.Key), offer.For), now);
+                step.Moved.Add((stopped.Key, wait));
+            }
+            if (step.Wait is not null)
+                break;
+            HoldTurns.Note(context, key, offer.For);
+        }
+        return step;
+    }
+
+    private static void Release(
+        WriteContext context, HoldReleaseStep step, HeldOffer offer, SenderAccount account, in HeldMessage held, byte[] id, DateTimeOffset now)
+    {
+        Count(context, account, offer.Envelope.Recipients.Length);
+        HoldRows.Release(context, offer.Seq, held, now, counts: true);
+        RecordRows.SetOutcome(context, id, RecordOutcome.Queued, now);
+        OrderRows.Add(context, id, OrderRows.Released, Gateway, now);
+        step.Released.Add((offer.Seq, offer.Id, held.Subscription));
+    }
+
+    /// <summary>Counts a message at its levels.</summary>
+    public static void Count(WriteContext context, SenderAccount account, int recipients)
+    {
+        foreach (LevelLimit level in account.Levels)
+            context.Usage.Count(level.Key, recipients, context.Connection);
+    }
+
+    /// <summary>It would be refused now: it stays where people find it with the reason, is tried again when accounts change, and expires.</summary>
+    private static void Stick(WriteContext context, HoldReleaseStep step, HeldOffer offer, in HeldMessage held, byte[] id, Decision decision, DateTimeOffset now)
+    {
+        string at = HoldKey.Of(new AccountKey(Level.Subscription, held.Subscription));
+        HoldRows.Hold(context, offer.Seq, new HoldEntry(HoldReason.Refused, at, offer.For, decision.Reason), now);
+        RecordRows.SetOutcome(context, id, RecordOutcome.Held, now);
+        step.Stuck.Add((offer.Id, held.Subscription, decision.Reason));
+    }
+}

@@ -1,0 +1,64 @@
+using RelayGate.Core.Policy;
+using RelayGate.Storage;
+
+namespace RelayGate.Queue;
+
+/// <summary>The order in which what waits at one object goes on: its senders take turns, each with its oldest message.</summary>
+internal static class HoldTurns
+{
+    private const string SelectTurn = "select held_for from hold_turn where held_at = ?";
+
+    private const string NextSender = """
+        select held_for from message where held = 4 and held_at = ? and held_for > ? order by held_for limit 1
+        """;
+
+    private const string NextOfSender = """
+        select seq from message where held = 4 and held_at = ? and held_for = ? and seq > ? order by seq limit 1
+        """;
+
+    private const string NoteTurn =
+        "insert into hold_turn (held_at, held_for) values (?, ?) on conflict (held_at) do update set held_for = excluded.held_for";
+
+    private const string DeleteTurn = "delete from hold_turn where held_at = ?";
+
+    /// <summary>Row ids of the next messages in turn. Each costs two look-ups by the index, however many wait.</summary>
+    public static List<long> Next(StoreConnection connection, AccountKey key, int count)
+    {
+        string at = HoldKey.Of(key);
+        var found = new List<long>(count);
+        var last = new Dictionary<string, long>();
+        SqliteStatement turn = connection.Prepared(SelectTurn).Bind(1, at);
+        string? sender = turn.Step() ? turn.Text(0) : null;
+        turn.Reset();
+        int idle = 0; // Senders met in a row that had no more.
+        while (found.Count < count && idle <= last.Count)
+        {
+            sender = (sender is null ? null : Text(connection.Prepared(NextSender).Bind(1, at).Bind(2, sender))) ?? Text(connection.Prepared(NextSender).Bind(1, at).Bind(2, ""));
+            if (sender is null)
+                break;
+            long after = last.GetValueOrDefault(sender);
+            SqliteStatement next = connection.Prepared(NextOfSender).Bind(1, at).Bind(2, sender).Bind(3, after);
+            long? seq = next.Step() ? next.Int64(0) : null;
+            next.Reset();
+            last[sender] = seq ?? after;
+            idle = seq is null ? idle + 1 : 0;
+            if (seq is { } one)
+                found.Add(one);
+        }
+        return found;
+    }
+
+    /// <summary>Remembers who went last, also over a restart.</summary>
+    public static void Note(WriteContext context, AccountKey key, string sender) =>
+        context.Prepared(NoteTurn).Bind(1, HoldKey.Of(key)).Bind(2, sender).Execute();
+
+    /// <summary>Nothing waits there any more.</summary>
+    public static void Forget(WriteContext context, AccountKey key) => context.Prepared(DeleteTurn).Bind(1, HoldKey.Of(key)).Execute();
+
+    private static string? Text(SqliteStatement select)
+    {
+        string? text = select.Step() ? select.Text(0) : null;
+        select.Reset();
+        return text;
+    }
+}
