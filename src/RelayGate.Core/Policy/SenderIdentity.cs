@@ -21,15 +21,16 @@ public enum IdentityKind
 /// <summary>Who is at the other end of a session.</summary>
 /// <param name="Name">Canonical mailbox address, system user name (or <c>#uid</c> when it has none), or the network in CIDR form; empty for none.</param>
 /// <param name="Client">The peer's address; null on a unix socket.</param>
-/// <param name="Uid">Peer's uid on a unix socket, also when a login replaced it as identity.</param>
-/// <param name="Pid">Peer's process id on a unix socket.</param>
-/// <param name="Gid">Peer's gid on a unix socket.</param>
-public sealed record SenderIdentity(IdentityKind Kind, string Name, IPAddress? Client = null, int? Uid = null, int? Pid = null, int? Gid = null)
+/// <param name="Process">The peer's process on a unix socket, also when a login replaced its uid as identity; null elsewhere.</param>
+public sealed record SenderIdentity(IdentityKind Kind, string Name, IPAddress? Client = null, PeerProcess? Process = null)
 {
     public static SenderIdentity Anonymous(IPAddress? client) => new(IdentityKind.None, "", client);
 
+    /// <summary>Peer's uid on a unix socket.</summary>
+    public int? Uid => Process?.Uid;
+
     /// <summary>Whether the client runs on this machine and reached us by the unix socket.</summary>
-    public bool IsLocal => Uid is not null;
+    public bool IsLocal => Process is not null;
 
     /// <summary>Names the identity in records; floods of these are merged by it.</summary>
     public string Key => Kind == IdentityKind.None ? $"none {Client}" : $"{Kind.ToString().ToLowerInvariant()} {Name}";

@@ -12,6 +12,8 @@ internal static class Story
             yield return Line(at, "dsn", $"reports on {Text(record, "original")} to {Recipients(record)}");
         else if (Text(record, "kind") != "dry-run")
             yield return Line(at, "connect", Connect(record));
+        if (record["process"] is { } process)
+            yield return Line(at, "process", Process(process));
         if (Identity(record) is { } identity)
             yield return Line(at, "identity", identity);
         if (Text(record, "kind") != "dsn")
@@ -47,6 +49,17 @@ internal static class Story
         string tls = Text(record, "tls") is { } version ? $", {version}" : "";
         string helo = Text(record, "helo") is { Length: > 0 } name ? $", EHLO {name}" : "";
         return $"{from}, listener {Text(record, "listener")}, {Text(record, "protocol")}{tls}{helo}";
+    }
+
+    /// <summary>What the kernel told of the process that connected; "unknown" where nothing was proved.</summary>
+    private static string Process(JsonNode process)
+    {
+        string program = Text(process, "executable") ?? Text(process, "command") ?? "unknown";
+        string folder = Text(process, "workingDirectory") is { } directory ? $" in {directory}" : "";
+        string group = Text(process, "controlGroup") is { } name ? $", control group {name}" : "";
+        string parents = string.Concat(List(process, "parents").Select(p =>
+            $", called by {Text(p!, "executable") ?? Text(p!, "command")} (pid {Text(p!, "pid")}, uid {Text(p!, "uid")})"));
+        return $"{program}{folder}{parents}{group}";
     }
 
     private static string? Identity(JsonNode record)

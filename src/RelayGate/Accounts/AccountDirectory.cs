@@ -72,10 +72,10 @@ public sealed class AccountDirectory : IDisposable
     }
 
     /// <summary>The identity of a client that did not log in: its uid, a listed network, or none.</summary>
-    public async ValueTask<SenderIdentity> IdentifyAsync(IPAddress? client, int? uid, int? pid, int? gid, CancellationToken cancellationToken)
+    public async ValueTask<SenderIdentity> IdentifyAsync(IPAddress? client, PeerProcess? process, CancellationToken cancellationToken)
     {
-        if (uid is { } known)
-            return new SenderIdentity(IdentityKind.Uid, UserName(known) ?? $"#{known}", client, uid, pid, gid);
+        if (process is not null)
+            return new SenderIdentity(IdentityKind.Uid, UserName(process.Uid) ?? $"#{process.Uid}", client, process);
         if (client is null)
             return SenderIdentity.Anonymous(client);
         var reader = new AccountReader(_cache, null);
@@ -90,7 +90,7 @@ public sealed class AccountDirectory : IDisposable
     /// <summary>The subscription whose own system user this is; null for a stranger, and for a uid that many sites share, which speaks for none.</summary>
     internal async ValueTask<SubscriptionRecord?> SubscriptionOfUserAsync(int uid, CancellationToken cancellationToken)
     {
-        SenderIdentity identity = await IdentifyAsync(null, uid, null, null, cancellationToken);
+        SenderIdentity identity = await IdentifyAsync(null, new PeerProcess(uid), cancellationToken);
         return await _store.ReadAsync(db =>
         {
             var reader = new AccountReader(_cache, db);

@@ -39,14 +39,14 @@ internal sealed class ExplainApi(AccountDirectory directory, AccountAdministrati
         if (body.Text("client") is { } client)
         {
             return IPAddress.TryParse(client, out IPAddress? address)
-                ? await directory.IdentifyAsync(address, null, null, null, cancellationToken)
+                ? await directory.IdentifyAsync(address, null, cancellationToken)
                 : throw AdminRequest.Bad($"client is '{client}': an IP address is expected");
         }
         string user = body.Text("uid") ?? throw AdminRequest.Bad("say who sends: login, uid or client");
         int uid = int.TryParse(user, NumberStyles.None, CultureInfo.InvariantCulture, out int number) ? number
             : SystemUserDatabase.TryFind(user, out SystemUserEntry? entry) ? entry.Uid
             : throw new ProblemException(Problem.NotFound($"this host has no user '{user}'"));
-        return await directory.IdentifyAsync(null, uid, null, null, cancellationToken);
+        return await directory.IdentifyAsync(null, new PeerProcess(uid), cancellationToken);
     }
 
     private JsonObject Json(SenderAccount account, Decision decision, Unsigned? unsigned, Envelope envelope)

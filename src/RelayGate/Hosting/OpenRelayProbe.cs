@@ -132,8 +132,8 @@ internal sealed class OpenRelayProbe(RelayGateOptions options, ListenerPlan plan
     /// <summary>By what the probe is somebody: it comes from this process, and from the address that it goes to.</summary>
     private async Task<string?> IdentityAsync(EndPoint target, CancellationToken cancellationToken)
     {
-        int? uid = target is UnixDomainSocketEndPoint ? (int)NativeMethods.EffectiveUid() : null;
-        SenderIdentity identity = await directory.IdentifyAsync((target as IPEndPoint)?.Address, uid, null, null, cancellationToken);
+        PeerProcess? process = target is UnixDomainSocketEndPoint ? new PeerProcess((int)NativeMethods.EffectiveUid()) : null;
+        SenderIdentity identity = await directory.IdentifyAsync((target as IPEndPoint)?.Address, process, cancellationToken);
         return identity.Kind == IdentityKind.None ? null : identity.Key;
     }
 }

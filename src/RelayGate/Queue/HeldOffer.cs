@@ -80,7 +80,7 @@ internal sealed record HeldOffer(long Seq, QueueId Id, string For, SenderIdentit
         int blank = key.IndexOf(' ', StringComparison.Ordinal);
         (string kind, string name) = blank < 0 ? (key, "") : (key[..blank], key[(blank + 1)..]);
         IdentityKind known = Enum.TryParse(kind, ignoreCase: true, out IdentityKind parsed) ? parsed : IdentityKind.None;
-        return new SenderIdentity(known, name, Uid: uid is { } number ? int.CreateChecked(number) : null);
+        return new SenderIdentity(known, name, Process: uid is { } number ? new PeerProcess(int.CreateChecked(number)) : null);
     }
 
     private static ImmutableArray<EnvelopeRecipient> Recipients(StoreConnection connection, long seq)

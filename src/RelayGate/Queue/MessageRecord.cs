@@ -22,9 +22,12 @@ public sealed record MessageRecord
     /// <summary>For instance <c>login info@shop.test</c>, <c>uid www-acme</c>, <c>network 10.0.0.0/8</c>, <c>none 192.0.2.7</c>.</summary>
     public required string Identity { get; init; }
 
-    public int? Uid { get; init; }
+    /// <summary>The process at the other end of the unix socket; null for other connections.</summary>
+    public PeerProcess? Process { get; init; }
 
-    public int? Pid { get; init; }
+    public int? Uid => Process?.Uid;
+
+    public int? Pid => Process?.Pid;
 
     /// <summary>The client's address; null on a unix socket.</summary>
     public string? Client { get; init; }

@@ -168,10 +168,8 @@ internal static class RecordRows
             json.WriteString("tls"u8, source.TlsCipher is { } cipher ? $"{tls} {cipher}" : tls);
         if (identity.Client is { } client)
             json.WriteString("client"u8, client.ToString());
-        if (identity.Uid is { } uid)
-            json.WriteNumber("uid"u8, uid);
-        if (identity.Pid is { } pid)
-            json.WriteNumber("pid"u8, pid);
+        if (identity.Process is { } process)
+            ProcessRecord.Write(json, process);
         if (account?.Plan is { } plan)
             json.WriteString("plan"u8, plan);
         if (account is { IsClaimed: true })

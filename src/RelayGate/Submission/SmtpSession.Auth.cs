@@ -160,7 +160,7 @@ internal sealed partial class SmtpSession
             await EndAsync(await RefuseSessionAsync(identity with { Client = _client.Address }, new MailCommand(ReversePath.Null), "AUTH"));
             return;
         }
-        _login = identity with { Client = _client.Address, Uid = _client.Credentials?.Uid, Pid = _client.Credentials?.Pid, Gid = _client.Credentials?.Gid };
+        _login = identity with { Client = _client.Address, Process = _client.Process };
         _source = null;
         _channel.Write(Replies.AuthOk);
     }

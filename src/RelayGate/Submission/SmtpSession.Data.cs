@@ -246,6 +246,6 @@ internal sealed partial class SmtpSession
         string? tls = source.TlsVersion is null ? null : $"{source.TlsVersion} {source.TlsCipher}";
         ForwardPath? only = envelope.Recipients is [{ ForwardPath: var path }] ? path : null;
         return new TraceField(
-            _heloName, _client.Address, _client.Credentials?.Uid, _service.Options.Hostname, source.Protocol, tls, transaction.Id, only, transaction.ReceivedAt);
+            _heloName, _client.Address, _client.Process?.Uid, _service.Options.Hostname, source.Protocol, tls, transaction.Id, only, transaction.ReceivedAt);
     }
 }

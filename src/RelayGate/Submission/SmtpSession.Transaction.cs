@@ -116,7 +116,7 @@ internal sealed partial class SmtpSession
     /// <returns>False when it has been turned away.</returns>
     private async ValueTask<bool> EnterAsync()
     {
-        if (_client.Credentials is null)
+        if (_client.Process is null)
         {
             _isAnonymous = _service.Sessions.TryEnterAnonymous();
             if (_isAnonymous)
@@ -134,8 +134,7 @@ internal sealed partial class SmtpSession
     }
 
     /// <summary>Who the client is without a login.</summary>
-    private ValueTask<SenderIdentity> IdentifyAsync() => _service.Directory.IdentifyAsync(
-        _client.Address, _client.Credentials?.Uid, _client.Credentials?.Pid, _client.Credentials?.Gid, CancellationToken.None);
+    private ValueTask<SenderIdentity> IdentifyAsync() => _service.Directory.IdentifyAsync(_client.Address, _client.Process, CancellationToken.None);
 
     private bool TryCountIdentity(SenderIdentity identity)
     {

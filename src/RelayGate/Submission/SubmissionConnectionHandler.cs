@@ -14,7 +14,7 @@ public sealed class SubmissionConnectionHandler(ListenerOptions listener, Submis
     /// <summary>Runs one session. The one place where a session's exceptions are caught.</summary>
     public override async Task OnConnectedAsync(ConnectionContext connection)
     {
-        SubmissionClient client = SubmissionClient.Of(connection, listener);
+        SubmissionClient client = SubmissionClient.Of(connection, listener, service.Processes);
         using var channel = new SmtpChannel(connection.Transport.Input, connection.Transport.Output, service.Time);
         service.Sessions.Watch(channel);
         try

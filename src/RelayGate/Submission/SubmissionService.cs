@@ -60,6 +60,8 @@ public sealed class SubmissionService : IDisposable
 
     internal LoginThrottle Logins { get; }
 
+    internal ProcessReader Processes { get; init; } = new();
+
     internal MemoryBudget ContentMemory { get; } = new(SubmissionLimits.ContentMemory, SubmissionLimits.ContentMemory / 2);
 
     internal SmtpReply Greeting { get; }

@@ -36,7 +36,7 @@ internal static class PolicySamples
     /// <summary>A process of the subscription's system user; counted at server, plan and subscription.</summary>
     public static SenderAccount Uid { get; } = Login with
     {
-        Identity = new SenderIdentity(IdentityKind.Uid, "shopuser", Uid: 1001, Pid: 7, Gid: 1001),
+        Identity = new SenderIdentity(IdentityKind.Uid, "shopuser", Process: new PeerProcess(1001, 1001, 7)),
         SenderMode = SenderMode.Trust,
         Mailbox = null,
         DefaultSender = MailboxAddress.Parse("shopuser@shop.test"),

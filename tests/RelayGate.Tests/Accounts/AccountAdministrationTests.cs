@@ -201,17 +201,17 @@ public sealed class AccountAdministrationTests : IAsyncLifetime
     [Fact]
     public async Task Loopback_is_no_identity_until_it_is_listed()
     {
-        Assert.Equal(IdentityKind.None, (await _directory.IdentifyAsync(IPAddress.Loopback, null, null, null, default)).Kind);
+        Assert.Equal(IdentityKind.None, (await _directory.IdentifyAsync(IPAddress.Loopback, null, default)).Kind);
 
         Ok(await _accounts.AddNetworkAsync("127.0.0.1/32", null, false, false, default));
 
-        Assert.Equal(IdentityKind.Network, (await _directory.IdentifyAsync(IPAddress.Loopback, null, null, null, default)).Kind);
+        Assert.Equal(IdentityKind.Network, (await _directory.IdentifyAsync(IPAddress.Loopback, null, default)).Kind);
     }
 
     [Fact]
     public async Task The_remedy_that_the_refusal_of_an_unknown_uid_names_works_at_once()
     {
-        var script = new SenderIdentity(IdentityKind.Uid, "#61008", Uid: 61008);
+        var script = new SenderIdentity(IdentityKind.Uid, "#61008", Process: new PeerProcess(61008));
         Assert.Null((await LookUpAsync("info@shop.test", script)).Subscription);
 
         Ok(await _accounts.SetSubscriptionAsync("acme", new SubscriptionChange(SystemUsers: ["#61008"]), default));
