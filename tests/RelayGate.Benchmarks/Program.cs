@@ -12,6 +12,9 @@ switch (args)
     case ["store", .. string[] rest]:
         await StoreBenchmark.RunAsync(rest);
         break;
+    case ["scale", .. { Length: > 0 } rest]:
+        await ScaleMeasure.RunAsync(rest);
+        break;
     case ["statements"]:
         StatementBenchmark.Run();
         break;
