@@ -55,6 +55,7 @@ public enum FieldName : byte
     ReturnPath,
     DkimSignature,
     PhpOriginatingScript,
+    Precedence,
 }
 
 /// <summary>Knows the spelling of each <see cref="FieldName"/>.</summary>
@@ -90,7 +91,7 @@ public static class FieldNames
 
     private static string[] MakeSpellings()
     {
-        string[] spellings = new string[(int)FieldName.PhpOriginatingScript + 1];
+        string[] spellings = new string[Enum.GetValues<FieldName>().Length];
         foreach (FieldName name in Enum.GetValues<FieldName>())
         {
             spellings[(int)name] = name switch

@@ -107,6 +107,9 @@ public sealed class HeaderSection
         int fromFields = 0;
         int received = 0;
         bool hasDate = false;
+        bool isResent = false;
+        bool isAuto = false;
+        bool isList = false;
         bool is8Bit = false;
         string? messageId = null;
         string? script = null;
@@ -126,13 +129,28 @@ public sealed class HeaderSection
                 case FieldName.Date:
                     hasDate = true;
                     break;
-                case FieldName.Bcc or FieldName.ResentBcc:
+                case FieldName.ResentBcc:
+                    isResent = true;
+                    continue;
+                case FieldName.Bcc:
                     continue; // Dropped, so it cannot need SMTPUTF8.
                 case FieldName.MessageId:
                     messageId ??= HeaderText.Clean(HeaderText.Decode(ValueOf(field)), MaxMessageId);
                     break;
                 case FieldName.PhpOriginatingScript:
                     script ??= HeaderText.Clean(HeaderText.Decode(ValueOf(field)), MaxTextOfFact);
+                    break;
+                case >= FieldName.ResentFrom and <= FieldName.ResentMessageId:
+                    isResent = true;
+                    break;
+                case FieldName.AutoSubmitted:
+                    isAuto = isAuto || !IsWord(ValueOf(field), "no"u8);
+                    break;
+                case FieldName.ListId:
+                    isList = true;
+                    break;
+                case FieldName.Precedence:
+                    isList = isList || IsWord(ValueOf(field), "list"u8);
                     break;
                 case FieldName.Subject:
                     subject ??= HeaderText.Clean(EncodedWords.Decode(HeaderText.Decode(ValueOf(field))), MaxTextOfFact);
@@ -148,6 +166,9 @@ public sealed class HeaderSection
             FromUnreadable = from.IsUnreadable,
             FromIsUnqualified = from.IsUnqualified,
             HasDate = hasDate,
+            HasResentFields = isResent,
+            IsAutoSubmitted = isAuto,
+            IsFromList = isList,
             HasMessageId = messageId is { Length: > 0 },
             MessageId = messageId,
             ReceivedFields = received,
@@ -158,6 +179,14 @@ public sealed class HeaderSection
             Subject = subject,
             HeaderIsMalformed = IsMalformed,
         };
+    }
+
+    /// <summary>Whether a value begins with a word, which ends it or stands before a comment or parameters.</summary>
+    private static bool IsWord(ReadOnlySpan<byte> value, ReadOnlySpan<byte> word)
+    {
+        value = value.TrimStart(" \t\r\n"u8);
+        return value.Length >= word.Length && Ascii.EqualsIgnoreCase(value[..word.Length], word)
+            && (value.Length == word.Length || value[word.Length] is (byte)' ' or (byte)'\t' or (byte)'\r' or (byte)';' or (byte)'(');
     }
 
     private int LongestLine()

@@ -34,6 +34,15 @@ public sealed record MessageFacts
     /// <summary>Number of Received fields (loop detection, RFC 5321 §6.3).</summary>
     public int ReceivedFields { get; init; }
 
+    /// <summary>A Resent- field: somebody has sent it on (RFC 5322 §3.6.6).</summary>
+    public bool HasResentFields { get; init; }
+
+    /// <summary>Auto-Submitted is there and says something else than <c>no</c> (RFC 3834 §5).</summary>
+    public bool IsAutoSubmitted { get; init; }
+
+    /// <summary>List-Id, or Precedence list: from a mailing list.</summary>
+    public bool IsFromList { get; init; }
+
     /// <summary>
     /// UTF-8 beyond US-ASCII stands in the header section (fields that are dropped aside): SMTPUTF8 is needed (RFC 6532).
     /// Octets above 127 that are not UTF-8 do not count: no extension makes them right.

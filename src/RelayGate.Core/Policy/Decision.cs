@@ -67,6 +67,12 @@ public sealed record Decision
     /// <summary>The reply without its ref.</summary>
     public required SmtpReply Reply { get; init; }
 
+    /// <summary>Of the message, as far as it was known; null where the policy was not asked.</summary>
+    public MessageClass? Class { get; init; }
+
+    /// <summary>No limit held for it: it is counted only.</summary>
+    public bool IsExempt { get; init; }
+
     /// <summary>The reverse-path the message leaves with.</summary>
     public required ReversePath ReversePath { get; init; }
 

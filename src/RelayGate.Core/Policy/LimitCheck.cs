@@ -25,6 +25,8 @@ internal static class LimitCheck
         OverLimitAction action = OverLimitAction.Hold;
         for (int i = 0; i < offer.Account.Levels.Length; i++)
         {
+            if (!offer.Counts(offer.Account.Levels[i].Key))
+                continue;
             OverLimitAction here = offer.Account.Levels[i].Action;
             if (!IsFull(offer, i))
             {
@@ -95,6 +97,8 @@ internal static class LimitCheck
         DateTimeOffset next = offer.Usage.Now;
         for (int i = 0; i < offer.Account.Levels.Length; i++)
         {
+            if (!offer.Counts(offer.Account.Levels[i].Key))
+                continue;
             foreach (Limit limit in offer.Account.Levels[i].Limits.Limits)
             {
                 DateTimeOffset room = offer.Usage.Rings[i].WhenAtMost(limit.Count - Cost(offer, limit), limit.Unit, limit.Window, offer.Usage.Now);
@@ -109,6 +113,8 @@ internal static class LimitCheck
         LevelLimit level = offer.Account.Levels[index];
         UsageRing ring = offer.Usage.Rings[index];
         full = null;
+        if (!offer.Counts(level.Key))
+            return;
         if (level.Limits.Limits.IsEmpty)
             levels.Add(new LevelUsage(level.Key, null, level.Origin, ring.Used(LimitUnit.Messages, LimitWindow.Hour, offer.Usage.Now), 1));
         foreach (Limit limit in level.Limits.Limits)

@@ -15,6 +15,8 @@ internal sealed class Offer
         Envelope = envelope;
         Message = message;
         Recipients = Math.Max(1, envelope.Recipients.Length);
+        Class = MessageClasses.Of(account, envelope, message);
+        IsExempt = account.IsExemptFromLimits || IsOfExemptClass();
         ReversePath = CorrectedReversePath(out string? why);
         Corrections = why is null ? [] : [new Correction("reverse-path", envelope.ReversePath.Text, ReversePath.Text, why)];
     }
@@ -29,6 +31,12 @@ internal sealed class Offer
 
     /// <summary>Recipients, or 1 while there are none yet.</summary>
     public int Recipients { get; }
+
+    /// <summary>Of the message, as far as it is known.</summary>
+    public MessageClass Class { get; }
+
+    /// <summary>No limit holds: for the sender, or for the class that the message is of or may turn out to be of.</summary>
+    public bool IsExempt { get; }
 
     /// <summary>The reverse-path the message would leave with.</summary>
     public ReversePath ReversePath { get; }
@@ -51,6 +59,7 @@ internal sealed class Offer
             Corrections = Corrections,
             Egress = Account.Egress,
             Stopped = stopped,
+            Class = Class,
         };
     }
 
@@ -64,7 +73,26 @@ internal sealed class Offer
         Corrections = Corrections,
         Egress = Account.Egress,
         SigningKeys = Message is null ? [] : Account.SigningKeys,
+        Class = Class,
+        IsExempt = IsExempt,
     };
+
+    /// <summary>Whether the message counts at a level: at those of one class only once it is known to be of that.</summary>
+    public bool Counts(in AccountKey level) => level.Class is null || (level.Class == Class && MessageClasses.IsSettled(Envelope, Message));
+
+    private bool IsOfExemptClass()
+    {
+        if (Account.ExemptClasses.IsEmpty)
+            return false;
+        if (MessageClasses.IsSettled(Envelope, Message))
+            return Account.ExemptClasses.Contains(Class);
+        foreach (MessageClass exempt in Account.ExemptClasses)
+        {
+            if (MessageClasses.MayBe(Account.Identity.Kind, exempt))
+                return true;
+        }
+        return false;
+    }
 
     /// <summary>An unqualified reverse-path comes from the unix socket only and means that none was given (no <c>-f</c>).</summary>
     private ReversePath CorrectedReversePath(out string? why)

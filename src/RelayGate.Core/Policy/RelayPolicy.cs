@@ -40,6 +40,8 @@ public static class RelayPolicy
             Corrections = offer.Corrections,
             Egress = account.Egress,
             SigningKeys = message is null ? [] : account.SigningKeys,
+            Class = offer.Class,
+            IsExempt = offer.IsExempt,
             Levels = LimitCheck.Usage(offer),
         };
     }
@@ -112,11 +114,11 @@ public static class RelayPolicy
 
     private static Decision? SendingForbidden(Offer offer)
     {
-        if (offer.Account.IsExemptFromLimits)
+        if (offer.IsExempt)
             return null;
         foreach (LevelLimit level in offer.Account.Levels)
         {
-            if (level.Limits.IsForbidden)
+            if (level.Limits.IsForbidden && offer.Counts(level.Key))
                 return offer.Refuse(Reasons.SendingForbidden, $"550 5.7.1 {ReplyText.Object(level.Key, 80)} may not send mail (its limit is: forbidden)",
                     new LevelUsage(level.Key, null, level.Origin, 0, 1));
         }
@@ -126,10 +128,12 @@ public static class RelayPolicy
     /// <summary>Permanent, because no waiting helps: 4yz would have the client try for days.</summary>
     private static Decision? MoreRecipientsThanLimit(Offer offer)
     {
-        if (offer.Account.IsExemptFromLimits)
+        if (offer.IsExempt)
             return null;
         foreach (LevelLimit level in offer.Account.Levels)
         {
+            if (!offer.Counts(level.Key))
+                continue;
             foreach (Limit limit in level.Limits.Limits)
             {
                 if (limit.Unit == LimitUnit.Recipients && offer.Recipients > limit.Count)
@@ -143,5 +147,5 @@ public static class RelayPolicy
         return null;
     }
 
-    private static Decision? LimitReached(Offer offer) => offer.Account.IsExemptFromLimits ? null : LimitCheck.Stop(offer);
+    private static Decision? LimitReached(Offer offer) => offer.IsExempt ? null : LimitCheck.Stop(offer);
 }

@@ -48,7 +48,7 @@ public sealed record SenderAccount
     /// <summary>Name of its plan.</summary>
     public string? Plan { get; init; }
 
-    /// <summary>The levels this message counts at, server first.</summary>
+    /// <summary>The levels this message counts at, server first; those of one class behind that of their object.</summary>
     public ImmutableArray<LevelLimit> Levels { get; init; } = [];
 
     /// <summary>The outermost object that is suspended, or null.</summary>
@@ -75,6 +75,9 @@ public sealed record SenderAccount
 
     /// <summary>Limits are counted but not enforced (<c>--exempt-from-limits</c>, or <c>Limits:Enforce</c> is off).</summary>
     public bool IsExemptFromLimits { get; init; }
+
+    /// <summary>Classes whose mail is counted and never limited (<c>Classes:…</c> Exempt).</summary>
+    public ImmutableArray<MessageClass> ExemptClasses { get; init; } = [];
 
     public EgressChoice Egress { get; init; } = EgressChoice.SystemDefault;
 

@@ -80,6 +80,8 @@ internal static class Story
             if (Text(record, name) is { Length: > 0 } value)
                 parts.Add($"{label} {value}");
         }
+        if (Text(record, "class") is { } of)
+            parts.Add($"class {of}{((bool?)record["exempt"] == true ? ", exempt from limits" : "")}");
         return string.Join(", ", parts);
     }
 
@@ -88,7 +90,8 @@ internal static class Story
         string name = Text(level, "name") is { Length: > 0 } given ? $" {given}" : "";
         string limit = Text(level, "limit") ?? "unlimited";
         bool stopped = (bool?)level["stopped"] == true;
-        return $"{Text(level, "level")}{name} {Text(level, "used")} of {limit}{(stopped ? "  STOP" : " ok")}  (set by: {Text(level, "origin")})";
+        string only = Text(level, "class") is { } of ? $" class {of}" : "";
+        return $"{Text(level, "level")}{name}{only} {Text(level, "used")} of {limit}{(stopped ? "  STOP" : " ok")}  (set by: {Text(level, "origin")})";
     }
 
     private static string Unsigned(JsonNode unsigned, JsonNode record)

@@ -30,6 +30,9 @@ internal sealed record EffectiveSettings
 
     public required bool EnforceLimits { get; init; }
 
+    /// <summary>Classes:… Exempt.</summary>
+    public required ImmutableArray<MessageClass> ExemptClasses { get; init; }
+
     /// <summary>Limits:Defaults, by level.</summary>
     public required ImmutableArray<LimitSet> Defaults { get; init; }
 
@@ -60,6 +63,7 @@ internal sealed record EffectiveSettings
         Local = Choice("Sender:Local", options.Sender.Local, stored),
         Network = Choice("Sender:Network", options.Sender.Network, stored),
         EnforceLimits = stored.TryGetValue("Limits:Enforce", out string? enforce) ? enforce == "true" : options.Limits.Enforce,
+        ExemptClasses = [.. Enum.GetValues<MessageClass>().Where(c => Choice(Setting.NameOf(c), options.Classes[c], stored) == ClassTreatment.Exempt)],
         Defaults =
         [
             Limits(options.Limits.Defaults.Server), Limits(options.Limits.Defaults.Plan), Limits(options.Limits.Defaults.Subscription),
@@ -88,12 +92,17 @@ internal sealed record EffectiveSettings
 /// <param name="Origin"><c>stored</c>, <c>configuration</c> (file or environment), or <c>default</c>: neither says otherwise.</param>
 public sealed record Setting(string Name, string Value, string Origin)
 {
+    private const string ClassPrefix = "Classes:";
+
     /// <summary>The closed set of names, as in the file.</summary>
     public static IReadOnlyList<string> Names { get; } =
     [
         "Egress:Mode", "Egress:IPv4", "Egress:IPv6", "Egress:MissingFamily", "Egress:NoAddress",
         "Sender:Login", "Sender:Local", "Sender:Network", "Limits:Enforce",
+        .. Enum.GetValues<MessageClass>().Select(NameOf),
     ];
+
+    internal static string NameOf(MessageClass messageClass) => $"{ClassPrefix}{messageClass}";
 
     /// <summary>What a setting may be, in words; null when <paramref name="value"/> is that.</summary>
     internal static string? Fault(string name, string value) => name switch
@@ -103,6 +112,7 @@ public sealed record Setting(string Name, string Value, string Origin)
         "Egress:IPv6" => IPAddress.TryParse(value, out IPAddress? v6) && v6.AddressFamily == AddressFamily.InterNetworkV6 ? null : "an IPv6 address",
         "Egress:MissingFamily" or "Egress:NoAddress" => OneOf<MissingFamilyMode>(value),
         "Limits:Enforce" => value is "true" or "false" ? null : "true or false",
+        _ when ClassOf(name) is not null => OneOf<ClassTreatment>(value),
         _ => OneOf<SenderMode>(value),
     };
 
@@ -116,8 +126,12 @@ public sealed record Setting(string Name, string Value, string Origin)
         "Sender:Login" => options.Sender.Login.ToString(),
         "Sender:Local" => options.Sender.Local.ToString(),
         "Sender:Network" => options.Sender.Network.ToString(),
+        _ when ClassOf(name) is { } messageClass => options.Classes[messageClass].ToString(),
         _ => options.Limits.Enforce ? "true" : "false",
     };
+
+    private static MessageClass? ClassOf(string name) =>
+        name.StartsWith(ClassPrefix, StringComparison.Ordinal) && Enum.TryParse(name.AsSpan(ClassPrefix.Length), out MessageClass messageClass) ? messageClass : null;
 
     private static string? OneOf<T>(string value)
         where T : struct, Enum =>

@@ -19,6 +19,7 @@ internal static class SenderComposer
             MaxMessageOctets = settings.MaxMessageOctets,
             MaxRecipients = settings.MaxRecipients,
             IsExemptFromLimits = !settings.EnforceLimits,
+            ExemptClasses = settings.ExemptClasses,
         };
         if (identity.Kind == IdentityKind.None)
             return account; // Nobody knows the client, and it names whatever domains it likes.

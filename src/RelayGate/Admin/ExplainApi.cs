@@ -64,7 +64,8 @@ internal sealed class ExplainApi(AccountDirectory directory, AccountAdministrati
             ["subscription"] = account.Subscription,
             ["plan"] = account.Plan,
             ["claimed"] = account.IsClaimed,
-            ["exempt"] = account.IsExemptFromLimits,
+            ["class"] = decision.Class?.Word(),
+            ["exempt"] = decision.IsExempt,
             ["sender"] = envelope.ReversePath.Text,
             ["recipients"] = new JsonArray([.. envelope.Recipients.Select(r => (JsonNode)r.ForwardPath.Text)]),
             ["recipientCount"] = envelope.Recipients.Length,
@@ -96,6 +97,7 @@ internal sealed class ExplainApi(AccountDirectory directory, AccountAdministrati
     {
         ["level"] = AdminJson.Word(level.Key.Level),
         ["name"] = level.Key.Name,
+        ["class"] = level.Key.Class?.Word(),
         ["limit"] = level.Limit?.ToString(),
         ["origin"] = level.Origin,
         ["used"] = level.Used,

@@ -101,6 +101,11 @@ internal static class OptionsReader
             });
         });
         s.Section("Notices", n => ReadNotices(n, options.Notices));
+        s.Section("Classes", c =>
+        {
+            foreach (MessageClass messageClass in Enum.GetValues<MessageClass>())
+                options.Classes[messageClass] = c.Choice(messageClass.ToString(), options.Classes[messageClass]);
+        });
         s.Section("Retention", r =>
         {
             options.Retention.Decisions = r.Time("Decisions", options.Retention.Decisions, Hour, 10 * Year);

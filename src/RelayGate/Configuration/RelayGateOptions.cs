@@ -38,6 +38,8 @@ public sealed class RelayGateOptions
 
     public NoticeOptions Notices { get; set; } = new();
 
+    public ClassOptions Classes { get; set; } = new();
+
     public RetentionOptions Retention { get; set; } = new();
 
     public StorageOptions Storage { get; set; } = new();
@@ -237,6 +239,28 @@ public sealed class LimitActions
     public OverLimitAction Plan { get; set; }
 
     public OverLimitAction Server { get; set; }
+}
+
+/// <summary>How the limits treat mail of one class.</summary>
+public enum ClassTreatment
+{
+    /// <summary>Counted and limited like any other.</summary>
+    Count,
+
+    /// <summary>Counted, never limited.</summary>
+    Exempt,
+}
+
+/// <summary>How each class of mail is treated; all are counted.</summary>
+public sealed class ClassOptions
+{
+    private readonly ClassTreatment[] _treatments = new ClassTreatment[MessageClasses.Count];
+
+    public ClassTreatment this[MessageClass messageClass]
+    {
+        get => _treatments[(int)messageClass];
+        set => _treatments[(int)messageClass] = value;
+    }
 }
 
 /// <summary>Limits of objects that have none of their own and inherit none.</summary>

@@ -43,7 +43,7 @@ internal static class HoldRelease
             }
             Decision decision = RelayPolicy.Decide(account, context.Usage.ViewForRelease(account.Levels, key.Level, context.Connection), offer.Envelope, offer.Message);
             if (decision.IsAccepted)
-                Release(context, step, offer, account, held, id, now);
+                Release(context, step, offer, account, decision, held, id, now);
             else if (decision is not { Stopped: { } stopped, Wait: { } wait })
                 Stick(context, step, offer, held, id, decision, now);
             else if (stopped.Key == key)
@@ -61,9 +61,9 @@ internal static class HoldRelease
     }
 
     private static void Release(
-        WriteContext context, HoldReleaseStep step, HeldOffer offer, SenderAccount account, in HeldMessage held, byte[] id, DateTimeOffset now)
+        WriteContext context, HoldReleaseStep step, HeldOffer offer, SenderAccount account, Decision decision, in HeldMessage held, byte[] id, DateTimeOffset now)
     {
-        Count(context, account, offer.Envelope.Recipients.Length);
+        Count(context, account, offer, decision.IsExempt);
         HoldRows.Release(context, offer.Seq, held, now, counts: true);
         RecordRows.SetOutcome(context, id, RecordOutcome.Queued, now);
         OrderRows.Add(context, id, OrderRows.Released, Gateway, now);
@@ -71,11 +71,9 @@ internal static class HoldRelease
     }
 
     /// <summary>Counts a message at its levels.</summary>
-    public static void Count(WriteContext context, SenderAccount account, int recipients)
-    {
-        foreach (LevelLimit level in account.Levels)
-            context.Usage.Count(level.Key, recipients, context.Connection);
-    }
+    public static void Count(WriteContext context, SenderAccount account, HeldOffer offer, bool isExempt) =>
+        context.Usage.Count(
+            account.Levels, MessageClasses.Of(account, offer.Envelope, offer.Message), isExempt, offer.Envelope.Recipients.Length, context.Connection);
 
     /// <summary>It would be refused now: it stays where people find it with the reason, is tried again when accounts change, and expires.</summary>
     private static void Stick(WriteContext context, HoldReleaseStep step, HeldOffer offer, in HeldMessage held, byte[] id, Decision decision, DateTimeOffset now)

@@ -26,7 +26,7 @@ internal static class MaintenanceRows
     private const string HasMessage = "select 1 from message where id = ?";
 
     private const string DeleteHours =
-        "delete from usage_hour where (hour, level, name) in (select hour, level, name from usage_hour where hour < ? order by hour limit ?)";
+        "delete from usage_hour where (hour, level, name, class) in (select hour, level, name, class from usage_hour where hour < ? order by hour limit ?)";
 
     private const string FreePages = "PRAGMA freelist_count";
     private const string VacuumPages = "PRAGMA incremental_vacuum(128)";

@@ -49,7 +49,10 @@ public sealed record MessageRecord
     /// <summary>The sender's domain chose the subscription, because many sites share the uid.</summary>
     public bool Claimed { get; init; }
 
-    /// <summary>A listed network that no limit holds for.</summary>
+    /// <summary>login, local, script, network, forward or automatic; null where the policy was not asked.</summary>
+    public string? Class { get; init; }
+
+    /// <summary>No limit held for it: a listed network or a class that is exempt, or <c>Limits:Enforce</c> is off.</summary>
     public bool Exempt { get; init; }
 
     /// <summary>MAIL, RCPT, DATA or end-of-data for a refusal.</summary>
@@ -137,10 +140,11 @@ public sealed record RecordedEgress(string Why, string? Ipv4, string? Ipv6, stri
 
 /// <summary>Usage of one limit at one level, before the message and with it.</summary>
 /// <param name="Level">server, plan, subscription, domain or mailbox.</param>
+/// <param name="Class">Only mail of this class counts there; null: all of the object's.</param>
 /// <param name="Limit">For instance 200/h; null without limit.</param>
 /// <param name="Origin">Where the limit was set.</param>
 /// <param name="Stopped">This one refused.</param>
-public sealed record RecordedLevel(string Level, string Name, string? Limit, string Origin, long Used, long After, bool Stopped);
+public sealed record RecordedLevel(string Level, string Name, string? Class, string? Limit, string Origin, long Used, long After, bool Stopped);
 
 /// <summary>One delivery attempt.</summary>
 /// <param name="Seconds">How long it took.</param>

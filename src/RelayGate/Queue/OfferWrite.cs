@@ -77,13 +77,11 @@ internal sealed class OfferWrite : PendingWrite
             _seq = context.NextSeq();
             MessageRows.Insert(context, _seq, _id, _queued, _egress, HoldOf(decision));
         }
-        foreach (LevelLimit level in account.Levels)
-        {
-            if (decision.IsAccepted)
-                context.Usage.Count(level.Key, _message.Envelope.Recipients.Length, context.Connection);
-            else if (!decision.IsTaken)
-                context.Usage.CountRefused(level.Key);
-        }
+        MessageClass messageClass = decision.Class ?? MessageClasses.Of(account.Identity.Kind);
+        if (decision.IsAccepted)
+            context.Usage.Count(account.Levels, messageClass, decision.IsExempt, _message.Envelope.Recipients.Length, context.Connection);
+        else if (!decision.IsTaken)
+            context.Usage.CountRefused(account.Levels, messageClass);
         RecordOutcome outcome = decision.Verdict switch { Verdict.Accept => RecordOutcome.Queued, Verdict.Hold => RecordOutcome.Held, _ => RecordOutcome.Refused };
         RecordRows.Insert(
             context, _id, RecordKind.Offered, decision, outcome, account.Subscription, account.Identity.Key, _message.Envelope.ReversePath.Text,

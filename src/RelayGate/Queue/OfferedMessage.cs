@@ -61,6 +61,9 @@ public sealed class RefusedOffer
 
     public required Decision Decision { get; init; }
 
+    /// <summary>Of the message as far as it was known, else that of what the identity writes itself.</summary>
+    public MessageClass Class => Decision.Class ?? MessageClasses.Of(Identity.Kind);
+
     /// <summary>connect, AUTH, MAIL, RCPT, DATA or end-of-data.</summary>
     public required string Stage { get; init; }
 }

@@ -142,7 +142,7 @@ internal static class QueueOrders
         if (HoldRows.Find(context, seq) is not ({ } held, _))
             return;
         if (!held.IsCounted && offers is not null && offers.TryGetValue(seq, out HeldOffer? offer))
-            HoldRelease.Count(context, offer.Account!, offer.Envelope.Recipients.Length);
+            HoldRelease.Count(context, offer.Account!, offer, isExempt: false);
         HoldRows.Release(context, seq, held, now, counts: true);
     }
 

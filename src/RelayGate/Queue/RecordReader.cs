@@ -69,7 +69,8 @@ internal static class RecordReader
             Subscription = row.NullableText(5),
             Plan = Text(d, "plan"),
             Claimed = Flag(d, "claimed"),
-            Exempt = Flag(d, "exempt"),
+            Class = Text(ruling.RootElement, "class"),
+            Exempt = Flag(ruling.RootElement, "exempt"),
             Stage = Text(d, "stage"),
             Sender = row.Text(Sender),
             ReversePath = Text(d, "reversePath"),
@@ -113,7 +114,7 @@ internal static class RecordReader
     public static DateTimeOffset Time(long milliseconds) => DateTimeOffset.FromUnixTimeMilliseconds(milliseconds);
 
     private static RecordedLevel Level(JsonElement level) => new(
-        Text(level, "level") ?? "", Text(level, "name") ?? "", Text(level, "limit"), Text(level, "origin") ?? "",
+        Text(level, "level") ?? "", Text(level, "name") ?? "", Text(level, "class"), Text(level, "limit"), Text(level, "origin") ?? "",
         level.GetProperty("used").GetInt64(), level.GetProperty("after").GetInt64(), Flag(level, "stopped"));
 
     private static bool IsIdentity(string identity, string wanted) =>

@@ -109,12 +109,18 @@ internal static class RecordRows
         Utf8JsonWriter json = buffer.Begin();
         json.WriteStartObject();
         json.WriteString("reply"u8, decision.Reply.ToString());
+        if (decision.Class is { } messageClass)
+            json.WriteString("class"u8, messageClass.Word());
+        if (decision.IsExempt)
+            json.WriteBoolean("exempt"u8, true);
         json.WriteStartArray("levels"u8);
         foreach (LevelUsage level in decision.Levels)
         {
             json.WriteStartObject();
             json.WriteString("level"u8, LevelName(level.Key.Level));
             json.WriteString("name"u8, level.Key.Name);
+            if (level.Key.Class is { } only)
+                json.WriteString("class"u8, only.Word());
             if (level.Limit is { } limit)
                 json.WriteString("limit"u8, limit.ToString());
             json.WriteString("origin"u8, level.Origin);
@@ -174,8 +180,6 @@ internal static class RecordRows
             json.WriteString("plan"u8, plan);
         if (account is { IsClaimed: true })
             json.WriteBoolean("claimed"u8, true);
-        if (account is { IsExemptFromLimits: true })
-            json.WriteBoolean("exempt"u8, true);
     }
 
     private static void Envelope(Utf8JsonWriter json, Envelope envelope)

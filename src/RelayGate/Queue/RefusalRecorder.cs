@@ -122,7 +122,10 @@ internal sealed class RefusalFlood(DateTimeOffset since)
     public QueueId Id { get; private set; }
 
     /// <summary>The objects whose refused attempts are counted.</summary>
-    public ImmutableArray<AccountKey> Keys { get; private set; } = [];
+    public ImmutableArray<LevelLimit> Levels { get; private set; } = [];
+
+    /// <summary>Of the first one that was merged.</summary>
+    public MessageClass Class { get; private set; }
 
     public void Begin(RefusedOffer refusal)
     {
@@ -132,7 +135,8 @@ internal sealed class RefusalFlood(DateTimeOffset since)
             _count++;
             _last = refusal.ReceivedAt;
         }
-        Keys = refusal.Account is { } account ? [.. account.Levels.Select(level => level.Key)] : [];
+        Levels = refusal.Account?.Levels ?? [];
+        Class = refusal.Class;
     }
 
     /// <summary>Counts one more. True when an update must be put in the queue: one that waits there takes all that comes before it runs.</summary>

@@ -30,10 +30,7 @@ internal sealed class RefusalWrite : PendingWrite
     public override void Execute(WriteContext context)
     {
         if (_refusal.Account is { } account)
-        {
-            foreach (LevelLimit level in account.Levels)
-                context.Usage.CountRefused(level.Key);
-        }
+            context.Usage.CountRefused(account.Levels, _refusal.Class);
         RecordRows.Insert(
             context, _refusal.Id.ToBytes(), RecordKind.Offered, _refusal.Decision, RecordOutcome.Refused, _refusal.Account?.Subscription, _refusal.Identity.Key,
             _refusal.Envelope.ReversePath.Text, RecordRows.Recipients(_refusal.Envelope.Recipients), _refusal.Facts?.Octets ?? 0,
@@ -75,8 +72,7 @@ internal sealed class MergedRefusalWrite(RefusalFlood flood, Action ended) : Pen
     {
         (long count, DateTimeOffset last, int uncounted) = flood.TakeUpdate();
         context.Prepared(Update).Bind(1, count).Bind(2, last.ToUnixTimeMilliseconds()).Bind(3, flood.Id.ToBytes()).Execute();
-        foreach (AccountKey key in flood.Keys)
-            context.Usage.CountRefused(key, uncounted);
+        context.Usage.CountRefused(flood.Levels, flood.Class, uncounted);
     }
 
     public override void Committed(WriteContext context)

@@ -9,20 +9,21 @@ namespace RelayGate.Queue;
 /// <remarks>For the writer's thread.</remarks>
 internal sealed class UsageBatch(UsageTable table)
 {
-    private const string UpsertRing = "insert into usage (level, name, ring) values (?, ?, ?) on conflict (level, name) do update set ring = excluded.ring";
+    private const string UpsertRing = "insert into usage (level, name, class, ring) values (?, ?, ?, ?) on conflict (level, name, class) do update set ring = excluded.ring";
 
     private const string UpsertHour = """
-        insert into usage_hour (hour, level, name, messages, recipients, refused) values (?, ?, ?, ?, ?, ?)
-        on conflict (hour, level, name) do update set
-          messages = messages + excluded.messages, recipients = recipients + excluded.recipients, refused = refused + excluded.refused
+        insert into usage_hour (hour, level, name, class, messages, recipients, refused, exempt) values (?, ?, ?, ?, ?, ?, ?, ?)
+        on conflict (hour, level, name, class) do update set
+          messages = messages + excluded.messages, recipients = recipients + excluded.recipients, refused = refused + excluded.refused,
+          exempt = exempt + excluded.exempt
         """;
 
     private const string UpsertClocks =
         "insert into setting_state (name, value) values ('usage_clock', ?), ('usage_wall_clock', ?) on conflict (name) do update set value = excluded.value";
 
     private readonly List<(UsageTable.Entry Entry, UsageRing Before, int BeforeMark)> _undo = [];
-    private readonly List<(AccountKey Key, int Messages, int Recipients, int Refused)> _counts = [];
-    private readonly Dictionary<AccountKey, (int Messages, int Recipients, int Refused)> _totals = [];
+    private readonly List<(AccountKey Key, HourCounts Counts)> _counts = []; // The key with the class of the message.
+    private readonly Dictionary<AccountKey, HourCounts> _totals = [];
     private readonly List<(HeldMessage Message, int Sign)> _held = [];
     private int _mark = 1;
 
@@ -59,17 +60,35 @@ internal sealed class UsageBatch(UsageTable table)
     /// <summary>Reads again what is held.</summary>
     public void LoadHeld(StoreConnection connection) => table.Holds.Load(connection);
 
-    /// <summary>Counts one message that enters the queue.</summary>
-    public void Count(AccountKey key, int recipients, StoreConnection connection)
+    /// <summary>Counts one message that enters the queue, at every level that mail of its class counts at.</summary>
+    /// <param name="isExempt">No limit held for it.</param>
+    public void Count(ImmutableArray<LevelLimit> levels, MessageClass messageClass, bool isExempt, int recipients, StoreConnection connection)
+    {
+        foreach (LevelLimit level in levels)
+        {
+            if (level.Key.Counts(messageClass))
+                Count(level.Key, recipients, connection);
+            if (level.Key.Class is null)
+                _counts.Add((level.Key with { Class = messageClass }, new HourCounts(1, recipients, 0, isExempt ? 1 : 0)));
+        }
+    }
+
+    /// <summary>Counts a refused attempt at every level, for the report alone.</summary>
+    public void CountRefused(ImmutableArray<LevelLimit> levels, MessageClass messageClass, int attempts = 1)
+    {
+        foreach (LevelLimit level in levels)
+        {
+            if (level.Key.Class is null)
+                _counts.Add((level.Key with { Class = messageClass }, new HourCounts(0, 0, attempts, 0)));
+        }
+    }
+
+    private void Count(AccountKey key, int recipients, StoreConnection connection)
     {
         UsageTable.Entry entry = table.Get(key, connection);
         Remember(entry);
         table.Add(entry, recipients, Now);
-        _counts.Add((key, 1, recipients, 0));
     }
-
-    /// <summary>Counts a refused attempt, for the report alone.</summary>
-    public void CountRefused(AccountKey key, int attempts = 1) => _counts.Add((key, 0, 0, attempts));
 
     /// <summary>A point to roll back to, for a write with a savepoint.</summary>
     public (int Undo, int Counts, int Held) Mark()
@@ -110,18 +129,20 @@ internal sealed class UsageBatch(UsageTable table)
         foreach ((UsageTable.Entry entry, _, int beforeMark) in _undo)
         {
             if (beforeMark == 0) // The first copy of this entry in the batch: each is written once.
-                context.Prepared(UpsertRing).Bind(1, (long)entry.Key.Level).Bind(2, entry.Key.Name).Bind(3, entry.Ring.ToBytes()).Execute();
+                context.Prepared(UpsertRing).Bind(1, (long)entry.Key.Level).Bind(2, entry.Key.Name).Bind(3, UsageTable.Number(entry.Key.Class))
+                    .Bind(4, entry.Ring.ToBytes()).Execute();
         }
-        foreach ((AccountKey key, int messages, int recipients, int refused) in _counts)
+        foreach ((AccountKey key, HourCounts counts) in _counts)
         {
-            ref (int Messages, int Recipients, int Refused) total = ref CollectionsMarshal.GetValueRefOrAddDefault(_totals, key, out _);
-            total = (total.Messages + messages, total.Recipients + recipients, total.Refused + refused);
+            ref HourCounts total = ref CollectionsMarshal.GetValueRefOrAddDefault(_totals, key, out _);
+            total = new HourCounts(
+                total.Messages + counts.Messages, total.Recipients + counts.Recipients, total.Refused + counts.Refused, total.Exempt + counts.Exempt);
         }
         long hour = table.Wall.ToUnixTimeSeconds() / 3600;
-        foreach ((AccountKey key, (int messages, int recipients, int refused)) in _totals)
+        foreach ((AccountKey key, HourCounts total) in _totals)
         {
-            context.Prepared(UpsertHour).Bind(1, hour).Bind(2, (long)key.Level).Bind(3, key.Name)
-                .Bind(4, messages).Bind(5, recipients).Bind(6, refused).Execute();
+            context.Prepared(UpsertHour).Bind(1, hour).Bind(2, (long)key.Level).Bind(3, key.Name).Bind(4, UsageTable.Number(key.Class))
+                .Bind(5, total.Messages).Bind(6, total.Recipients).Bind(7, total.Refused).Bind(8, total.Exempt).Execute();
         }
         WriteClocks(context);
     }
@@ -154,4 +175,6 @@ internal sealed class UsageBatch(UsageTable table)
         _totals.Clear();
         _held.Clear();
     }
+
+    private readonly record struct HourCounts(int Messages, int Recipients, int Refused, int Exempt);
 }

@@ -16,7 +16,7 @@ public sealed class UsageTable
 
     private const string SelectClocks =
         "select (select value from setting_state where name = 'usage_clock'), (select value from setting_state where name = 'usage_wall_clock')";
-    private const string SelectRing = "select ring from usage where level = ? and name = ?";
+    private const string SelectRing = "select ring from usage where level = ? and name = ? and class = ?";
 
     private static readonly TimeSpan Stepped = TimeSpan.FromSeconds(10);
 
@@ -76,6 +76,9 @@ public sealed class UsageTable
         }
         return complete ? new ValueTask<UsageView>(ViewOf(keys, copies, Now)) : new ValueTask<UsageView>(ReadMissingAsync(keys, copies, dropped, cancellationToken));
     }
+
+    /// <summary>A class as it is stored; -1 for none.</summary>
+    internal static long Number(MessageClass? value) => value is { } known ? (long)known : -1;
 
     /// <summary>What these rings of these objects say at a time, with what is held at them.</summary>
     internal UsageView ViewOf(IReadOnlyList<AccountKey> keys, IReadOnlyList<UsageRing> rings, DateTimeOffset now)
@@ -161,7 +164,7 @@ public sealed class UsageTable
 
     private static UsageRing Read(StoreConnection connection, AccountKey key)
     {
-        SqliteStatement select = connection.Prepared(SelectRing).Bind(1, (long)key.Level).Bind(2, key.Name);
+        SqliteStatement select = connection.Prepared(SelectRing).Bind(1, (long)key.Level).Bind(2, key.Name).Bind(3, Number(key.Class));
         UsageRing ring = select.Step() ? UsageRing.FromBytes(select.Blob(0)) : new UsageRing();
         select.Reset();
         return ring;

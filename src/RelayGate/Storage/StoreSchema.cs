@@ -127,21 +127,26 @@ internal static class StoreSchema
           primary key (id, number)
         ) without rowid;
 
+        -- Class: -1 for all mail of the object, else that of a limit for one class (the numbers of MessageClass).
         create table usage (
           level integer not null,
           name text not null,
+          class integer not null,
           ring blob not null,
-          primary key (level, name)
+          primary key (level, name, class)
         ) without rowid;
 
+        -- Every object's mail by class. Exempt: those of its messages that no limit held for.
         create table usage_hour (
           hour integer not null,
           level integer not null,
           name text not null,
+          class integer not null,
           messages integer not null,
           recipients integer not null,
           refused integer not null,
-          primary key (hour, level, name)
+          exempt integer not null,
+          primary key (hour, level, name, class)
         ) without rowid;
 
         """;

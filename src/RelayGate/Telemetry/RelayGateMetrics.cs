@@ -30,6 +30,8 @@ public sealed class RelayGateMetrics : IDisposable
             Sets(["login", "uid", "network", "none"], ["accepted", "refused", "deferred", "held"]));
         Messages = new LabelledCounter(Meter, "relaygate_messages_total", "Decisions by outcome and reason.", ["outcome", "reason"],
             [.. Reasons.All.Select(r => (r == Reasons.Accepted ? "accepted" : Transient.Contains(r) ? "deferred" : "refused", r)), ("held", Reasons.LimitReached)]);
+        Classes = new LabelledCounter(Meter, "relaygate_message_classes_total", "Mail transactions by the class of the message, as far as it was known, and how they ended.", ["class", "result"],
+            Sets([.. Enum.GetValues<MessageClass>().Select(static c => c.Word())], ["accepted", "refused", "deferred", "held"]));
         RecipientRefusals = new LabelledCounter(Meter, "relaygate_recipient_refusals_total", "Recipients refused alone, without their message, by reason.", ["reason"],
             (Reasons.NeedsSmtpUtf8, ""), (Reasons.NoLocalContact, ""), (Reasons.TooManyRecipients, ""));
         LimitRefusals = new LabelledCounter(Meter, "relaygate_limit_refusals_total", "Transactions refused because a limit was reached, by the level that refused.", ["level"],
@@ -80,6 +82,9 @@ public sealed class RelayGateMetrics : IDisposable
 
     /// <summary>Labels: outcome (accepted, refused, deferred, held), reason (<see cref="Reasons"/>).</summary>
     public LabelledCounter Messages { get; }
+
+    /// <summary>Labels: class (<see cref="MessageClass"/>), result (accepted, refused, deferred, held). Only what the policy was asked about.</summary>
+    public LabelledCounter Classes { get; }
 
     /// <summary>Label: reason (<see cref="Reasons"/>). Recipients refused at RCPT whose message may go on without them; not in <see cref="Messages"/>.</summary>
     public LabelledCounter RecipientRefusals { get; }
@@ -145,6 +150,8 @@ public sealed class RelayGateMetrics : IDisposable
         };
         Submissions.Increment(PathName(path), outcome);
         Messages.Increment(outcome, decision.Reason);
+        if (decision.Class is { } messageClass && path != IdentityKind.None)
+            Classes.Increment(messageClass.Word(), outcome);
         if (decision.Stopped is { } stopped && !decision.IsTaken)
             LimitRefusals.Increment(LevelName(stopped.Key.Level));
     }
