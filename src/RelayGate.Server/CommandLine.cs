@@ -52,6 +52,8 @@ internal static class CommandLine
             SubscriptionCommands.Create(),
             DomainCommands.Create(),
             MailboxCommands.Create(),
+            SenderCommands.Create(),
+            UidCommands.Create(),
             IpCommands.Create(),
             DkimCommands.Create(),
             NetworkCommands.Create(),

@@ -114,13 +114,15 @@ internal sealed class Offer
         return Envelope.ReversePath;
     }
 
-    /// <summary>A login owns its mailbox's address; a uid or network owns the domains of its subscription.</summary>
+    /// <summary>A mailbox owns its address, the credential of a domain every address of that, and a uid, a network or the credential of a subscription all its domains.</summary>
     private bool IsOwned(MailboxAddress address) =>
-        Account.Mailbox is { } mailbox ? mailbox.Canonical == address.Canonical : Account.ReversePathOwner == DomainOwner.Own;
+        Account.Mailbox is { } mailbox ? mailbox.Canonical == address.Canonical
+        : Account.ReversePathOwner == DomainOwner.Own && (Account.OwnedDomain is null || Account.ReversePathDomain == Account.OwnedDomain);
 
     private MailboxAddress? Replacement()
     {
-        bool canUseFrom = Account.Mailbox is null && Account.HeaderFromOwner == DomainOwner.Own && Message is { From: [{ Domain: not null }, ..] };
+        bool canUseFrom = Account.Mailbox is null && Account.HeaderFromOwner == DomainOwner.Own
+            && (Account.OwnedDomain is null || Account.SigningDomain == Account.OwnedDomain) && Message is { From: [{ Domain: not null }, ..] };
         if (canUseFrom && (Envelope.SmtpUtf8 || Message!.From[0].IsAscii))
             return Message!.From[0];
         return Account.DefaultSender;

@@ -53,7 +53,7 @@ public static class RelayPolicy
         { Identity.Kind: IdentityKind.None } => offer.Refuse(Reasons.AuthenticationRequired,
             "530 5.7.0 Log in first (AUTH with a mailbox's address and password), or have this address listed by: relaygate network add"),
         { Identity.Kind: IdentityKind.Login, Subscription: null } => offer.Refuse(Reasons.AuthenticationRequired,
-            "530 5.7.0 The mailbox of this login no longer exists; log in with another"),
+            "530 5.7.0 This login no longer exists, or its password was replaced; connect and log in again"),
         _ => null,
     };
 
@@ -64,8 +64,8 @@ public static class RelayPolicy
     private static Decision? NetworkSenderNotHosted(Offer offer) => offer.Account.Identity.Kind != IdentityKind.Network || offer.Account.Subscription is not null ? null
         : offer.Refuse(Reasons.NetworkSenderNotHosted, "530 5.7.0 From this network only addresses of domains hosted here may be the sender; log in, or use one of those");
 
-    private static Decision? Suspended(Offer offer) => offer.Account.Suspended is not { } level ? null
-        : offer.Refuse(Reasons.Suspended, $"550 5.7.1 {ReplyText.Object(level, 80)} is suspended; the server's administrator knows why");
+    private static Decision? Suspended(Offer offer) => offer.Account.Suspended is not { } suspended ? null
+        : offer.Refuse(Reasons.Suspended, $"550 5.7.1 {ReplyText.Clean(suspended.ToString(), 80)} is suspended; the server's administrator knows why");
 
     private static Decision? SenderOfOtherSubscription(Offer offer)
     {

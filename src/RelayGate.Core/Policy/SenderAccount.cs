@@ -52,17 +52,23 @@ public sealed record SenderAccount
     public ImmutableArray<LevelLimit> Levels { get; init; } = [];
 
     /// <summary>The outermost object that is suspended, or null.</summary>
-    public AccountKey? Suspended { get; init; }
+    public SuspendedObject? Suspended { get; init; }
 
     public SenderMode SenderMode { get; init; }
 
-    /// <summary>The login's own mailbox address; null for uid and network.</summary>
+    /// <summary>The login's own mailbox address; null for uid, network and the credential of a domain or subscription.</summary>
     public MailboxAddress? Mailbox { get; init; }
 
     /// <summary>What replaces a reverse-path that is missing or not owned, when the header From cannot: the mailbox, else user@first-domain, else user@Hostname.</summary>
     public MailboxAddress? DefaultSender { get; init; }
 
     public DomainOwner ReversePathOwner { get; init; }
+
+    /// <summary>The hosted domain at or above that of the reverse-path, whoever owns it; null when there is none.</summary>
+    public string? ReversePathDomain { get; init; }
+
+    /// <summary>The one domain whose addresses the identity owns (the credential of a domain); null: those of <see cref="Mailbox"/>, else of the subscription.</summary>
+    public string? OwnedDomain { get; init; }
 
     /// <summary>Owner of the domain of the (first) header From; <see cref="DomainOwner.NotHosted"/> while it is not known.</summary>
     public DomainOwner HeaderFromOwner { get; init; }

@@ -65,9 +65,10 @@ internal static class Story
     private static string? Identity(JsonNode record)
     {
         string identity = Text(record, "identity") is { Length: > 0 } known ? known : "none proved";
+        string credential = Text(record, "credential") is { } ? " (application password)" : "";
         string claimed = (bool?)record["claimed"] == true ? " (claimed by the sender's domain)" : "";
         string subscription = Text(record, "subscription") is { Length: > 0 } name ? $" -> subscription {name}{(Text(record, "plan") is { } plan ? $", plan {plan}" : "")}" : "";
-        return Text(record, "kind") == "dsn" ? null : identity + subscription + claimed;
+        return Text(record, "kind") == "dsn" ? null : identity + credential + subscription + claimed;
     }
 
     private static string Content(JsonNode record)

@@ -7,7 +7,7 @@ namespace RelayGate.Server.Commands;
 /// <summary><c>relaygate explain</c>: what would happen to a message, by the same code, without sending it.</summary>
 internal static class ExplainCommand
 {
-    private static readonly Option<string?> As = new("--as") { Description = "The login.", HelpName = "LOGIN" };
+    private static readonly Option<string?> As = new("--as") { Description = "The login: a mailbox's address, or the name of a sender.", HelpName = "LOGIN" };
     private static readonly Option<string?> Uid = new("--uid") { Description = "A system user, by number or name, in place of a login.", HelpName = "N|NAME" };
     private static readonly Option<string?> Client = new("--client") { Description = "A client's address, in place of a login.", HelpName = "ADDRESS" };
     private static readonly Option<string?> From = new("--from", "-f") { Description = "Reverse-path (default: the login); \"\" for the null one.", HelpName = "A" };

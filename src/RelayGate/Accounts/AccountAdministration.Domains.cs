@@ -52,6 +52,7 @@ public sealed partial class AccountAdministration
         if (write.Db.First("select address from mailbox where domain = $1 limit 1", static row => row.GetString(0), domain.Name) is { } mailbox)
             throw AdminException.InUse($"Domain {domain.Name} still has the mailbox {mailbox}; remove its mailboxes first: relaygate mailbox remove {mailbox}");
         var key = new AccountKey(Level.Domain, domain.Name);
+        RequireNoSender(write, key);
         if (domain.IsSuspended)
             write.RequireNothingWaits(domain.Subscription, key);
         write.RemoveLimits(key);

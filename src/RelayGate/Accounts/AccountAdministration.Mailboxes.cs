@@ -1,6 +1,7 @@
 using System.Text;
 using RelayGate.Core.Mail;
 using RelayGate.Core.Policy;
+using RelayGate.Core.Smtp;
 using RelayGate.Storage;
 
 namespace RelayGate.Accounts;
@@ -13,7 +14,7 @@ public sealed partial class AccountAdministration
     public async Task<AdminResult<MailboxView>> AddMailboxAsync(string address, string? password, CancellationToken cancellationToken, string by = AuditRows.Gateway)
     {
         string? record = null;
-        if (Check(() => record = Hash(password)) is { } error)
+        if (Check(() => record = Hash(AccountNames.Mailbox(address).Canonical, password)) is { } error)
             return new AdminResult<MailboxView>(null, error);
         return await WriteAsync(write =>
         {
@@ -33,7 +34,7 @@ public sealed partial class AccountAdministration
     public async Task<AdminResult<MailboxView>> SetMailboxPasswordAsync(string address, string password, CancellationToken cancellationToken, string by = AuditRows.Gateway)
     {
         string? record = null;
-        if (Check(() => record = Hash(password)) is { } error)
+        if (Check(() => record = Hash(AccountNames.Mailbox(address).Canonical, password)) is { } error)
             return new AdminResult<MailboxView>(null, error);
         return await WriteAsync(write =>
         {
@@ -74,7 +75,9 @@ public sealed partial class AccountAdministration
         var key = new AccountKey(Level.Mailbox, mailbox.Address);
         if (mailbox.IsSuspended)
             write.RequireNothingWaits(domain.Subscription, key);
+        RequireNoSender(write, key);
         write.RemoveLimits(key);
+        write.Db.Execute("delete from identity_use where kind = $1 and name = $2", IdentityUses.Login, mailbox.Address);
         write.Db.Execute("delete from mailbox where address = $1", mailbox.Address);
         if (mailbox.IsSuspended)
             write.TouchSuspended();
@@ -84,13 +87,13 @@ public sealed partial class AccountAdministration
     }, by, cancellationToken);
 
     /// <summary>Makes the stored record, on the caller's thread: the writer has no time for it.</summary>
-    private static string? Hash(string? password)
+    private string? Hash(string login, string? password)
     {
         if (password is null)
             return null;
-        if (password.Length == 0 || Encoding.UTF8.GetByteCount(password) > MaxPasswordOctets || password.Any(char.IsControl))
+        if (password.Length == 0 || Encoding.UTF8.GetByteCount(password) > MaxPasswordOctets || !SaslPrep.TryPrepare(password, out string? prepared) || prepared.Length == 0)
             throw AdminException.Invalid($"A password has 1 to {MaxPasswordOctets} octets and no control characters");
-        return ScramRecord.Create(password).ToString();
+        return ScramRecord.Create(password, _directory.SaltOf(login), ScramRecord.DefaultIterations).ToString();
     }
 
     private static MailboxView View(MailboxRecord m, DomainRecord d) => new(m.Address, m.Domain, d.Subscription, m.IsSuspended, m.Password is not null);

@@ -53,13 +53,14 @@ public sealed partial class AccountAdministration
         if (write.Db.Exists("select 1 from recipient where subscription = $1 and next_attempt is not null limit 1", name)
             || write.Db.Exists("select 1 from message where subscription = $1 and held <> 0 limit 1", name))
             throw AdminException.InUse($"Subscription {name} has mail in the queue; wait for it, or delete it: relaygate queue delete --subscription {name}");
+        var key = new AccountKey(Level.Subscription, name);
+        RequireNoSender(write, key);
         SubscriptionView view = View(write.Db, subscription);
         foreach (SystemUserView user in view.SystemUsers)
             RemoveUser(write, name, user);
         write.Db.Execute("update subscription set ipv4 = null, ipv6 = null where name = $1", name);
         foreach (string address in write.Db.All("select address from ip_address where owner = $1", static row => row.GetString(0), name))
             write.ReleaseAddress(address, name);
-        var key = new AccountKey(Level.Subscription, name);
         write.RemoveLimits(key);
         write.Db.Execute("delete from subscription where name = $1", name);
         write.Touch(key);
@@ -102,7 +103,7 @@ public sealed partial class AccountAdministration
         if (known is not null && known.Subscription != subscription)
             throw AdminException.Conflict(
                 $"System user {known.Name} (uid {uid}) belongs to subscription {known.Subscription}; remove it there first: relaygate subscription set {known.Subscription} --remove-system-user #{uid}");
-        if (write.Db.First("select uid, name, subscription, shared from system_user where name = $1 and uid <> $2", AccountSql.ReadSystemUser, name, uid) is { } other)
+        if (write.Db.First(AccountSql.SelectSystemUser + " where name = $1 and uid <> $2", AccountSql.ReadSystemUser, name, uid) is { } other)
             throw AdminException.Conflict(
                 $"System user {name} is known with uid {other.Uid} (now {uid}) in subscription {other.Subscription}; remove that first: relaygate subscription set {other.Subscription} --remove-system-user #{other.Uid}");
         write.Db.Execute(

@@ -12,6 +12,7 @@ internal enum RecordKind
     Subscription,
     Domain,
     Mailbox,
+    Credential,
     SystemUser,
     Address,
     Keys,

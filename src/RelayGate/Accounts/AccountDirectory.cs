@@ -11,7 +11,7 @@ using RelayGate.Storage;
 namespace RelayGate.Accounts;
 
 /// <summary>Answers "who is this and what may it do" from a bounded cache of immutable records over the store.</summary>
-public sealed class AccountDirectory : IDisposable
+public sealed partial class AccountDirectory : IDisposable
 {
     private const int CachedRecords = 200_000;
     private const int CachedSenders = 20_000;
@@ -37,7 +37,7 @@ public sealed class AccountDirectory : IDisposable
         _time = time;
         _cache = new AccountCache(options, CachedRecords);
         _passwords = new PasswordChecker(time);
-        _suspended = ReadSuspended(store);
+        (_suspended, _salt) = ReadState(store);
     }
 
     private volatile Suspensions _suspended;
@@ -56,20 +56,6 @@ public sealed class AccountDirectory : IDisposable
 
     /// <summary>Password hashes computed so far.</summary>
     internal long PasswordHashes => _passwords.Hashes;
-
-    /// <summary>Checks a mailbox's password (RFC 5803 SCRAM-SHA-256 record, cache of verified logins). Unknown logins cost the same time.</summary>
-    public async ValueTask<AuthenticationResult> AuthenticateAsync(string login, string password, CancellationToken cancellationToken)
-    {
-        if (!MailboxAddress.TryParse(login, out MailboxAddress? address)) // Costs a hash like any other, but may be as long as a line: nothing keeps it.
-            return new AuthenticationResult(await _passwords.CheckAsync("", password, null, cancellationToken), null);
-        string name = address.Canonical;
-        var reader = new AccountReader(_cache, null);
-        MailboxRecord? mailbox = reader.Mailbox(name);
-        if (reader.IsIncomplete)
-            mailbox = await _store.ReadAsync(db => new AccountReader(_cache, db).Mailbox(name), cancellationToken);
-        AuthenticationOutcome outcome = await _passwords.CheckAsync(name, password, mailbox?.Password, cancellationToken);
-        return new AuthenticationResult(outcome, outcome == AuthenticationOutcome.Accepted ? new SenderIdentity(IdentityKind.Login, name) : null);
-    }
 
     /// <summary>The identity of a client that did not log in: its uid, a listed network, or none.</summary>
     public async ValueTask<SenderIdentity> IdentifyAsync(IPAddress? client, PeerProcess? process, CancellationToken cancellationToken)
@@ -176,7 +162,7 @@ public sealed class AccountDirectory : IDisposable
     public void Forget()
     {
         _cache.Reset();
-        _suspended = ReadSuspended(_store);
+        (_suspended, _) = ReadState(_store);
     }
 
     public void Dispose() => _passwords.Dispose();
@@ -192,7 +178,7 @@ public sealed class AccountDirectory : IDisposable
         }
         foreach ((RecordKind kind, string name) in change.Records)
         {
-            if (kind == RecordKind.Mailbox)
+            if (kind is RecordKind.Mailbox or RecordKind.Credential)
                 _passwords.Forget(name);
         }
         Changed?.Invoke(change.IsShared ? null : change.Subscriptions);
@@ -228,10 +214,10 @@ public sealed class AccountDirectory : IDisposable
         return reader.IsIncomplete ? null : account;
     }
 
-    private static Suspensions ReadSuspended(SqliteRelayStore store)
+    private static (Suspensions Suspended, byte[] Salt) ReadState(SqliteRelayStore store)
     {
         using StoreConnection connection = store.OpenReadConnection();
-        return AccountSql.Suspensions(connection.Connection);
+        return (AccountSql.Suspensions(connection.Connection), CredentialSql.Salt(connection.Connection));
     }
 
     /// <summary>The question names one domain of the header From; several addresses with different domains are composed each time.</summary>
@@ -262,17 +248,3 @@ public sealed class AccountDirectory : IDisposable
 
 /// <param name="Usage">Copies of the last known usage, for the early decision only.</param>
 public sealed record AccountLookup(SenderAccount Account, UsageView Usage);
-
-public enum AuthenticationOutcome
-{
-    Accepted,
-
-    /// <summary>535 5.7.8.</summary>
-    Rejected,
-
-    /// <summary>454 4.7.0: the wait for a free hash slot was too long.</summary>
-    TryLater,
-}
-
-/// <param name="Identity">The login identity when accepted.</param>
-public sealed record AuthenticationResult(AuthenticationOutcome Outcome, SenderIdentity? Identity);

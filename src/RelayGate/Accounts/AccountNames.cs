@@ -23,6 +23,14 @@ internal static class AccountNames
         return text;
     }
 
+    /// <summary>Whether a text is in the form of a credential's name: never that of a mailbox, and always a local part.</summary>
+    public static bool IsCredential(string text) =>
+        text.Length is > 0 and <= MaxName && !text.AsSpan().ContainsAnyExcept(NameCharacters) && char.IsAsciiLetterOrDigit(text[0]);
+
+    /// <summary>Name of a credential.</summary>
+    public static string Credential(string text) => IsCredential(text) ? text : throw AdminException.Invalid(
+        $"'{Printable(text)}' is no name for a sender: use 1 to {MaxName} lower-case letters, digits, -, _ and ., beginning with a letter or digit (no @, as it is a login beside those of mailboxes)");
+
     /// <summary>A domain as A-labels, with at least two labels.</summary>
     public static string Domain(string text)
     {

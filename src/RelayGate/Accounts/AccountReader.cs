@@ -14,6 +14,7 @@ internal ref struct AccountReader(AccountCache cache, DbConnection? db)
     private static readonly Func<DbConnection, string, SubscriptionRecord?> LoadSubscription = AccountSql.Subscription;
     private static readonly Func<DbConnection, string, DomainRecord?> LoadDomain = AccountSql.Domain;
     private static readonly Func<DbConnection, string, MailboxRecord?> LoadMailbox = AccountSql.Mailbox;
+    private static readonly Func<DbConnection, string, CredentialRecord?> LoadCredential = CredentialSql.Credential;
     private static readonly Func<DbConnection, string, SystemUserRecord?> LoadSystemUser = AccountSql.SystemUser;
     private static readonly Func<DbConnection, string, AddressRecord?> LoadAddress = AccountSql.Address;
     private static readonly Func<DbConnection, string, DkimKeys?> LoadKeys = AccountSql.Keys;
@@ -31,6 +32,8 @@ internal ref struct AccountReader(AccountCache cache, DbConnection? db)
     public DomainRecord? Domain(string name) => Get(RecordKind.Domain, name, LoadDomain);
 
     public MailboxRecord? Mailbox(string address) => Get(RecordKind.Mailbox, address, LoadMailbox);
+
+    public CredentialRecord? Credential(string name) => Get(RecordKind.Credential, name, LoadCredential);
 
     public SystemUserRecord? SystemUser(int uid) => Get(RecordKind.SystemUser, uid.ToString(), LoadSystemUser);
 

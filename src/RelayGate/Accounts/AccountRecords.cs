@@ -20,7 +20,7 @@ internal sealed record DomainRecord(string Name, string Subscription, bool IsSus
 internal sealed record MailboxRecord(string Address, string Domain, bool IsSuspended, string? Password);
 
 /// <summary>One system user as it is stored.</summary>
-internal sealed record SystemUserRecord(int Uid, string Name, string Subscription, bool IsShared);
+internal sealed record SystemUserRecord(int Uid, string Name, string Subscription, bool IsShared, bool IsSuspended);
 
 /// <summary>One local address as it is stored.</summary>
 /// <param name="Helo">Null: Hostname.</param>

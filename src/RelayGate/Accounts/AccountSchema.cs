@@ -69,8 +69,10 @@ internal static class AccountSchema
           uid integer not null primary key,
           name text not null unique,
           subscription text not null references subscription (name),
-          shared integer not null default 0
+          shared integer not null default 0,
+          suspended integer not null default 0
         );
+        create index system_user_suspended on system_user (name) where suspended <> 0;
         create index system_user_subscription on system_user (subscription, uid);
 
         create table network (

@@ -24,7 +24,7 @@ internal static class AccountSql
 
     public const string SelectAddress = "select address, helo, shared, owner from ip_address";
 
-    public const string SelectSystemUser = "select uid, name, subscription, shared from system_user";
+    public const string SelectSystemUser = "select uid, name, subscription, shared, suspended from system_user";
 
     public const string SelectNetwork = "select cidr, subscription, exempt, trust_all from network";
 
@@ -77,7 +77,7 @@ internal static class AccountSql
 
     public static AddressRecord ReadAddress(DbDataReader row) => new(IPAddress.Parse(row.GetString(0)), row.TextOrNull(1), row.Flag(2), row.TextOrNull(3));
 
-    public static SystemUserRecord ReadSystemUser(DbDataReader row) => new(row.GetInt32(0), row.GetString(1), row.GetString(2), row.Flag(3));
+    public static SystemUserRecord ReadSystemUser(DbDataReader row) => new(row.GetInt32(0), row.GetString(1), row.GetString(2), row.Flag(3), row.Flag(4));
 
     public static NetworkRecord ReadNetwork(DbDataReader row) => new(IPNetwork.Parse(row.GetString(0)), row.TextOrNull(1), row.Flag(2), row.Flag(3));
 

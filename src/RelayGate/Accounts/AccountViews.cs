@@ -17,6 +17,19 @@ public sealed record DomainView(string Name, string Subscription, bool IsSuspend
 /// <param name="HasPassword">Without one nobody can log in.</param>
 public sealed record MailboxView(string Address, string Domain, string Subscription, bool IsSuspended, bool HasPassword);
 
+/// <summary>A system user as a sender.</summary>
+/// <param name="IsShared">Many sites share this uid: the sender's domain chooses the subscription.</param>
+public sealed record UidView(int Uid, string Name, string Subscription, bool IsShared, bool IsSuspended, IdentityUse Use);
+
+/// <summary>A credential beside mailboxes: an application password.</summary>
+/// <param name="Of">The mailbox, domain or subscription it sends for.</param>
+/// <param name="PreviousUntil">Until when the password before this one is valid; null: it is not.</param>
+public sealed record SenderView(
+    string Name, AccountKey Of, string Subscription, DateTimeOffset CreatedAt, DateTimeOffset PasswordSetAt, DateTimeOffset? PreviousUntil, bool IsSuspended, IdentityUse Use);
+
+/// <param name="Password">In the clear, when it was made here: shown this once and stored nowhere.</param>
+public sealed record NewPassword(SenderView Sender, string? Password);
+
 /// <param name="HeloOrigin"><c>own</c> or <c>Hostname</c>.</param>
 /// <param name="Subscription">The one subscription that has an exclusive address; null when it is shared or free.</param>
 /// <param name="IsUsed">A subscription or a domain leaves from it.</param>

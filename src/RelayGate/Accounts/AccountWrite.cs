@@ -82,6 +82,13 @@ internal sealed class AccountWrite(DbConnection db, string by = AuditRows.Gatewa
             throw AdminException.InUse($"{key} is suspended and has mail in the queue, which would leave; delete that first: relaygate queue delete --{key}");
     }
 
+    /// <summary>Notes a change of a credential of a subscription, or of what that owns.</summary>
+    public void TouchCredential(string name, string subscription)
+    {
+        Change.Records.Add((RecordKind.Credential, name));
+        Change.Subscriptions.Add(subscription);
+    }
+
     /// <summary>Notes a change of an object below a subscription.</summary>
     public void Touch(AccountKey key, string subscription)
     {

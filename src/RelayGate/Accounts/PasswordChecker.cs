@@ -20,12 +20,12 @@ public sealed class PasswordChecker : IDisposable
     private readonly byte[] _key = RandomNumberGenerator.GetBytes(32);
     private readonly SemaphoreSlim _slots = new(Math.Max(1, Environment.ProcessorCount - 1));
     private readonly Lock _gate = new();
-    private readonly Dictionary<string, Task<AuthenticationOutcome>> _underWay = [];
+    private readonly Dictionary<string, Task<PasswordCheck>> _underWay = [];
     private readonly ScramRecord _nobody;
 
     // Two generations: when the younger is full it becomes the older, and what nobody asked for since is gone.
-    private Dictionary<string, Verified> _younger = [];
-    private Dictionary<string, Verified> _older = [];
+    private Dictionary<string, VerifiedLogin> _younger = [];
+    private Dictionary<string, VerifiedLogin> _older = [];
 
     public PasswordChecker(TimeProvider time)
     {
@@ -36,24 +36,25 @@ public sealed class PasswordChecker : IDisposable
     /// <summary>Hashes made since the start.</summary>
     public long Hashes { get; private set; }
 
-    /// <param name="login">Canonical mailbox address.</param>
+    /// <param name="login">Canonical mailbox address or name of the credential.</param>
     /// <param name="record">The stored RFC 5803 record; null for a login that does not exist, which costs the same time.</param>
-    public ValueTask<AuthenticationOutcome> CheckAsync(string login, string password, string? record, CancellationToken cancellationToken)
+    /// <param name="previous">The record of a replaced password that is still valid, with the salt of its successor; it costs no hash of its own.</param>
+    public ValueTask<PasswordCheck> CheckAsync(string login, string password, string? record, string? previous, CancellationToken cancellationToken)
     {
-        string proof = Proof(login, password, record);
-        Task<AuthenticationOutcome>? check;
+        string proof = Proof(login, password, record + previous);
+        Task<PasswordCheck>? check;
         lock (_gate)
         {
-            if (record is not null && IsVerified(login, proof))
-                return ValueTask.FromResult(AuthenticationOutcome.Accepted);
+            if (record is not null && Verified(login, proof) is { } entry)
+                return ValueTask.FromResult(new PasswordCheck(AuthenticationOutcome.Accepted, entry.IsPrevious));
             if (!_underWay.TryGetValue(proof, out check)) // One hash at a time for the same login and password.
             {
-                check = Task.Run(() => HashAsync(login, password, record, proof), CancellationToken.None);
+                check = Task.Run(() => HashAsync(login, password, record, previous, proof), CancellationToken.None);
                 _underWay.Add(proof, check);
                 _ = check.ContinueWith(_ => Ended(proof), CancellationToken.None, TaskContinuationOptions.ExecuteSynchronously, TaskScheduler.Default);
             }
         }
-        return new ValueTask<AuthenticationOutcome>(check.WaitAsync(cancellationToken));
+        return new ValueTask<PasswordCheck>(check.WaitAsync(cancellationToken));
     }
 
     /// <summary>Forgets a login, after its password changed or it was suspended or removed.</summary>
@@ -68,7 +69,7 @@ public sealed class PasswordChecker : IDisposable
 
     public void Dispose() => _slots.Dispose();
 
-    private async Task<AuthenticationOutcome> HashAsync(string login, string password, string? record, string proof)
+    private async Task<PasswordCheck> HashAsync(string login, string password, string? record, string? previous, string proof)
     {
         using var deadline = new CancellationTokenSource(LongestWait, _time);
         try
@@ -77,13 +78,13 @@ public sealed class PasswordChecker : IDisposable
         }
         catch (OperationCanceledException)
         {
-            return AuthenticationOutcome.TryLater;
+            return new PasswordCheck(AuthenticationOutcome.TryLater);
         }
-        bool matches;
+        bool matches, isPrevious;
         try
         {
             bool known = ScramRecord.TryParse(record ?? "", out ScramRecord? stored);
-            matches = (stored ?? _nobody).Matches(password) && known;
+            matches = (stored ?? _nobody).Matches(password, ScramRecord.Read(previous), out isPrevious) && known;
         }
         finally
         {
@@ -93,9 +94,9 @@ public sealed class PasswordChecker : IDisposable
         {
             Hashes++;
             if (matches)
-                Remember(login, proof);
+                Keep(login, new VerifiedLogin(proof, isPrevious, _time.GetUtcNow() + KeptFor));
         }
-        return matches ? AuthenticationOutcome.Accepted : AuthenticationOutcome.Rejected;
+        return new PasswordCheck(matches ? AuthenticationOutcome.Accepted : AuthenticationOutcome.Rejected, isPrevious);
     }
 
     private void Ended(string proof)
@@ -104,16 +105,14 @@ public sealed class PasswordChecker : IDisposable
             _underWay.Remove(proof);
     }
 
-    private bool IsVerified(string login, string proof)
+    private VerifiedLogin? Verified(string login, string proof)
     {
-        if (!_younger.TryGetValue(login, out Verified? entry) && _older.Remove(login, out entry))
+        if (!_younger.TryGetValue(login, out VerifiedLogin? entry) && _older.Remove(login, out entry))
             Keep(login, entry);
-        return entry is not null && entry.Until > _time.GetUtcNow() && entry.Proof == proof;
+        return entry is not null && entry.Until > _time.GetUtcNow() && entry.Proof == proof ? entry : null;
     }
 
-    private void Remember(string login, string proof) => Keep(login, new Verified(proof, _time.GetUtcNow() + KeptFor));
-
-    private void Keep(string login, Verified entry)
+    private void Keep(string login, VerifiedLogin entry)
     {
         if (_younger.Count >= Capacity / 2 && !_younger.ContainsKey(login))
             (_older, _younger) = (_younger, []);
@@ -124,5 +123,8 @@ public sealed class PasswordChecker : IDisposable
     private string Proof(string login, string password, string? record) =>
         Convert.ToBase64String(HMACSHA256.HashData(_key, Encoding.UTF8.GetBytes($"{login.Length}:{login}{password.Length}:{password}{record}")));
 
-    private sealed record Verified(string Proof, DateTimeOffset Until);
+    private sealed record VerifiedLogin(string Proof, bool IsPrevious, DateTimeOffset Until);
 }
+
+/// <param name="IsPrevious">It was the password that is being replaced.</param>
+public readonly record struct PasswordCheck(AuthenticationOutcome Outcome, bool IsPrevious = false);

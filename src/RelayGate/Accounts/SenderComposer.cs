@@ -38,8 +38,8 @@ internal static class SenderComposer
         SenderMode mode = claim.Domain?.SenderMode ?? subscription.SenderMode ?? settings.ModeFor(identity.Kind);
         DomainOwner reverseOwner = OwnerOf(reverse, name);
         DomainOwner fromOwner = OwnerOf(author, name);
-        DomainRecord? counted = identity.Kind == IdentityKind.Login
-            ? claim.Domain
+        DomainRecord? counted = claim.Domain is { } own
+            ? own
             : CountedDomain(ref reader, subscription, reversePath, reverse, author, mode, isFromKnown: !from.IsDefault);
         for (int i = 1; fromOwner != DomainOwner.Other && !from.IsDefault && i < from.Length; i++)
             fromOwner = OwnerOf(Hosted(ref reader, settings, from[i]), name) == DomainOwner.Other ? DomainOwner.Other : fromOwner;
@@ -48,11 +48,13 @@ internal static class SenderComposer
             Subscription = name,
             Plan = subscription.Plan,
             Levels = LimitsInForce.Of(ref reader, settings, subscription, counted?.Name, claim.Mailbox?.Address),
-            Suspended = Suspended(ref reader, subscription, counted, fromOwner == DomainOwner.Own ? author : null, claim.Mailbox),
+            Suspended = Suspended(ref reader, subscription, counted, fromOwner == DomainOwner.Own ? author : null, claim),
             SenderMode = mode,
             Mailbox = claim.Mailbox is { } mailbox ? MailboxAddress.Parse(mailbox.Address) : null,
-            DefaultSender = DefaultSender(identity, subscription, claim.Mailbox, settings.Hostname),
+            DefaultSender = DefaultSender(identity, subscription, claim, settings.Hostname),
             ReversePathOwner = reverseOwner,
+            ReversePathDomain = reverse?.Name,
+            OwnedDomain = claim.Mailbox is null ? claim.Domain?.Name : null,
             HeaderFromOwner = fromOwner,
             IsClaimed = claim.IsClaimed,
             TrustsAnySender = claim.Network?.TrustsAll ?? false,
@@ -68,17 +70,37 @@ internal static class SenderComposer
         identity.Uid is { } uid && reader.SystemUser(uid) is { } user && (user.Name == identity.Name || user.Name[0] == '#') ? user : null;
 
     /// <summary>Which subscription an identity speaks for.</summary>
-    private readonly record struct Claim(string? Subscription, DomainRecord? Domain = null, MailboxRecord? Mailbox = null, NetworkRecord? Network = null, bool IsClaimed = false);
+    /// <param name="Domain">The login's own: that of its mailbox, or the credential's.</param>
+    private readonly record struct Claim(
+        string? Subscription, DomainRecord? Domain = null, MailboxRecord? Mailbox = null, NetworkRecord? Network = null, bool IsClaimed = false, SuspendedObject? Suspended = null);
 
-    private static Claim OfLogin(ref AccountReader reader, SenderIdentity identity) =>
-        reader.Mailbox(identity.Name) is { } mailbox && reader.Domain(mailbox.Domain) is { } domain ? new Claim(domain.Subscription, domain, mailbox) : default;
+    private static Claim OfLogin(ref AccountReader reader, SenderIdentity identity)
+    {
+        if (identity.Credential is null)
+            return OfMailbox(ref reader, identity.Name);
+        if (reader.Credential(identity.Credential) is not { } credential || !credential.Has(identity.PasswordSetAt))
+            return default;
+        Claim claim = credential.Of.Level switch
+        {
+            Level.Mailbox => OfMailbox(ref reader, credential.Of.Name),
+            Level.Domain => reader.Domain(credential.Of.Name) is { } domain ? new Claim(domain.Subscription, domain) : default,
+            _ => new Claim(credential.Of.Name),
+        };
+        return credential.IsSuspended ? claim with { Suspended = new SuspendedObject(SuspendedObject.CredentialKind, credential.Name) } : claim;
+    }
+
+    private static Claim OfMailbox(ref AccountReader reader, string address) =>
+        reader.Mailbox(address) is { } mailbox && reader.Domain(mailbox.Domain) is { } domain ? new Claim(domain.Subscription, domain, mailbox) : default;
 
     /// <summary>A uid that many sites share says nothing by itself, so the sender's domain chooses; without one it is its owner's.</summary>
     private static Claim OfUid(ref AccountReader reader, SenderIdentity identity, DomainRecord? reverse, DomainRecord? author)
     {
         if (UserOf(ref reader, identity) is not { } user)
             return default;
-        return user.IsShared && (reverse ?? author) is { } chosen ? new Claim(chosen.Subscription, IsClaimed: true) : new Claim(user.Subscription);
+        SuspendedObject? suspended = user.IsSuspended ? new SuspendedObject(SuspendedObject.UidKind, user.Name) : null;
+        return user.IsShared && (reverse ?? author) is { } chosen
+            ? new Claim(chosen.Subscription, IsClaimed: true, Suspended: suspended)
+            : new Claim(user.Subscription, Suspended: suspended);
     }
 
     private static Claim OfNetwork(ref AccountReader reader, SenderIdentity identity, DomainRecord? reverse) =>
@@ -105,24 +127,24 @@ internal static class SenderComposer
         return isReplaced && isFromKnown && subscription.FirstDomain is { } first ? reader.Domain(first) : null;
     }
 
-    private static AccountKey? Suspended(ref AccountReader reader, SubscriptionRecord subscription, DomainRecord? counted, DomainRecord? author, MailboxRecord? mailbox)
+    private static SuspendedObject? Suspended(ref AccountReader reader, SubscriptionRecord subscription, DomainRecord? counted, DomainRecord? author, Claim claim)
     {
         if (subscription.Plan is { } name && reader.Plan(name) is { IsSuspended: true })
-            return new AccountKey(Level.Plan, name);
+            return SuspendedObject.Of(new AccountKey(Level.Plan, name));
         if (subscription.IsSuspended)
-            return new AccountKey(Level.Subscription, subscription.Name);
+            return SuspendedObject.Of(new AccountKey(Level.Subscription, subscription.Name));
         if (counted is { IsSuspended: true })
-            return new AccountKey(Level.Domain, counted.Name);
+            return SuspendedObject.Of(new AccountKey(Level.Domain, counted.Name));
         if (author is { IsSuspended: true })
-            return new AccountKey(Level.Domain, author.Name);
-        return mailbox is { IsSuspended: true } ? new AccountKey(Level.Mailbox, mailbox.Address) : null;
+            return SuspendedObject.Of(new AccountKey(Level.Domain, author.Name));
+        return claim.Mailbox is { IsSuspended: true } mailbox ? SuspendedObject.Of(new AccountKey(Level.Mailbox, mailbox.Address)) : claim.Suspended;
     }
 
-    private static MailboxAddress? DefaultSender(SenderIdentity identity, SubscriptionRecord subscription, MailboxRecord? mailbox, string hostname)
+    private static MailboxAddress? DefaultSender(SenderIdentity identity, SubscriptionRecord subscription, Claim claim, string hostname)
     {
-        if (mailbox is not null)
+        if (claim.Mailbox is { } mailbox)
             return MailboxAddress.Parse(mailbox.Address);
         string localPart = identity.Kind == IdentityKind.Uid ? identity.Name.Replace("#", "uid-", StringComparison.Ordinal) : "postmaster";
-        return MailboxAddress.TryParse($"{localPart}@{subscription.FirstDomain ?? hostname}", out MailboxAddress? address) ? address : null;
+        return MailboxAddress.TryParse($"{localPart}@{claim.Domain?.Name ?? subscription.FirstDomain ?? hostname}", out MailboxAddress? address) ? address : null;
     }
 }

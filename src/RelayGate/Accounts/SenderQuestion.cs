@@ -7,7 +7,8 @@ namespace RelayGate.Accounts;
 /// <summary>For whom an account is composed: all that the answer depends on, as the key of the cache.</summary>
 /// <param name="ReverseDomain">Domain of the reverse-path; <see cref="Null"/>, <see cref="Unqualified"/> or <see cref="Literal"/> where it has none.</param>
 /// <param name="FromDomain">Domain of the header From; <see cref="Unknown"/> before the end of data, <see cref="Literal"/> where it has none.</param>
-internal readonly record struct SenderQuestion(IdentityKind Kind, string Name, int Uid, string ReverseDomain, string FromDomain)
+/// <param name="PasswordSetAt">Of a credential: which of its passwords logged in.</param>
+internal readonly record struct SenderQuestion(IdentityKind Kind, string Name, int Uid, string ReverseDomain, string FromDomain, long PasswordSetAt = 0)
 {
     public const string Null = "<>";
     public const string Unqualified = "";
@@ -19,7 +20,8 @@ internal readonly record struct SenderQuestion(IdentityKind Kind, string Name, i
         identity.Name,
         identity.Kind == IdentityKind.Uid ? identity.Uid ?? -1 : -1,
         reversePath.Address is not { } address ? Null : DomainOf(address),
-        from.IsDefault ? Unknown : from.IsEmpty ? Unqualified : DomainOf(from[0]));
+        from.IsDefault ? Unknown : from.IsEmpty ? Unqualified : DomainOf(from[0]),
+        identity.PasswordSetAt);
 
     private static string DomainOf(MailboxAddress address) => address.IsUnqualified ? Unqualified : address.Domain?.Value ?? Literal;
 }

@@ -17,7 +17,7 @@ internal sealed class ExplainApi(AccountDirectory directory, AccountAdministrati
     {
         RequestBody body = await request.BodyAsync("login", "uid", "client", "from", "headerFrom", "to", "octets");
         SenderIdentity identity = await IdentityAsync(body, request.Aborted);
-        string from = body.Text("from") ?? (identity.Kind == IdentityKind.Login ? identity.Name : "");
+        string from = body.Text("from") ?? (identity.Kind != IdentityKind.Login ? "" : identity.Credential is null ? identity.Name : await SenderOfAsync(identity, request.Aborted));
         ReversePath reversePath = from.Length == 0 ? ReversePath.Null : new ReversePath(Address("from", from, identity.IsLocal));
         Envelope envelope = Envelope.Begin(reversePath) with { DeclaredOctets = body.Number("octets") };
         foreach (string to in body.Texts("to"))
@@ -33,6 +33,11 @@ internal sealed class ExplainApi(AccountDirectory directory, AccountAdministrati
     {
         if (body.Text("login") is { } login)
         {
+            if (!login.Contains('@'))
+            {
+                SenderView sender = AdminJson.Value(await accounts.ShowSenderAsync(login.ToLowerInvariant(), cancellationToken));
+                return new SenderIdentity(IdentityKind.Login, sender.Name, IPAddress.Loopback) { Credential = sender.Name, PasswordSetAt = sender.PasswordSetAt.ToUnixTimeMilliseconds() };
+            }
             MailboxView mailbox = AdminJson.Value(await accounts.ShowMailboxAsync(Address("login", login, false).Canonical, cancellationToken));
             return new SenderIdentity(IdentityKind.Login, mailbox.Address, IPAddress.Loopback);
         }
@@ -49,6 +54,10 @@ internal sealed class ExplainApi(AccountDirectory directory, AccountAdministrati
         return await directory.IdentifyAsync(null, new PeerProcess(uid), cancellationToken);
     }
 
+    /// <summary>The address that would replace one that is not owned.</summary>
+    private async ValueTask<string> SenderOfAsync(SenderIdentity identity, CancellationToken cancellationToken) =>
+        (await directory.LookUpAsync(identity, ReversePath.Null, default, cancellationToken)).Account.DefaultSender?.Text ?? "";
+
     private JsonObject Json(SenderAccount account, Decision decision, Unsigned? unsigned, Envelope envelope)
     {
         string now = AdminJson.Time(time.GetUtcNow());
@@ -59,6 +68,7 @@ internal sealed class ExplainApi(AccountDirectory directory, AccountAdministrati
             ["at"] = now,
             ["lastAt"] = now,
             ["identity"] = identity.Key,
+            ["credential"] = identity.Credential,
             ["uid"] = identity.Uid,
             ["client"] = identity.Client?.ToString(),
             ["subscription"] = account.Subscription,

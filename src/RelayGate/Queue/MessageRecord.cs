@@ -22,6 +22,9 @@ public sealed record MessageRecord
     /// <summary>For instance <c>login info@shop.test</c>, <c>uid www-acme</c>, <c>network 10.0.0.0/8</c>, <c>none 192.0.2.7</c>.</summary>
     public required string Identity { get; init; }
 
+    /// <summary>The credential (application password) that logged in; null for a mailbox's own login and for who did not log in.</summary>
+    public string? Credential { get; init; }
+
     /// <summary>The process at the other end of the unix socket; null for other connections.</summary>
     public PeerProcess? Process { get; init; }
 

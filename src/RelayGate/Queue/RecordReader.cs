@@ -61,6 +61,7 @@ internal static class RecordReader
             LastAt = Time(row.Int64(11)),
             Identity = row.Text(Identity),
             Process = ProcessRecord.Read(d),
+            Credential = Text(d, "credential"),
             Client = Text(d, "client"),
             Listener = Text(d, "listener"),
             Protocol = Text(d, "protocol"),

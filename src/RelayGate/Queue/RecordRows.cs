@@ -176,6 +176,8 @@ internal static class RecordRows
             json.WriteString("client"u8, client.ToString());
         if (identity.Process is { } process)
             ProcessRecord.Write(json, process);
+        if (identity.Credential is { } credential)
+            json.WriteString("credential"u8, credential);
         if (account?.Plan is { } plan)
             json.WriteString("plan"u8, plan);
         if (account is { IsClaimed: true })

@@ -63,7 +63,7 @@ public class RelayPolicyTests
     [Fact]
     public void The_suspended_level_is_named()
     {
-        SenderAccount account = Login with { Suspended = new AccountKey(Level.Domain, "shop.test") };
+        SenderAccount account = Login with { Suspended = SuspendedObject.Of(new AccountKey(Level.Domain, "shop.test")) };
 
         Decision decision = RelayPolicy.Decide(account, Used(account), From("info@shop.test"), null);
 
@@ -289,7 +289,7 @@ public class RelayPolicyTests
     [Fact]
     public void Who_may_not_send_learns_that_first_and_limits_only_then()
     {
-        SenderAccount suspended = Limited(Login, Level.Mailbox, "1/h") with { Suspended = new AccountKey(Level.Plan, "basic") };
+        SenderAccount suspended = Limited(Login, Level.Mailbox, "1/h") with { Suspended = SuspendedObject.Of(new AccountKey(Level.Plan, "basic")) };
 
         Refused(RelayPolicy.Decide(suspended, Used(suspended, 1, 1, 1, 1, 1), From("info@shop.test"), Facts), Reasons.Suspended, "550 5.7.1");
     }

@@ -156,7 +156,7 @@ public sealed class AccountAdministrationTests : IAsyncLifetime
         Assert.Null(before.Suspended);
 
         Ok(await _accounts.SetSuspendedAsync(key, true, default));
-        Assert.Equal(key, (await LookUpAsync("info@shop.test")).Suspended);
+        Assert.Equal(SuspendedObject.Of(key), (await LookUpAsync("info@shop.test")).Suspended);
         Assert.NotEqual(before.Version, _directory.VersionOf("acme"));
         Assert.Equal(AuthenticationOutcome.Accepted, (await _directory.AuthenticateAsync("info@shop.test", "secret", default)).Outcome);
 

@@ -80,7 +80,7 @@ public sealed class LimitReplayTests : IDisposable
         SenderAccount account = _queue.Account(limit: "1/h");
         await _queue.AcceptAsync(account);
         Assert.Equal(OfferOutcome.Refused, (await _queue.OfferAsync(_queue.Message(account))).Outcome);
-        Assert.Equal(OfferOutcome.Refused, (await _queue.OfferAsync(_queue.Message(account with { Suspended = account.Levels[2].Key }))).Outcome);
+        Assert.Equal(OfferOutcome.Refused, (await _queue.OfferAsync(_queue.Message(account with { Suspended = SuspendedObject.Of(account.Levels[2].Key) }))).Outcome);
 
         ReplayReport report = await ReplayAsync("mailbox=2/h");
 
