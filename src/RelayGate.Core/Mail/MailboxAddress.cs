@@ -81,6 +81,10 @@ public sealed class MailboxAddress : IEquatable<MailboxAddress>
     public static MailboxAddress Parse(string text) =>
         TryParse(text, out MailboxAddress? address) ? address : throw new FormatException($"'{text}' is not an address");
 
+    /// <summary>The same address with its domain as A-labels, which spares SMTPUTF8 where the local part is ASCII.</summary>
+    public MailboxAddress WithAsciiDomain() => Domain is null || Ascii.IsValid(DomainText) ? this
+        : new MailboxAddress($"{LocalPart}@{Domain.Value}", LocalPart, Domain.Value, Domain, _unquoted);
+
     public bool Equals(MailboxAddress? other) => other is not null && other._unquoted == _unquoted && other._domain == _domain;
 
     public override bool Equals(object? obj) => Equals(obj as MailboxAddress);

@@ -35,7 +35,10 @@ internal sealed class FromField
     public bool IsUnreadable { get; private set; }
 
     /// <summary>One local part without a domain, as cron writes it: <c>root (Cron Daemon)</c>.</summary>
-    public bool IsUnqualified { get; private set; }
+    public bool IsUnqualified => Unqualified is not null;
+
+    /// <summary>That local part; else null.</summary>
+    public MailboxAddress? Unqualified { get; private set; }
 
     /// <summary>For <see cref="IsUnqualified"/>: where "@" and a domain are missing, from the start of the value.</summary>
     public int UnqualifiedEnd { get; private set; }
@@ -51,7 +54,8 @@ internal sealed class FromField
         }
         field.Collect(value, depth: 0);
         field.Addresses = field._addresses.DrainToImmutable();
-        field.IsUnqualified = field.IsUnqualified && field.Addresses.IsEmpty && !field._hasUnreadablePart;
+        if (!field.Addresses.IsEmpty || field._hasUnreadablePart)
+            field.Unqualified = null;
         field.IsUnreadable = field._hasUnreadablePart || (field.Addresses.IsEmpty && !field.IsUnqualified);
         return field;
     }
@@ -181,7 +185,8 @@ internal sealed class FromField
                 return;
         }
         string text = TextOf(value, tokens[from..to]);
-        IsUnqualified = !text.Contains("=?", StringComparison.Ordinal) && MailboxAddress.TryParse(text, out _, allowUnqualified: true);
+        if (!text.Contains("=?", StringComparison.Ordinal) && MailboxAddress.TryParse(text, out MailboxAddress? unqualified, allowUnqualified: true))
+            Unqualified = unqualified;
         UnqualifiedEnd = tokens[to - 1].End;
     }
 }

@@ -1,5 +1,7 @@
+using System.Collections.Immutable;
 using System.Text;
 using System.Text.Unicode;
+using RelayGate.Core.Mail;
 
 namespace RelayGate.Core.Messages;
 
@@ -115,6 +117,10 @@ public sealed class HeaderSection
         string? script = null;
         string? subject = null;
         FromField from = FromField.None;
+        FromField? sender = null;
+        FromField? resentFrom = null;
+        FromField? resentSender = null;
+        string? senderText = null;
         foreach (ref readonly HeaderField field in Fields)
         {
             switch (field.Name)
@@ -122,6 +128,18 @@ public sealed class HeaderSection
                 case FieldName.From:
                     if (fromFields++ == 0)
                         from = FromField.Read(ValueOf(field));
+                    break;
+                case FieldName.Sender:
+                    sender = senderText is null ? FromField.Read(ValueOf(field)) : FromField.None;
+                    senderText ??= HeaderText.Clean(HeaderText.Decode(ValueOf(field)), MaxTextOfFact);
+                    break;
+                case FieldName.ResentFrom:
+                    isResent = true;
+                    resentFrom ??= FromField.Read(ValueOf(field));
+                    break;
+                case FieldName.ResentSender:
+                    isResent = true;
+                    resentSender ??= FromField.Read(ValueOf(field));
                     break;
                 case FieldName.Received:
                     received++;
@@ -140,7 +158,7 @@ public sealed class HeaderSection
                 case FieldName.PhpOriginatingScript:
                     script ??= HeaderText.Clean(HeaderText.Decode(ValueOf(field)), MaxTextOfFact);
                     break;
-                case >= FieldName.ResentFrom and <= FieldName.ResentMessageId:
+                case >= FieldName.ResentDate and <= FieldName.ResentMessageId:
                     isResent = true;
                     break;
                 case FieldName.AutoSubmitted:
@@ -164,7 +182,10 @@ public sealed class HeaderSection
             FromFields = fromFields,
             From = from.Addresses,
             FromUnreadable = from.IsUnreadable,
-            FromIsUnqualified = from.IsUnqualified,
+            UnqualifiedFrom = from.Unqualified,
+            Sender = Readable(sender),
+            SenderText = senderText,
+            ResentBy = Readable(resentSender ?? resentFrom),
             HasDate = hasDate,
             HasResentFields = isResent,
             IsAutoSubmitted = isAuto,
@@ -188,6 +209,8 @@ public sealed class HeaderSection
         return value.Length >= word.Length && Ascii.EqualsIgnoreCase(value[..word.Length], word)
             && (value.Length == word.Length || value[word.Length] is (byte)' ' or (byte)'\t' or (byte)'\r' or (byte)';' or (byte)'(');
     }
+
+    private static ImmutableArray<MailboxAddress> Readable(FromField? field) => field is { IsUnreadable: false } ? field.Addresses : [];
 
     private int LongestLine()
     {

@@ -21,8 +21,17 @@ public sealed record MessageFacts
     /// <summary>There is a From field without any address, or with a part that looks like one and cannot be read.</summary>
     public bool FromUnreadable { get; init; }
 
-    /// <summary>The From field is one local part without a domain, as cron writes it (<c>root (Cron Daemon)</c>): <see cref="From"/> is empty.</summary>
-    public bool FromIsUnqualified { get; init; }
+    /// <summary>The From field is one local part without a domain, as cron writes it (<c>root (Cron Daemon)</c>): <see cref="From"/> is empty. Else null.</summary>
+    public MailboxAddress? UnqualifiedFrom { get; init; }
+
+    /// <summary>Addresses of the one Sender field; empty where there is none, more than one, or one that cannot be read.</summary>
+    public ImmutableArray<MailboxAddress> Sender { get; init; } = [];
+
+    /// <summary>The first Sender field as written, for the record, cut to 200 characters; null when missing.</summary>
+    public string? SenderText { get; init; }
+
+    /// <summary>Who resent the message last: addresses of the first Resent-Sender field, else of the first Resent-From (RFC 5322 §3.6.6).</summary>
+    public ImmutableArray<MailboxAddress> ResentBy { get; init; } = [];
 
     public bool HasDate { get; init; }
 

@@ -53,7 +53,8 @@ public sealed record LevelUsage(AccountKey Key, Limit? Limit, string Origin, lon
 }
 
 /// <summary>A change to the sender that the policy made.</summary>
-/// <param name="What">reverse-path</param>
+/// <param name="What">reverse-path, From or Sender.</param>
+/// <param name="Original">Empty for a Sender field that was not there.</param>
 public sealed record Correction(string What, string Original, string Replacement, string Why);
 
 /// <summary>What the policy says of one message, and why, in order.</summary>
@@ -77,6 +78,9 @@ public sealed record Decision
     public required ReversePath ReversePath { get; init; }
 
     public ImmutableArray<Correction> Corrections { get; init; } = [];
+
+    /// <summary>What becomes of a header From that does not belong to the identity; null: it stays.</summary>
+    public HeaderFromTreatment? HeaderFrom { get; init; }
 
     public EgressChoice Egress { get; init; } = EgressChoice.SystemDefault;
 

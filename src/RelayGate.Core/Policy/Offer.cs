@@ -19,6 +19,8 @@ internal sealed class Offer
         IsExempt = account.IsExemptFromLimits || IsOfExemptClass();
         ReversePath = CorrectedReversePath(out string? why);
         Corrections = why is null ? [] : [new Correction("reverse-path", envelope.ReversePath.Text, ReversePath.Text, why)];
+        if (account.HeaderFromMode != HeaderFromMode.Off && message is not null && account is { Subscription: not null, TrustsAnySender: false })
+            HeaderFrom = TreatedFrom(message);
     }
 
     public SenderAccount Account { get; }
@@ -41,10 +43,15 @@ internal sealed class Offer
     /// <summary>The reverse-path the message would leave with.</summary>
     public ReversePath ReversePath { get; }
 
-    public ImmutableArray<Correction> Corrections { get; }
+    public ImmutableArray<Correction> Corrections { get; private set; }
 
     /// <summary>The reverse-path does not belong to the identity, and its mode is reject (or there is nothing to correct it to).</summary>
     public bool SenderIsRejected { get; private set; }
+
+    public HeaderFromTreatment? HeaderFrom { get; }
+
+    /// <summary>The header From names an address that does not belong to the identity, and its mode is refuse (or there is nothing to put in).</summary>
+    public bool FromIsRefused { get; private set; }
 
     /// <param name="stopped">The level whose limit refuses.</param>
     public Decision Refuse(string reason, string reply, LevelUsage? stopped = null)
@@ -71,6 +78,7 @@ internal sealed class Offer
         Reply = SmtpReply.Parse(reply),
         ReversePath = ReversePath,
         Corrections = Corrections,
+        HeaderFrom = HeaderFrom,
         Egress = Account.Egress,
         SigningKeys = Message is null ? [] : Account.SigningKeys,
         Class = Class,
@@ -102,7 +110,7 @@ internal sealed class Offer
             return Envelope.ReversePath; // The null reverse-path is never corrected (RFC 5321 §4.5.5).
         if (given.IsUnqualified)
             why = "no reverse-path given";
-        else if (!IsOwned(given) && Account.SenderMode != SenderMode.Trust)
+        else if (!Account.Owns(given) && Account.SenderMode != SenderMode.Trust)
             why = "not owned by the sender";
         if (why is null)
             return Envelope.ReversePath;
@@ -114,17 +122,50 @@ internal sealed class Offer
         return Envelope.ReversePath;
     }
 
-    /// <summary>A mailbox owns its address, the credential of a domain every address of that, and a uid, a network or the credential of a subscription all its domains.</summary>
-    private bool IsOwned(MailboxAddress address) =>
-        Account.Mailbox is { } mailbox ? mailbox.Canonical == address.Canonical
-        : Account.ReversePathOwner == DomainOwner.Own && (Account.OwnedDomain is null || Account.ReversePathDomain == Account.OwnedDomain);
+    /// <summary>For a mailbox its address: who is told of failures is who sent. For others the author where he is theirs, so that SPF and DMARC agree.</summary>
+    private MailboxAddress? Replacement() => (Account.Mailbox is null ? OwnedAuthor() : null) ?? Account.DefaultSender;
 
-    private MailboxAddress? Replacement()
+    private MailboxAddress? OwnedAuthor()
     {
-        bool canUseFrom = Account.Mailbox is null && Account.HeaderFromOwner == DomainOwner.Own
-            && (Account.OwnedDomain is null || Account.SigningDomain == Account.OwnedDomain) && Message is { From: [{ Domain: not null }, ..] };
-        if (canUseFrom && (Envelope.SmtpUtf8 || Message!.From[0].IsAscii))
-            return Message!.From[0];
-        return Account.DefaultSender;
+        if (Message is not { From: [{ Domain: not null } author, ..] } || !Account.Owns(author))
+            return null;
+        author = Envelope.SmtpUtf8 ? author : author.WithAsciiDomain();
+        return Envelope.SmtpUtf8 || author.IsAscii ? author : null;
+    }
+
+    /// <summary>Every address that some reader could take for the author must belong to the identity.</summary>
+    private HeaderFromTreatment? TreatedFrom(MessageFacts message)
+    {
+        // What is added for a missing or unqualified From is the reverse-path's, and for the null one a name of our own.
+        MailboxAddress? sender = ReversePath.Address is { IsUnqualified: false } address ? address : null;
+        if (message.FromFields == 0)
+            return sender is not null && !Account.Owns(sender) && OwnAddress(sender) is { } added ? new HeaderFromTreatment(HeaderFromMode.Rewrite, added) : null;
+        ImmutableArray<MailboxAddress> authors = message.UnqualifiedFrom is null || sender is null ? message.From
+            : MailboxAddress.TryParse($"{message.UnqualifiedFrom.Text}@{sender.DomainText}", out MailboxAddress? qualified) ? [qualified] : [sender];
+        if (authors.IsEmpty || Account.OwnsAll(authors))
+            return null;
+        // A resent message names who sent it in its own fields, and its Sender is part of the original (RFC 5322 §3.6.6).
+        if (Account.HeaderFromMode == HeaderFromMode.Sender && (Account.OwnsAll(message.Sender) || Account.OwnsAll(message.ResentBy)))
+            return null;
+        if (Account.HeaderFromMode == HeaderFromMode.Refuse || OwnAddress(sender) is not { } own)
+        {
+            FromIsRefused = true;
+            return null;
+        }
+        Corrections = Corrections.Add(Account.HeaderFromMode == HeaderFromMode.Sender
+            ? new Correction("Sender", message.SenderText ?? "", own.Text, "header From is not owned by the sender")
+            : new Correction("From", Listed(authors), own.Text, "not owned by the sender"));
+        return new HeaderFromTreatment(Account.HeaderFromMode, own);
+    }
+
+    /// <summary>The address that stands for the identity in the header: that of the reverse-path where it can be, so that both are of one domain.</summary>
+    private MailboxAddress? OwnAddress(MailboxAddress? sender) =>
+        (sender is not null && Account.Owns(sender) ? sender : OwnedAuthor() ?? Account.DefaultSender)?.WithAsciiDomain();
+
+    private static string Listed(ImmutableArray<MailboxAddress> addresses)
+    {
+        const int MaxListed = 5;
+        string listed = string.Join(", ", addresses.Take(MaxListed).Select(static address => address.Text));
+        return addresses.Length > MaxListed ? $"{listed} and {addresses.Length - MaxListed} more" : listed;
     }
 }

@@ -10,6 +10,7 @@ public static class Reasons
     public const string Suspended = "suspended";
     public const string SenderOfOtherSubscription = "sender-of-other-subscription";
     public const string SenderNotOwned = "sender-not-owned";
+    public const string FromNotOwned = "from-not-owned";
     public const string SendingForbidden = "sending-forbidden";
     public const string TooManyRecipientsForLimit = "too-many-recipients-for-limit";
     public const string TooManyRecipients = "too-many-recipients";
@@ -36,7 +37,7 @@ public static class Reasons
     public static IReadOnlyList<string> All { get; } =
     [
         Accepted, AuthenticationRequired, UnknownUid, NetworkSenderNotHosted, Suspended, SenderOfOtherSubscription, SenderNotOwned,
-        SendingForbidden, TooManyRecipientsForLimit, TooManyRecipients, LimitReached, HoldFull, MessageTooLarge, MailLoop, TwoFromFields, NoFromField,
+        FromNotOwned, SendingForbidden, TooManyRecipientsForLimit, TooManyRecipients, LimitReached, HoldFull, MessageTooLarge, MailLoop, TwoFromFields, NoFromField,
         TooManySessions, NeedsSmtpUtf8, NoLocalContact, BadHeader, BareLineEnd, NulInData, StoreFull, StoreFailed, AccountChanged,
     ];
 }

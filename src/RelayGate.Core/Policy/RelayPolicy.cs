@@ -16,7 +16,7 @@ public static class RelayPolicy
     private static readonly ImmutableArray<Rule> Rules =
     [
         NoIdentity, UnknownUid, NetworkSenderNotHosted, Suspended, SenderOfOtherSubscription, SenderNotOwned,
-        TwoFromFields, MissingFrom, UnreadableHeader, MailLoop, TooLarge, TooManyRecipients, SendingForbidden, MoreRecipientsThanLimit, LimitReached,
+        TwoFromFields, MissingFrom, UnreadableHeader, FromNotOwned, MailLoop, TooLarge, TooManyRecipients, SendingForbidden, MoreRecipientsThanLimit, LimitReached,
     ];
 
     /// <param name="account">The sender, looked up for this envelope (and header From once it is known).</param>
@@ -38,6 +38,7 @@ public static class RelayPolicy
             Reply = Accepted,
             ReversePath = offer.ReversePath,
             Corrections = offer.Corrections,
+            HeaderFrom = offer.HeaderFrom,
             Egress = account.Egress,
             SigningKeys = message is null ? [] : account.SigningKeys,
             Class = offer.Class,
@@ -95,6 +96,11 @@ public static class RelayPolicy
         { HeaderIsMalformed: true } => offer.Refuse(Reasons.BadHeader, "550 5.6.0 Header section holds a line that is no header field; end it with an empty line"),
         _ => null,
     };
+
+    private static Decision? FromNotOwned(Offer offer) => !offer.FromIsRefused ? null
+        : offer.Refuse(Reasons.FromNotOwned, offer.Account.Mailbox is { } mailbox
+            ? $"550 5.7.1 The From field names an address that is not this login's; use {ReplyText.Clean(mailbox.Text, 80)}"
+            : "550 5.7.1 The From field names an address that is not the subscription's; use one of its domains");
 
     private static Decision? MailLoop(Offer offer) => offer.Message is not { ReceivedFields: > MaxReceivedFields } ? null
         : offer.Refuse(Reasons.MailLoop, "554 5.4.6 Message has passed more than 100 servers: it loops");

@@ -4,19 +4,6 @@ using RelayGate.Core.Mail;
 
 namespace RelayGate.Core.Policy;
 
-/// <summary>What is done when the reverse-path does not belong to the identity.</summary>
-public enum SenderMode
-{
-    /// <summary>The reverse-path is replaced by one that belongs to the identity.</summary>
-    Correct,
-
-    /// <summary>553 5.7.1.</summary>
-    Reject,
-
-    /// <summary>It is let through unchanged (never a domain of another subscription).</summary>
-    Trust,
-}
-
 /// <summary>To whom a domain belongs, seen from the identity's subscription.</summary>
 public enum DomainOwner
 {
@@ -56,19 +43,21 @@ public sealed record SenderAccount
 
     public SenderMode SenderMode { get; init; }
 
+    public HeaderFromMode HeaderFromMode { get; init; }
+
     /// <summary>The login's own mailbox address; null for uid, network and the credential of a domain or subscription.</summary>
     public MailboxAddress? Mailbox { get; init; }
+
+    /// <summary>Aliases of the mailbox that are its own to use, canonical.</summary>
+    public ImmutableArray<string> Aliases { get; init; } = [];
+
+    /// <summary>Those of the domains looked up (as A-labels) of which every address belongs to the identity.</summary>
+    public ImmutableArray<string> OwnedDomains { get; init; } = [];
 
     /// <summary>What replaces a reverse-path that is missing or not owned, when the header From cannot: the mailbox, else user@first-domain, else user@Hostname.</summary>
     public MailboxAddress? DefaultSender { get; init; }
 
     public DomainOwner ReversePathOwner { get; init; }
-
-    /// <summary>The hosted domain at or above that of the reverse-path, whoever owns it; null when there is none.</summary>
-    public string? ReversePathDomain { get; init; }
-
-    /// <summary>The one domain whose addresses the identity owns (the credential of a domain); null: those of <see cref="Mailbox"/>, else of the subscription.</summary>
-    public string? OwnedDomain { get; init; }
 
     /// <summary>Owner of the domain of the (first) header From; <see cref="DomainOwner.NotHosted"/> while it is not known.</summary>
     public DomainOwner HeaderFromOwner { get; init; }
@@ -98,4 +87,22 @@ public sealed record SenderAccount
 
     /// <summary>Largest number of recipients of one message.</summary>
     public int MaxRecipients { get; init; }
+
+    /// <summary>Whether an address belongs to the identity, for envelope and header alike. Its domain must be one that the account was looked up for.</summary>
+    public bool Owns(MailboxAddress address) =>
+        address.Canonical == Mailbox?.Canonical
+        || address.Canonical == DefaultSender?.Canonical
+        || Aliases.Contains(address.Canonical)
+        || (address.Domain is { } domain && OwnedDomains.Contains(domain.Value));
+
+    /// <summary>Whether there are addresses, and all of them belong to the identity.</summary>
+    public bool OwnsAll(ImmutableArray<MailboxAddress> addresses)
+    {
+        foreach (MailboxAddress address in addresses)
+        {
+            if (!Owns(address))
+                return false;
+        }
+        return !addresses.IsEmpty;
+    }
 }

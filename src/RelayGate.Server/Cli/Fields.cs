@@ -11,13 +11,11 @@ internal static class Fields
             body[name] = value;
     }
 
-    public static void SetOrNone(JsonObject body, string name, string? value) => SetOr(body, name, value, "none");
-
-    /// <param name="wordForNull">Takes the value away.</param>
-    public static void SetOr(JsonObject body, string name, string? value, string wordForNull)
+    /// <summary>"none" takes the value away.</summary>
+    public static void SetOrNone(JsonObject body, string name, string? value)
     {
         if (value is not null)
-            body[name] = value == wordForNull ? null : value;
+            body[name] = value == "none" ? null : value;
     }
 
     public static void SetList(JsonObject body, string name, string[]? values)

@@ -21,7 +21,7 @@ internal static class Story
         if (Content(record) is { Length: > 0 } content)
             yield return Line(at, "message", content);
         foreach (JsonNode? correction in List(record, "corrections"))
-            yield return Line(at, "correct", $"{Text(correction, "what")} {Text(correction, "original")} -> {Text(correction, "replacement")} ({Text(correction, "why")})");
+            yield return Line(at, "correct", $"{Text(correction, "what")} {(Text(correction, "original") is { Length: > 0 } original ? original : "none")} -> {Text(correction, "replacement")} ({Text(correction, "why")})");
         foreach (JsonNode? level in List(record, "levels"))
             yield return Line(at, "limit", Level(level!));
         if (List(record, "headerChanges") is { Count: > 0 } changes)

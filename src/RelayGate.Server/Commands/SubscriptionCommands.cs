@@ -14,7 +14,7 @@ internal static class SubscriptionCommands
     private static readonly Option<string[]> RemoveSystemUser = new("--remove-system-user") { Description = "A system user to take away.", HelpName = "NAME|#UID" };
     private static readonly Option<bool> SharedUid = new("--shared-uid") { Description = "The named system users are shared by many sites (mod_php): the sender's domain chooses the subscription." };
     private static readonly Option<string?> Contact = new("--contact") { Description = "Address that gets mail for its system users; \"none\": no longer any.", HelpName = "ADDRESS" };
-    private static readonly Option<string?> Sender = new("--sender") { Description = "correct, reject or trust a reverse-path that is not its own; \"default\": as configured.", HelpName = "MODE" };
+    private static readonly SenderRuleOptions Rules = new("as configured");
 
     public static Command Create()
     {
@@ -23,8 +23,8 @@ internal static class SubscriptionCommands
             ("SUBSCRIPTION", Cell.Of("name")), ("PLAN", Cell.Of("plan")), ("IPV4", Cell.Of("ipv4")), ("IPV6", Cell.Of("ipv6")),
             ("SYSTEM USERS", Users), ("CONTACT", Cell.Of("contact")), ("", Cell.Flag("suspended", "suspended")));
         return new Command("subscription", "Subscriptions: customers with their addresses, domains and system users.").With(
-            verbs.Add(FillAsync, Plan, IPv4, IPv6, SystemUser, SharedUid, Contact, Sender),
-            verbs.Set(FillAsync, Plan, IPv4, IPv6, SystemUser, RemoveSystemUser, SharedUid, Contact, Sender),
+            verbs.Add(FillAsync, Plan, IPv4, IPv6, SystemUser, SharedUid, Contact, Rules.Sender, Rules.HeaderFrom, Rules.Owned),
+            verbs.Set(FillAsync, Plan, IPv4, IPv6, SystemUser, RemoveSystemUser, SharedUid, Contact, Rules.Sender, Rules.HeaderFrom, Rules.Owned),
             verbs.Show(Print),
             verbs.List((new Option<string?>("--plan") { Description = "Only those of this plan.", HelpName = "PLAN" }, "plan")),
             verbs.Suspend(), verbs.Resume(), verbs.Remove());
@@ -36,7 +36,7 @@ internal static class SubscriptionCommands
         Fields.SetOrNone(body, "ipv4", parsed.GetValue(IPv4));
         Fields.SetOrNone(body, "ipv6", parsed.GetValue(IPv6));
         Fields.SetOrNone(body, "contact", parsed.GetValue(Contact));
-        Fields.SetOr(body, "sender", parsed.GetValue(Sender), "default");
+        Rules.Fill(parsed, body);
         Fields.SetList(body, "systemUsers", parsed.GetValue(SystemUser));
         if (parsed.CommandResult.Command.Name == "set")
             Fields.SetList(body, "removeSystemUsers", parsed.GetValue(RemoveSystemUser));
@@ -45,10 +45,10 @@ internal static class SubscriptionCommands
         return Task.CompletedTask;
     }
 
-    private static void Print(JsonNode s) => Output.Fields(
+    private static void Print(JsonNode s) => Output.Fields([
         ("subscription", Cell.Text(s["name"])), ("plan", Cell.Text(s["plan"])), ("ipv4", Cell.Text(s["ipv4"])), ("ipv6", Cell.Text(s["ipv6"])),
-        ("system users", Users(s)), ("contact", Cell.Text(s["contact"])), ("sender", Cell.Text(s["sender"])),
-        ("first domain", Cell.Text(s["firstDomain"])), ("state", Cell.Flag("suspended", "suspended")(s)));
+        ("system users", Users(s)), ("contact", Cell.Text(s["contact"])),
+        ("first domain", Cell.Text(s["firstDomain"])), .. SenderRuleOptions.Shown(s), ("state", Cell.Flag("suspended", "suspended")(s))]);
 
     private static string Users(JsonNode s) => string.Join(
         ", ", (s["systemUsers"] as JsonArray ?? []).Select(u => $"{u!["name"]} ({u["uid"]}{((bool?)u["shared"] == true ? ", shared" : "")})"));

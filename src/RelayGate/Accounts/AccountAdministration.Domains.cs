@@ -35,7 +35,14 @@ public sealed partial class AccountAdministration
         }, by, cancellationToken);
 
     public Task<AdminResult<DomainView>> ShowDomainAsync(string name, CancellationToken cancellationToken) =>
-        ReadAsync(db => View(new AccountWrite(db).Domain(AccountNames.Domain(name))), cancellationToken);
+        ReadAsync(
+            db =>
+            {
+                var read = new AccountWrite(db);
+                DomainRecord domain = read.Domain(AccountNames.Domain(name));
+                return View(domain) with { InForce = RulesInForce(db, read.Subscription(domain.Subscription), domain) };
+            },
+            cancellationToken);
 
     /// <param name="subscription">Null: of every subscription.</param>
     public Task<AdminResult<Page<DomainView>>> ListDomainsAsync(string? subscription, string? after, int count, CancellationToken cancellationToken) => ListAsync(
@@ -51,6 +58,8 @@ public sealed partial class AccountAdministration
         DomainRecord domain = write.Domain(AccountNames.Domain(name));
         if (write.Db.First("select address from mailbox where domain = $1 limit 1", static row => row.GetString(0), domain.Name) is { } mailbox)
             throw AdminException.InUse($"Domain {domain.Name} still has the mailbox {mailbox}; remove its mailboxes first: relaygate mailbox remove {mailbox}");
+        if (write.Db.First("select mailbox, address from alias where domain = $1 limit 1", AccountSql.ReadAlias, domain.Name) is { } alias)
+            throw AdminException.InUse($"Mailbox {alias.Mailbox} has the alias {alias.Address}; remove that first: relaygate mailbox set {alias.Mailbox} --remove-alias {alias.Address}");
         var key = new AccountKey(Level.Domain, domain.Name);
         RequireNoSender(write, key);
         if (domain.IsSuspended)
@@ -75,11 +84,17 @@ public sealed partial class AccountAdministration
         DomainRecord old = write.Domain(name);
         EffectiveSettings settings = Settings(write.Db);
         string owner = change.Subscription is { } subscription ? write.Subscription(subscription).Name : old.Subscription;
-        SenderMode? mode = change.SenderMode is null ? old.SenderMode : AccountNames.Mode(change.SenderMode);
+        if (owner != old.Subscription)
+            RequireNoForeignAlias(write, name);
+        SenderMode? mode = AccountNames.Rule(change.SenderMode, old.SenderMode, "sender mode");
+        HeaderFromMode? headerFrom = AccountNames.Rule(change.HeaderFrom, old.HeaderFrom, "header From mode");
+        OwnedAddresses? owned = AccountNames.Rule(change.Owned, old.Owned, "set of owned addresses");
         // A pinned address that stays must be the new owner's to use as well.
         string? v4 = (change.IPv4 ?? old.IPv4) is { } four && four != AccountNames.None ? write.GiveAddress(four, AddressFamily.InterNetwork, owner, settings.IPv4) : null;
         string? v6 = (change.IPv6 ?? old.IPv6) is { } six && six != AccountNames.None ? write.GiveAddress(six, AddressFamily.InterNetworkV6, owner, settings.IPv6) : null;
-        write.Db.Execute("update domain set subscription = $2, sender_mode = $3, ipv4 = $4, ipv6 = $5 where name = $1", name, owner, (int?)mode, v4, v6);
+        write.Db.Execute(
+            "update domain set subscription = $2, sender_mode = $3, ipv4 = $4, ipv6 = $5, header_from = $6, owned = $7 where name = $1",
+            name, owner, (int?)mode, v4, v6, (int?)headerFrom, (int?)owned);
         if (v4 != old.IPv4)
             write.ReleaseAddress(old.IPv4, old.Subscription);
         if (v6 != old.IPv6)
@@ -94,5 +109,16 @@ public sealed partial class AccountAdministration
         return View(write.Domain(name));
     }
 
-    private static DomainView View(DomainRecord d) => new(d.Name, d.Subscription, d.IsSuspended, d.SenderMode, d.IPv4, d.IPv6);
+    private static DomainView View(DomainRecord d) => new(d.Name, d.Subscription, d.IsSuspended, d.SenderMode, d.IPv4, d.IPv6) { HeaderFrom = d.HeaderFrom, Owned = d.Owned };
+
+    /// <summary>A mailbox and its aliases are of one subscription.</summary>
+    private static void RequireNoForeignAlias(AccountWrite write, string domain)
+    {
+        const string Crossing = """
+            select a.mailbox, a.address from alias a join mailbox m on m.address = a.mailbox
+            where (a.domain = $1 and m.domain <> $1) or (m.domain = $1 and a.domain <> $1) limit 1
+            """;
+        if (write.Db.First(Crossing, AccountSql.ReadAlias, domain) is { } alias)
+            throw AdminException.InUse($"Mailbox {alias.Mailbox} has the alias {alias.Address}, and only one of them would move; remove it first: relaygate mailbox set {alias.Mailbox} --remove-alias {alias.Address}");
+    }
 }

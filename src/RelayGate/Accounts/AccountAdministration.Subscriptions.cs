@@ -29,7 +29,13 @@ public sealed partial class AccountAdministration
         }, by, cancellationToken);
 
     public Task<AdminResult<SubscriptionView>> ShowSubscriptionAsync(string name, CancellationToken cancellationToken) =>
-        ReadAsync(db => View(db, new AccountWrite(db).Subscription(name)), cancellationToken);
+        ReadAsync(
+            db =>
+            {
+                SubscriptionRecord subscription = new AccountWrite(db).Subscription(name);
+                return View(db, subscription) with { InForce = RulesInForce(db, subscription, null) };
+            },
+            cancellationToken);
 
     /// <param name="plan">Null: of every plan.</param>
     public Task<AdminResult<Page<SubscriptionView>>> ListSubscriptionsAsync(string? plan, string? after, int count, CancellationToken cancellationToken) => ListAsync(
@@ -75,11 +81,14 @@ public sealed partial class AccountAdministration
         EffectiveSettings settings = Settings(write.Db);
         string? plan = change.Plan is null ? old.Plan : change.Plan == AccountNames.None ? null : write.Plan(change.Plan).Name;
         string? contact = change.Contact is null ? old.Contact : change.Contact == AccountNames.None ? null : AccountNames.Contact(change.Contact);
-        SenderMode? mode = change.SenderMode is null ? old.SenderMode : AccountNames.Mode(change.SenderMode);
+        SenderMode? mode = AccountNames.Rule(change.SenderMode, old.SenderMode, "sender mode");
+        HeaderFromMode? headerFrom = AccountNames.Rule(change.HeaderFrom, old.HeaderFrom, "header From mode");
+        OwnedAddresses? owned = AccountNames.Rule(change.Owned, old.Owned, "set of owned addresses");
         string? v4 = change.IPv4 is null ? old.IPv4 : change.IPv4 == AccountNames.None ? null : write.GiveAddress(change.IPv4, AddressFamily.InterNetwork, name, settings.IPv4);
         string? v6 = change.IPv6 is null ? old.IPv6 : change.IPv6 == AccountNames.None ? null : write.GiveAddress(change.IPv6, AddressFamily.InterNetworkV6, name, settings.IPv6);
         write.Db.Execute(
-            "update subscription set plan = $2, contact = $3, sender_mode = $4, ipv4 = $5, ipv6 = $6 where name = $1", name, plan, contact, (int?)mode, v4, v6);
+            "update subscription set plan = $2, contact = $3, sender_mode = $4, ipv4 = $5, ipv6 = $6, header_from = $7, owned = $8 where name = $1",
+            name, plan, contact, (int?)mode, v4, v6, (int?)headerFrom, (int?)owned);
         if (v4 != old.IPv4)
             write.ReleaseAddress(old.IPv4, name);
         if (v6 != old.IPv6)
@@ -146,5 +155,14 @@ public sealed partial class AccountAdministration
         static row => new SystemUserView(row.GetInt32(0), row.GetString(1), row.Flag(3)), subscription);
 
     private static SubscriptionView View(DbConnection db, SubscriptionRecord s) =>
-        new(s.Name, s.Plan, s.Contact, s.IsSuspended, s.SenderMode, s.IPv4, s.IPv6, s.FirstDomain, Users(db, s.Name));
+        new(s.Name, s.Plan, s.Contact, s.IsSuspended, s.SenderMode, s.IPv4, s.IPv6, s.FirstDomain, Users(db, s.Name)) { HeaderFrom = s.HeaderFrom, Owned = s.Owned };
+
+    private SenderRulesView RulesInForce(DbConnection db, SubscriptionRecord subscription, DomainRecord? domain)
+    {
+        EffectiveSettings settings = Settings(db);
+        return new SenderRulesView(
+            SenderRules.Of(settings, IdentityKind.Login, subscription, domain),
+            SenderRules.Of(settings, IdentityKind.Uid, subscription, domain).Sender,
+            SenderRules.Of(settings, IdentityKind.Network, subscription, domain).Sender);
+    }
 }

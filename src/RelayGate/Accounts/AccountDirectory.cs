@@ -87,11 +87,30 @@ public sealed partial class AccountDirectory : IDisposable
     /// <summary>Looks up all that the policy must know, with the last known usage for the early decision.</summary>
     /// <param name="from">All addresses of the header From: default while it is not known, empty when there is none.</param>
     public ValueTask<AccountLookup> LookUpAsync(
-        SenderIdentity identity, ReversePath reversePath, ImmutableArray<MailboxAddress> from, CancellationToken cancellationToken)
+        SenderIdentity identity, ReversePath reversePath, ImmutableArray<MailboxAddress> from, CancellationToken cancellationToken) =>
+        LookUpAsync(identity, reversePath, from, [], cancellationToken);
+
+    /// <summary>Looks a message's sender up and decides by the last known usage. The From that is going to be written counts and signs like any other.</summary>
+    public async ValueTask<(AccountLookup Lookup, Decision Decision)> DecideAsync(
+        SenderIdentity identity, Envelope envelope, MessageFacts facts, CancellationToken cancellationToken)
+    {
+        ImmutableArray<MailboxAddress> others = facts.Sender.AddRange(facts.ResentBy);
+        AccountLookup lookup = await LookUpAsync(identity, envelope.ReversePath, facts.From, others, cancellationToken);
+        Decision decision = RelayPolicy.Decide(lookup.Account, lookup.Usage, envelope, facts);
+        if (!decision.IsTaken || MessagePreparer.WrittenAuthor(facts, decision) is not { } author)
+            return (lookup, decision);
+        lookup = await LookUpAsync(identity, envelope.ReversePath, [author], others, cancellationToken);
+        return (lookup, RelayPolicy.Decide(lookup.Account, lookup.Usage, envelope, facts));
+    }
+
+    /// <param name="others">Further addresses that the policy will ask the owner of.</param>
+    private ValueTask<AccountLookup> LookUpAsync(
+        SenderIdentity identity, ReversePath reversePath, ImmutableArray<MailboxAddress> from, ImmutableArray<MailboxAddress> others, CancellationToken cancellationToken)
     {
         SenderQuestion question = SenderQuestion.Of(identity, reversePath, from);
-        if (!_senders.TryGet(question, out CachedSender cached) || cached.Stamp != _cache.StampOf(cached.Account.Subscription) || !IsSimple(from))
-            return LookUpSlowlyAsync(question, identity, reversePath, from, cancellationToken);
+        bool isSimple = question.Covers(from) && question.Covers(others);
+        if (!_senders.TryGet(question, out CachedSender cached) || cached.Stamp != _cache.StampOf(cached.Account.Subscription) || !isSimple)
+            return LookUpSlowlyAsync(question, identity, reversePath, from, others, isSimple, cancellationToken);
         SenderAccount account = ReferenceEquals(cached.Account.Identity, identity) ? cached.Account : cached.Account with { Identity = identity };
         ValueTask<UsageView> usage = _usage.SnapshotAsync(cached.Keys, cancellationToken);
         return usage.IsCompletedSuccessfully
@@ -121,19 +140,13 @@ public sealed partial class AccountDirectory : IDisposable
         {
             FromFields = 1,
             From = authors,
-            FromIsUnqualified = isUnqualified,
+            UnqualifiedFrom = isUnqualified ? author : null,
             HasDate = true,
             HasMessageId = true,
             Octets = envelope.DeclaredOctets ?? 0,
         };
-        AccountLookup lookup = await LookUpAsync(identity, envelope.ReversePath, authors, cancellationToken);
-        Decision decision = RelayPolicy.Decide(lookup.Account, lookup.Usage, envelope, facts);
-        if (decision.IsTaken && MessagePreparer.AddedAuthor(facts, decision.ReversePath) is { } added)
-        {
-            lookup = await LookUpAsync(identity, envelope.ReversePath, [added], cancellationToken);
-            decision = RelayPolicy.Decide(lookup.Account, lookup.Usage, envelope, facts);
-        }
-        Unsigned? unsigned = decision.IsTaken ? Unsigned.Of(lookup.Account, MessagePreparer.AuthorOf(facts, decision.ReversePath)) : null;
+        (AccountLookup lookup, Decision decision) = await DecideAsync(identity, envelope, facts, cancellationToken);
+        Unsigned? unsigned = decision.IsTaken ? Unsigned.Of(lookup.Account, MessagePreparer.AuthorOf(facts, decision)) : null;
         return (lookup.Account, decision, unsigned);
     }
 
@@ -185,20 +198,21 @@ public sealed partial class AccountDirectory : IDisposable
     }
 
     private async ValueTask<AccountLookup> LookUpSlowlyAsync(
-        SenderQuestion question, SenderIdentity identity, ReversePath reversePath, ImmutableArray<MailboxAddress> from, CancellationToken cancellationToken)
+        SenderQuestion question, SenderIdentity identity, ReversePath reversePath, ImmutableArray<MailboxAddress> from, ImmutableArray<MailboxAddress> others,
+        bool isSimple, CancellationToken cancellationToken)
     {
         SenderAccount? account = null;
         for (int i = 0; i < MaxComposeTries; i++)
         {
             long changes = _cache.Changes;
-            account = Compose(null, identity, reversePath, from)
-                ?? await _store.ReadAsync(db => Compose(db, identity, reversePath, from)!, cancellationToken);
+            account = Compose(null, identity, reversePath, from, others)
+                ?? await _store.ReadAsync(db => Compose(db, identity, reversePath, from, others)!, cancellationToken);
             SenderAccount composed = account;
             bool kept = _cache.TryKeep(changes, () =>
             {
                 AccountStamp stamp = _cache.StampOf(composed.Subscription);
                 composed = composed with { Version = stamp.Version };
-                if (IsSimple(from))
+                if (isSimple)
                     _senders.Add(question, new CachedSender(composed, KeysOf(composed), stamp), _senders.StampOf(question));
             });
             if (kept)
@@ -207,10 +221,11 @@ public sealed partial class AccountDirectory : IDisposable
         return await WithUsageAsync(account! with { Version = Unsettled }, _usage.SnapshotAsync(KeysOf(account), cancellationToken));
     }
 
-    private SenderAccount? Compose(DbConnection? db, SenderIdentity identity, ReversePath reversePath, ImmutableArray<MailboxAddress> from)
+    private SenderAccount? Compose(
+        DbConnection? db, SenderIdentity identity, ReversePath reversePath, ImmutableArray<MailboxAddress> from, ImmutableArray<MailboxAddress> others)
     {
         var reader = new AccountReader(_cache, db);
-        SenderAccount account = SenderComposer.Compose(ref reader, identity, reversePath, from);
+        SenderAccount account = SenderComposer.Compose(ref reader, identity, reversePath, from, others);
         return reader.IsIncomplete ? null : account;
     }
 
@@ -218,17 +233,6 @@ public sealed partial class AccountDirectory : IDisposable
     {
         using StoreConnection connection = store.OpenReadConnection();
         return (AccountSql.Suspensions(connection.Connection), CredentialSql.Salt(connection.Connection));
-    }
-
-    /// <summary>The question names one domain of the header From; several addresses with different domains are composed each time.</summary>
-    private static bool IsSimple(ImmutableArray<MailboxAddress> from)
-    {
-        for (int i = 1; !from.IsDefault && i < from.Length; i++)
-        {
-            if (from[i].Domain != from[0].Domain)
-                return false;
-        }
-        return true;
     }
 
     private static AccountKey[] KeysOf(SenderAccount account) => [.. account.Levels.Select(static level => level.Key)];

@@ -12,6 +12,9 @@ internal static class AccountNames
     /// <summary>Clears a value in a change.</summary>
     public const string None = "none";
 
+    /// <summary>Clears a sender rule in a change.</summary>
+    public const string Inherit = "inherit";
+
     private const int MaxName = 64;
     private static readonly SearchValues<char> NameCharacters = SearchValues.Create("abcdefghijklmnopqrstuvwxyz0123456789-_.");
 
@@ -90,13 +93,22 @@ internal static class AccountNames
             : throw AdminException.Invalid($"{text} has bits set behind its prefix; write {prefix}/{length}, or {address} for that one host");
     }
 
-    /// <returns>Null for <c>none</c>: the mode of the settings.</returns>
-    public static SenderMode? Mode(string text) => text switch
+    /// <summary>A sender rule of an object's own.</summary>
+    /// <param name="text">Null: as it is.</param>
+    /// <param name="what">As people call the rule.</param>
+    /// <returns>Null for <see cref="Inherit"/>: what is in force above.</returns>
+    public static T? Rule<T>(string? text, T? current, string what)
+        where T : struct, Enum
     {
-        None => null,
-        _ when Enum.TryParse(text, ignoreCase: true, out SenderMode mode) && Enum.IsDefined(mode) && !char.IsAsciiDigit(text[0]) => mode,
-        _ => throw AdminException.Invalid($"'{Printable(text)}' is no sender mode; use correct, reject, trust or none"),
-    };
+        if (text is null or Inherit)
+            return text is null ? current : null;
+        foreach (T value in Enum.GetValues<T>())
+        {
+            if (string.Equals(value.ToString(), text, StringComparison.OrdinalIgnoreCase))
+                return value;
+        }
+        throw AdminException.Invalid($"'{Printable(text)}' is no {what}; use {string.Join(", ", Enum.GetNames<T>()).ToLowerInvariant()} or {Inherit}");
+    }
 
     /// <summary>The key of an object that has limits or can be suspended, in the stored form.</summary>
     public static AccountKey Key(AccountKey key) => key.Level switch

@@ -10,14 +10,23 @@ internal sealed record PlanRecord(string Name, bool IsSuspended);
 /// <summary>One subscription as it is stored, with its first domain.</summary>
 /// <param name="Since">When it was added.</param>
 internal sealed record SubscriptionRecord(
-    string Name, string? Plan, string? Contact, bool IsSuspended, SenderMode? SenderMode, string? IPv4, string? IPv6, string? FirstDomain, DateTimeOffset Since);
+    string Name, string? Plan, string? Contact, bool IsSuspended, SenderMode? SenderMode, string? IPv4, string? IPv6, string? FirstDomain, DateTimeOffset Since,
+    HeaderFromMode? HeaderFrom = null, OwnedAddresses? Owned = null);
 
 /// <summary>One hosted domain as it is stored.</summary>
-internal sealed record DomainRecord(string Name, string Subscription, bool IsSuspended, SenderMode? SenderMode, string? IPv4, string? IPv6);
+internal sealed record DomainRecord(string Name, string Subscription, bool IsSuspended, SenderMode? SenderMode, string? IPv4, string? IPv6,
+    HeaderFromMode? HeaderFrom = null, OwnedAddresses? Owned = null);
 
 /// <summary>One mailbox as it is stored.</summary>
 /// <param name="Password">SCRAM-SHA-256 record, or null.</param>
-internal sealed record MailboxRecord(string Address, string Domain, bool IsSuspended, string? Password);
+internal sealed record MailboxRecord(string Address, string Domain, bool IsSuspended, string? Password)
+{
+    /// <summary>Canonical, in order.</summary>
+    public ImmutableArray<string> Aliases { get; init; } = [];
+}
+
+/// <summary>One alias as it is stored.</summary>
+internal sealed record AliasRecord(string Mailbox, string Address);
 
 /// <summary>One system user as it is stored.</summary>
 internal sealed record SystemUserRecord(int Uid, string Name, string Subscription, bool IsShared, bool IsSuspended);

@@ -31,6 +31,8 @@ internal static class AccountSchema
           contact text,
           suspended integer not null default 0,
           sender_mode integer,
+          header_from integer,
+          owned integer,
           ipv4 text references ip_address (address),
           ipv6 text references ip_address (address)
         );
@@ -46,6 +48,8 @@ internal static class AccountSchema
           subscription text not null references subscription (name),
           suspended integer not null default 0,
           sender_mode integer,
+          header_from integer,
+          owned integer,
           ipv4 text references ip_address (address),
           ipv6 text references ip_address (address)
         );
@@ -63,6 +67,15 @@ internal static class AccountSchema
         );
         create index mailbox_suspended on mailbox (address) where suspended <> 0;
         create index mailbox_domain on mailbox (domain, address);
+
+        -- Further addresses that a mailbox may send as, each no mailbox's own. Nobody logs in with one.
+        create table alias (
+          address text not null primary key,
+          mailbox text not null references mailbox (address),
+          domain text not null references domain (name)
+        );
+        create index alias_mailbox on alias (mailbox, address);
+        create index alias_domain on alias (domain, address);
 
         -- Name and number must both still match; a name that begins with # has no entry in the system's user database.
         create table system_user (

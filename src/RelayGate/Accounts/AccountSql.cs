@@ -14,11 +14,11 @@ internal static class AccountSql
 {
     public const string SelectSubscription = """
         select name, plan, contact, suspended, sender_mode, ipv4, ipv6,
-          (select d.name from domain d where d.subscription = s.name order by d.seq limit 1), since
+          (select d.name from domain d where d.subscription = s.name order by d.seq limit 1), since, header_from, owned
         from subscription s
         """;
 
-    public const string SelectDomain = "select name, subscription, suspended, sender_mode, ipv4, ipv6 from domain";
+    public const string SelectDomain = "select name, subscription, suspended, sender_mode, ipv4, ipv6, header_from, owned from domain";
 
     public const string SelectMailbox = "select address, domain, suspended, password from mailbox";
 
@@ -35,7 +35,12 @@ internal static class AccountSql
 
     public static DomainRecord? Domain(DbConnection db, string name) => db.First(SelectDomain + " where name = $1", ReadDomain, name);
 
-    public static MailboxRecord? Mailbox(DbConnection db, string address) => db.First(SelectMailbox + " where address = $1", ReadMailbox, address);
+    public static MailboxRecord? Mailbox(DbConnection db, string address) => db.First(SelectMailbox + " where address = $1", ReadMailbox, address) is { } mailbox
+        ? mailbox with { Aliases = Aliases(db, mailbox.Address) }
+        : null;
+
+    public static ImmutableArray<string> Aliases(DbConnection db, string mailbox) =>
+        [.. db.All("select address from alias where mailbox = $1 order by address", static row => row.GetString(0), mailbox)];
 
     public static AddressRecord? Address(DbConnection db, string address) => db.First(SelectAddress + " where address = $1", ReadAddress, address);
 
@@ -67,13 +72,16 @@ internal static class AccountSql
     public static PlanRecord ReadPlan(DbDataReader row) => new(row.GetString(0), row.Flag(1));
 
     public static SubscriptionRecord ReadSubscription(DbDataReader row) => new(
-        row.GetString(0), row.TextOrNull(1), row.TextOrNull(2), row.Flag(3), ReadMode(row, 4), row.TextOrNull(5), row.TextOrNull(6), row.TextOrNull(7),
-        DateTimeOffset.FromUnixTimeMilliseconds(row.GetInt64(8)));
+        row.GetString(0), row.TextOrNull(1), row.TextOrNull(2), row.Flag(3), row.ChoiceOrNull<SenderMode>(4), row.TextOrNull(5), row.TextOrNull(6), row.TextOrNull(7),
+        DateTimeOffset.FromUnixTimeMilliseconds(row.GetInt64(8)), row.ChoiceOrNull<HeaderFromMode>(9), row.ChoiceOrNull<OwnedAddresses>(10));
 
     public static DomainRecord ReadDomain(DbDataReader row) =>
-        new(row.GetString(0), row.GetString(1), row.Flag(2), ReadMode(row, 3), row.TextOrNull(4), row.TextOrNull(5));
+        new(row.GetString(0), row.GetString(1), row.Flag(2), row.ChoiceOrNull<SenderMode>(3), row.TextOrNull(4), row.TextOrNull(5),
+        row.ChoiceOrNull<HeaderFromMode>(6), row.ChoiceOrNull<OwnedAddresses>(7));
 
     public static MailboxRecord ReadMailbox(DbDataReader row) => new(row.GetString(0), row.GetString(1), row.Flag(2), row.TextOrNull(3));
+
+    public static AliasRecord ReadAlias(DbDataReader row) => new(row.GetString(0), row.GetString(1));
 
     public static AddressRecord ReadAddress(DbDataReader row) => new(IPAddress.Parse(row.GetString(0)), row.TextOrNull(1), row.Flag(2), row.TextOrNull(3));
 
@@ -90,8 +98,6 @@ internal static class AccountSql
             limits = LimitSet.Forbidden; // Written by something else: no mail is the safe reading.
         return new LimitRecord(each < 0 ? null : (Level)each, limits, (OverLimitAction)row.GetInt32(2));
     }
-
-    private static SenderMode? ReadMode(DbDataReader row, int column) => row.IsDBNull(column) ? null : (SenderMode)row.GetInt32(column);
 
     private static DkimKey? ReadKey(DbDataReader row) =>
         DkimKey.TryReadPem(Core.Mail.Domain.Parse(row.GetString(0)), row.GetString(1), row.GetString(2), out DkimKey? key, out _) ? key : null;

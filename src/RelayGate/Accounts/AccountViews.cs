@@ -4,18 +4,37 @@ namespace RelayGate.Accounts;
 
 public sealed record PlanView(string Name, bool IsSuspended);
 
-/// <param name="SenderMode">Null: the mode of <c>Sender</c> in the settings.</param>
+/// <summary>One subscription. Of the sender rules its own are told, null where it has none, and where asked for those in force.</summary>
 public sealed record SubscriptionView(
-    string Name, string? Plan, string? Contact, bool IsSuspended, SenderMode? SenderMode, string? IPv4, string? IPv6, string? FirstDomain, IReadOnlyList<SystemUserView> SystemUsers);
+    string Name, string? Plan, string? Contact, bool IsSuspended, SenderMode? SenderMode, string? IPv4, string? IPv6, string? FirstDomain, IReadOnlyList<SystemUserView> SystemUsers)
+{
+    public HeaderFromMode? HeaderFrom { get; init; }
+
+    public OwnedAddresses? Owned { get; init; }
+
+    public SenderRulesView? InForce { get; init; }
+}
+
+/// <summary>The sender rules in force for one object. The sender mode of the settings differs by how a client proved who it is.</summary>
+public sealed record SenderRulesView(SenderRules Login, Ruled<SenderMode> Local, Ruled<SenderMode> Network);
 
 /// <param name="IsShared">Many sites share this uid: the sender's domain chooses the subscription.</param>
 public sealed record SystemUserView(int Uid, string Name, bool IsShared);
 
+/// <summary>One domain; sender rules as in <see cref="SubscriptionView"/>.</summary>
 /// <param name="IPv4">Pinned address, or null.</param>
-public sealed record DomainView(string Name, string Subscription, bool IsSuspended, SenderMode? SenderMode, string? IPv4, string? IPv6);
+public sealed record DomainView(string Name, string Subscription, bool IsSuspended, SenderMode? SenderMode, string? IPv4, string? IPv6)
+{
+    public HeaderFromMode? HeaderFrom { get; init; }
+
+    public OwnedAddresses? Owned { get; init; }
+
+    public SenderRulesView? InForce { get; init; }
+}
 
 /// <param name="HasPassword">Without one nobody can log in.</param>
-public sealed record MailboxView(string Address, string Domain, string Subscription, bool IsSuspended, bool HasPassword);
+/// <param name="Aliases">Further addresses that it may send as; nobody logs in with one.</param>
+public sealed record MailboxView(string Address, string Domain, string Subscription, bool IsSuspended, bool HasPassword, IReadOnlyList<string> Aliases);
 
 /// <summary>A system user as a sender.</summary>
 /// <param name="IsShared">Many sites share this uid: the sender's domain chooses the subscription.</param>
@@ -57,7 +76,7 @@ public sealed record LimitUse(string? Limit, long Used, DateTimeOffset? NextPoss
 public sealed record LimitView(
     AccountKey Key, string Value, string Origin, OverLimitAction Action, IReadOnlyList<LimitUse> Uses, long Refused, IReadOnlyList<EachLimitView> Each);
 
-/// <summary>What a subscription is given; null leaves a value as it is, <c>none</c> clears it.</summary>
+/// <summary>What a subscription is given; null leaves a value as it is, <c>none</c> clears it, and <c>inherit</c> a sender rule.</summary>
 /// <param name="SystemUsers">Names or <c>#UID</c>, added to those it has.</param>
 /// <param name="SharedUid">Marks the system users named here as shared by many sites.</param>
 public sealed record SubscriptionChange(
@@ -68,7 +87,14 @@ public sealed record SubscriptionChange(
     string? SenderMode = null,
     IReadOnlyList<string>? SystemUsers = null,
     IReadOnlyList<string>? RemoveSystemUsers = null,
-    bool SharedUid = false);
+    bool SharedUid = false,
+    string? HeaderFrom = null,
+    string? Owned = null);
 
-/// <summary>What a domain is given; null leaves a value as it is, <c>none</c> clears it.</summary>
-public sealed record DomainChange(string? Subscription = null, string? IPv4 = null, string? IPv6 = null, string? SenderMode = null);
+/// <summary>What a domain is given; null leaves a value as it is, <c>none</c> clears it, and <c>inherit</c> a sender rule.</summary>
+public sealed record DomainChange(
+    string? Subscription = null, string? IPv4 = null, string? IPv6 = null, string? SenderMode = null, string? HeaderFrom = null, string? Owned = null);
+
+/// <summary>What a mailbox is given; null leaves the password as it is.</summary>
+/// <param name="Aliases">Addresses, added to those it has.</param>
+public sealed record MailboxChange(string? Password = null, IReadOnlyList<string>? Aliases = null, IReadOnlyList<string>? RemoveAliases = null);

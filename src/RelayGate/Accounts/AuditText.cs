@@ -7,13 +7,20 @@ internal static class AuditText
 
     public static string Of(SubscriptionView s) => Line(
         Value("plan", s.Plan), Value("contact", s.Contact), Value("ipv4", s.IPv4), Value("ipv6", s.IPv6), Value("sender", Word(s.SenderMode)),
-        Value("system-users", s.SystemUsers.Count == 0 ? null : string.Join(',', s.SystemUsers.Select(static u => u.IsShared ? $"{u.Name}(shared)" : u.Name))),
+        Value("header-from", Word(s.HeaderFrom)), Value("owned", Word(s.Owned)), Value("system-users", s.SystemUsers.Count == 0 ? null : string.Join(',', s.SystemUsers.Select(static u => u.IsShared ? $"{u.Name}(shared)" : u.Name))),
         Flag(s.IsSuspended, "suspended"));
 
     public static string Of(DomainView d) => Line(
-        Value("subscription", d.Subscription), Value("ipv4", d.IPv4), Value("ipv6", d.IPv6), Value("sender", Word(d.SenderMode)), Flag(d.IsSuspended, "suspended"));
+        Value("subscription", d.Subscription), Value("ipv4", d.IPv4), Value("ipv6", d.IPv6), Value("sender", Word(d.SenderMode)),
+        Value("header-from", Word(d.HeaderFrom)), Value("owned", Word(d.Owned)), Flag(d.IsSuspended, "suspended"));
 
-    public static string Of(MailboxView m) => Line(Value("password", m.HasPassword ? "set" : "none"), Flag(m.IsSuspended, "suspended"));
+    public static string Of(MailboxView m) => Of(m, m.HasPassword ? "set" : "none");
+
+    /// <summary>After a change of the password: how it stands is what it was before.</summary>
+    public static string OfNewPassword(MailboxView m) => Of(m, "changed");
+
+    private static string Of(MailboxView m, string password) => Line(
+        Value("password", password), Value("aliases", m.Aliases.Count == 0 ? null : string.Join(',', m.Aliases)), Flag(m.IsSuspended, "suspended"));
 
     public static string Of(SenderView s) => Line(
         Value("of", s.Of.ToString()), Value("old-password-until", s.PreviousUntil?.UtcDateTime.ToString("yyyy-MM-ddTHH:mm:ssZ")), Flag(s.IsSuspended, "suspended"));

@@ -40,6 +40,10 @@ internal static class DbConnectionExtensions
 
     public static string? TextOrNull(this DbDataReader row, int column) => row.IsDBNull(column) ? null : row.GetString(column);
 
+    /// <summary>A value of an enumeration kept by its number.</summary>
+    public static T? ChoiceOrNull<T>(this DbDataReader row, int column)
+        where T : struct, Enum => row.IsDBNull(column) ? null : (T)Enum.ToObject(typeof(T), row.GetInt32(column));
+
     public static bool Flag(this DbDataReader row, int column) => row.GetInt64(column) != 0;
 
     private static DbCommand Prepare(DbConnection connection, string sql, ReadOnlySpan<object?> values)

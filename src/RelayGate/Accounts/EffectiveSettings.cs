@@ -28,6 +28,10 @@ internal sealed record EffectiveSettings
 
     public required SenderMode Network { get; init; }
 
+    public required HeaderFromMode HeaderFrom { get; init; }
+
+    public required OwnedAddresses Owned { get; init; }
+
     public required bool EnforceLimits { get; init; }
 
     /// <summary>Classes:… Exempt.</summary>
@@ -43,11 +47,12 @@ internal sealed record EffectiveSettings
 
     public required int MaxRecipients { get; init; }
 
-    public SenderMode ModeFor(IdentityKind kind) => kind switch
+    /// <summary>The sender mode for an identity, and the setting that says so.</summary>
+    public (SenderMode Mode, string Setting) ModeFor(IdentityKind kind) => kind switch
     {
-        IdentityKind.Login => Login,
-        IdentityKind.Uid => Local,
-        _ => Network,
+        IdentityKind.Login => (Login, "Sender:Login"),
+        IdentityKind.Uid => (Local, "Sender:Local"),
+        _ => (Network, "Sender:Network"),
     };
 
     /// <param name="stored">Values set live, by the names of <see cref="Setting.Names"/>.</param>
@@ -62,6 +67,8 @@ internal sealed record EffectiveSettings
         Login = Choice("Sender:Login", options.Sender.Login, stored),
         Local = Choice("Sender:Local", options.Sender.Local, stored),
         Network = Choice("Sender:Network", options.Sender.Network, stored),
+        HeaderFrom = Choice("Sender:HeaderFrom", options.Sender.HeaderFrom, stored),
+        Owned = Choice("Sender:Owned", options.Sender.Owned, stored),
         EnforceLimits = stored.TryGetValue("Limits:Enforce", out string? enforce) ? enforce == "true" : options.Limits.Enforce,
         ExemptClasses = [.. Enum.GetValues<MessageClass>().Where(c => Choice(Setting.NameOf(c), options.Classes[c], stored) == ClassTreatment.Exempt)],
         Defaults =
@@ -98,7 +105,7 @@ public sealed record Setting(string Name, string Value, string Origin)
     public static IReadOnlyList<string> Names { get; } =
     [
         "Egress:Mode", "Egress:IPv4", "Egress:IPv6", "Egress:MissingFamily", "Egress:NoAddress",
-        "Sender:Login", "Sender:Local", "Sender:Network", "Limits:Enforce",
+        "Sender:Login", "Sender:Local", "Sender:Network", "Sender:HeaderFrom", "Sender:Owned", "Limits:Enforce",
         .. Enum.GetValues<MessageClass>().Select(NameOf),
     ];
 
@@ -111,6 +118,8 @@ public sealed record Setting(string Name, string Value, string Origin)
         "Egress:IPv4" => IPAddress.TryParse(value, out IPAddress? v4) && v4.AddressFamily == AddressFamily.InterNetwork ? null : "an IPv4 address",
         "Egress:IPv6" => IPAddress.TryParse(value, out IPAddress? v6) && v6.AddressFamily == AddressFamily.InterNetworkV6 ? null : "an IPv6 address",
         "Egress:MissingFamily" or "Egress:NoAddress" => OneOf<MissingFamilyMode>(value),
+        "Sender:HeaderFrom" => OneOf<HeaderFromMode>(value),
+        "Sender:Owned" => OneOf<OwnedAddresses>(value),
         "Limits:Enforce" => value is "true" or "false" ? null : "true or false",
         _ when ClassOf(name) is not null => OneOf<ClassTreatment>(value),
         _ => OneOf<SenderMode>(value),
@@ -127,6 +136,8 @@ public sealed record Setting(string Name, string Value, string Origin)
         "Sender:Local" => options.Sender.Local.ToString(),
         "Sender:Network" => options.Sender.Network.ToString(),
         _ when ClassOf(name) is { } messageClass => options.Classes[messageClass].ToString(),
+        "Sender:HeaderFrom" => options.Sender.HeaderFrom.ToString(),
+        "Sender:Owned" => options.Sender.Owned.ToString(),
         _ => options.Limits.Enforce ? "true" : "false",
     };
 

@@ -7,8 +7,10 @@ namespace RelayGate.Accounts;
 /// <summary>Makes the <see cref="SenderAccount"/> of one identity, reverse-path and header From out of records.</summary>
 internal static class SenderComposer
 {
+    /// <param name="from">Of the header From; default while it is not known.</param>
+    /// <param name="others">Further addresses that the policy will ask the owner of.</param>
     /// <returns>The account without its version; worth nothing when <see cref="AccountReader.IsIncomplete"/>.</returns>
-    public static SenderAccount Compose(ref AccountReader reader, SenderIdentity identity, ReversePath reversePath, ImmutableArray<MailboxAddress> from)
+    public static SenderAccount Compose(ref AccountReader reader, SenderIdentity identity, ReversePath reversePath, ImmutableArray<MailboxAddress> from, ImmutableArray<MailboxAddress> others)
     {
         EffectiveSettings? settings = reader.Settings();
         if (settings is null)
@@ -35,9 +37,13 @@ internal static class SenderComposer
         if (claim.Subscription is null || reader.Subscription(claim.Subscription) is not { } subscription)
             return account;
         string name = subscription.Name;
-        SenderMode mode = claim.Domain?.SenderMode ?? subscription.SenderMode ?? settings.ModeFor(identity.Kind);
         DomainOwner reverseOwner = OwnerOf(reverse, name);
         DomainOwner fromOwner = OwnerOf(author, name);
+        SenderRules rules = SenderRules.Of(settings, identity.Kind, subscription, claim.Domain
+            ?? (reverseOwner == DomainOwner.Own ? reverse : fromOwner == DomainOwner.Own ? author : subscription.FirstDomain is { } first ? reader.Domain(first) : null));
+        SenderMode mode = rules.Sender.Value;
+        if (mode == SenderMode.Reject && claim.Domain is null && from.IsDefault && reverseOwner != DomainOwner.Own)
+            mode = SenderMode.Trust; // Until the header From is known: the mode may be another one at its domain.
         DomainRecord? counted = claim.Domain is { } own
             ? own
             : CountedDomain(ref reader, subscription, reversePath, reverse, author, mode, isFromKnown: !from.IsDefault);
@@ -48,13 +54,14 @@ internal static class SenderComposer
             Subscription = name,
             Plan = subscription.Plan,
             Levels = LimitsInForce.Of(ref reader, settings, subscription, counted?.Name, claim.Mailbox?.Address),
-            Suspended = Suspended(ref reader, subscription, counted, fromOwner == DomainOwner.Own ? author : null, claim),
+            Suspended = Suspended(ref reader, subscription, counted, reverseOwner == DomainOwner.Own ? reverse : null, fromOwner == DomainOwner.Own ? author : null, claim),
             SenderMode = mode,
+            HeaderFromMode = rules.HeaderFrom.Value,
+            Aliases = rules.Owned.Value >= OwnedAddresses.Aliases && claim.Mailbox is { } its ? its.Aliases : [],
+            OwnedDomains = OwnedDomains(ref reader, settings, name, claim, rules.Owned.Value, reversePath, from, others),
             Mailbox = claim.Mailbox is { } mailbox ? MailboxAddress.Parse(mailbox.Address) : null,
             DefaultSender = DefaultSender(identity, subscription, claim, settings.Hostname),
             ReversePathOwner = reverseOwner,
-            ReversePathDomain = reverse?.Name,
-            OwnedDomain = claim.Mailbox is null ? claim.Domain?.Name : null,
             HeaderFromOwner = fromOwner,
             IsClaimed = claim.IsClaimed,
             TrustsAnySender = claim.Network?.TrustsAll ?? false,
@@ -127,7 +134,36 @@ internal static class SenderComposer
         return isReplaced && isFromKnown && subscription.FirstDomain is { } first ? reader.Domain(first) : null;
     }
 
-    private static SuspendedObject? Suspended(ref AccountReader reader, SubscriptionRecord subscription, DomainRecord? counted, DomainRecord? author, Claim claim)
+    /// <summary>
+    /// Those of the domains asked for of which every address is the sender's. A mailbox has what its rules say, the credential of a domain that
+    /// domain, and a uid, a network or the credential of a subscription every domain of it.
+    /// </summary>
+    private static ImmutableArray<string> OwnedDomains(
+        ref AccountReader reader, EffectiveSettings settings, string subscription, in Claim claim, OwnedAddresses rule, ReversePath reversePath,
+        ImmutableArray<MailboxAddress> from, ImmutableArray<MailboxAddress> others)
+    {
+        OwnedAddresses owned = claim.Domain is null ? OwnedAddresses.Subscription : claim.Mailbox is null ? OwnedAddresses.Domain : rule;
+        if (owned < OwnedAddresses.Domain)
+            return [];
+        string? own = owned == OwnedAddresses.Domain ? claim.Domain!.Name : null;
+        var domains = new HashSet<string>(StringComparer.Ordinal);
+        if (reversePath.Address is { } address)
+            Add(ref reader, address);
+        foreach (MailboxAddress author in from.IsDefault ? [] : from)
+            Add(ref reader, author);
+        foreach (MailboxAddress other in others)
+            Add(ref reader, other);
+        return [.. domains];
+
+        void Add(ref AccountReader reader, MailboxAddress address)
+        {
+            if (Hosted(ref reader, settings, address) is { } hosted
+                && (own is null ? hosted.Subscription == subscription : hosted.Name == own))
+                domains.Add(address.Domain!.Value);
+        }
+    }
+
+    private static SuspendedObject? Suspended(ref AccountReader reader, SubscriptionRecord subscription, DomainRecord? counted, DomainRecord? reverse, DomainRecord? author, Claim claim)
     {
         if (subscription.Plan is { } name && reader.Plan(name) is { IsSuspended: true })
             return SuspendedObject.Of(new AccountKey(Level.Plan, name));
@@ -135,6 +171,8 @@ internal static class SenderComposer
             return SuspendedObject.Of(new AccountKey(Level.Subscription, subscription.Name));
         if (counted is { IsSuspended: true })
             return SuspendedObject.Of(new AccountKey(Level.Domain, counted.Name));
+        if (reverse is { IsSuspended: true })
+            return SuspendedObject.Of(new AccountKey(Level.Domain, reverse.Name));
         if (author is { IsSuspended: true })
             return SuspendedObject.Of(new AccountKey(Level.Domain, author.Name));
         return claim.Mailbox is { IsSuspended: true } mailbox ? SuspendedObject.Of(new AccountKey(Level.Mailbox, mailbox.Address)) : claim.Suspended;

@@ -23,5 +23,17 @@ internal readonly record struct SenderQuestion(IdentityKind Kind, string Name, i
         from.IsDefault ? Unknown : from.IsEmpty ? Unqualified : DomainOf(from[0]),
         identity.PasswordSetAt);
 
+    /// <summary>Whether the answer tells of these addresses as well; of those with a domain that the question does not name, it is made anew each time.</summary>
+    public bool Covers(ImmutableArray<MailboxAddress> addresses)
+    {
+        foreach (MailboxAddress address in addresses.IsDefault ? [] : addresses)
+        {
+            string domain = DomainOf(address);
+            if (domain != FromDomain && domain != ReverseDomain)
+                return false;
+        }
+        return true;
+    }
+
     private static string DomainOf(MailboxAddress address) => address.IsUnqualified ? Unqualified : address.Domain?.Value ?? Literal;
 }

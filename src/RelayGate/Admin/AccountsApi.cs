@@ -39,7 +39,7 @@ internal sealed class AccountsApi(AccountAdministration accounts)
 
     private void MapSubscriptions(AdminDispatcher api)
     {
-        string[] fields = ["plan", "contact", "ipv4", "ipv6", "sender", "systemUsers", "sharedUid"];
+        string[] fields = ["plan", "contact", "ipv4", "ipv6", "sender", "headerFrom", "owned", "systemUsers", "sharedUid"];
         api.Change("POST", "subscriptions", async r =>
         {
             RequestBody body = await r.BodyAsync(["name", .. fields]);
@@ -57,7 +57,7 @@ internal sealed class AccountsApi(AccountAdministration accounts)
 
     private void MapDomains(AdminDispatcher api)
     {
-        string[] fields = ["subscription", "ipv4", "ipv6", "sender"];
+        string[] fields = ["subscription", "ipv4", "ipv6", "sender", "headerFrom", "owned"];
         api.Change("POST", "domains", async r =>
         {
             RequestBody body = await r.BodyAsync(["name", .. fields]);
@@ -74,11 +74,16 @@ internal sealed class AccountsApi(AccountAdministration accounts)
     {
         api.Change("POST", "mailboxes", async r =>
         {
-            RequestBody body = await r.BodyAsync("name", "password");
-            return Json(AdminJson.Value(await accounts.AddMailboxAsync(body.RequiredText("name"), body.Text("password"), r.Aborted, r.Caller.ToString())));
+            RequestBody body = await r.BodyAsync("name", "password", "aliases");
+            return Json(AdminJson.Value(await accounts.AddMailboxAsync(
+                body.RequiredText("name"), new MailboxChange(body.Text("password"), body.Texts("aliases")), r.Aborted, r.Caller.ToString())));
         });
         api.Change("PATCH", "mailboxes/{name}", async r =>
-            Json(AdminJson.Value(await accounts.SetMailboxPasswordAsync(r.Route("name"), (await r.BodyAsync("password")).RequiredText("password"), r.Aborted, r.Caller.ToString()))));
+        {
+            RequestBody body = await r.BodyAsync("password", "aliases", "removeAliases");
+            var change = new MailboxChange(body.Has("password") ? body.RequiredText("password") : null, body.Texts("aliases"), body.Texts("removeAliases"));
+            return Json(AdminJson.Value(await accounts.SetMailboxAsync(r.Route("name"), change, r.Aborted, r.Caller.ToString())));
+        });
         api.ReadAll("mailboxes", async r => AdminJson.List(AdminJson.Value(await accounts.ListMailboxesAsync(r.Query("domain"), r.Query("cursor"), r.Limit, r.Aborted)), Json));
         api.ReadAll("mailboxes/{name}", async r => Json(AdminJson.Value(await accounts.ShowMailboxAsync(r.Route("name"), r.Aborted))));
         api.Change("DELETE", "mailboxes/{name}", async r => Json(AdminJson.Value(await accounts.RemoveMailboxAsync(r.Route("name"), r.Aborted, r.Caller.ToString()))));
@@ -126,14 +131,18 @@ internal sealed class AccountsApi(AccountAdministration accounts)
     }
 
     private static SubscriptionChange SubscriptionChangeOf(RequestBody body) => new(
-        body.Text("plan"), TextOrNone(body, "contact"), TextOrNone(body, "ipv4"), TextOrNone(body, "ipv6"), TextOrNone(body, "sender"),
-        body.Texts("systemUsers"), body.Has("removeSystemUsers") ? body.Texts("removeSystemUsers") : null, body.Flag("sharedUid"));
+        body.Text("plan"), TextOrNone(body, "contact"), TextOrNone(body, "ipv4"), TextOrNone(body, "ipv6"), Rule(body, "sender"),
+        body.Texts("systemUsers"), body.Has("removeSystemUsers") ? body.Texts("removeSystemUsers") : null, body.Flag("sharedUid"),
+        Rule(body, "headerFrom"), Rule(body, "owned"));
 
     private static DomainChange DomainChangeOf(RequestBody body) => new(
-        body.Text("subscription"), TextOrNone(body, "ipv4"), TextOrNone(body, "ipv6"), TextOrNone(body, "sender"));
+        body.Text("subscription"), TextOrNone(body, "ipv4"), TextOrNone(body, "ipv6"), Rule(body, "sender"), Rule(body, "headerFrom"), Rule(body, "owned"));
 
     /// <summary>A field that is null takes the value away; one that is missing leaves it.</summary>
     private static string? TextOrNone(RequestBody body, string name) => body.Has(name) ? body.Text(name) ?? "none" : null;
+
+    /// <summary>A sender rule that is null, or "inherit", is what is in force above; one that is missing stays.</summary>
+    private static string? Rule(RequestBody body, string name) => body.Has(name) ? body.Text(name) ?? AccountNames.Inherit : null;
 
     private static JsonObject Json(PlanView plan) => new() { ["name"] = plan.Name, ["suspended"] = plan.IsSuspended };
 
@@ -144,7 +153,10 @@ internal sealed class AccountsApi(AccountAdministration accounts)
         ["ipv4"] = s.IPv4,
         ["ipv6"] = s.IPv6,
         ["contact"] = s.Contact,
-        ["sender"] = s.SenderMode is { } mode ? AdminJson.Word(mode) : null,
+        ["sender"] = Word(s.SenderMode),
+        ["headerFrom"] = Word(s.HeaderFrom),
+        ["owned"] = Word(s.Owned),
+        ["inForce"] = Json(s.InForce),
         ["firstDomain"] = s.FirstDomain,
         ["systemUsers"] = new JsonArray([.. s.SystemUsers.Select(u => (JsonNode)new JsonObject { ["uid"] = u.Uid, ["name"] = u.Name, ["shared"] = u.IsShared })]),
         ["suspended"] = s.IsSuspended,
@@ -156,7 +168,10 @@ internal sealed class AccountsApi(AccountAdministration accounts)
         ["subscription"] = d.Subscription,
         ["ipv4"] = d.IPv4,
         ["ipv6"] = d.IPv6,
-        ["sender"] = d.SenderMode is { } mode ? AdminJson.Word(mode) : null,
+        ["sender"] = Word(d.SenderMode),
+        ["headerFrom"] = Word(d.HeaderFrom),
+        ["owned"] = Word(d.Owned),
+        ["inForce"] = Json(d.InForce),
         ["suspended"] = d.IsSuspended,
     };
 
@@ -166,8 +181,23 @@ internal sealed class AccountsApi(AccountAdministration accounts)
         ["domain"] = m.Domain,
         ["subscription"] = m.Subscription,
         ["hasPassword"] = m.HasPassword,
+        ["aliases"] = new JsonArray([.. m.Aliases.Select(static alias => (JsonNode)alias)]),
         ["suspended"] = m.IsSuspended,
     };
+
+    /// <summary>What applies to senders, with where it was set; told where one object is shown.</summary>
+    private static JsonObject? Json(SenderRulesView? rules) => rules is null ? null : new JsonObject
+    {
+        ["sender"] = new JsonObject { ["login"] = Json(rules.Login.Sender), ["local"] = Json(rules.Local), ["network"] = Json(rules.Network) },
+        ["headerFrom"] = Json(rules.Login.HeaderFrom),
+        ["owned"] = Json(rules.Login.Owned),
+    };
+
+    private static JsonObject Json<T>(Ruled<T> rule)
+        where T : struct, Enum => new() { ["value"] = AdminJson.Word(rule.Value), ["origin"] = rule.Origin };
+
+    private static string? Word<T>(T? value)
+        where T : struct, Enum => value is { } set ? AdminJson.Word(set) : null;
 
     private static JsonObject Json(AddressView a) => new()
     {

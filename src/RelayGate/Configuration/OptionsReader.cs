@@ -69,6 +69,8 @@ internal static class OptionsReader
             options.Sender.Login = m.Choice("Login", options.Sender.Login);
             options.Sender.Local = m.Choice("Local", options.Sender.Local);
             options.Sender.Network = m.Choice("Network", options.Sender.Network);
+            options.Sender.HeaderFrom = m.Choice("HeaderFrom", options.Sender.HeaderFrom);
+            options.Sender.Owned = m.Choice("Owned", options.Sender.Owned);
         });
         s.Section("Delivery", d => ReadDelivery(d, options.Delivery));
         s.Section("Sessions", c =>

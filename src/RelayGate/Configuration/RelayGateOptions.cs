@@ -134,6 +134,12 @@ public sealed class SenderOptions
     public SenderMode Local { get; set; } = SenderMode.Trust;
 
     public SenderMode Network { get; set; } = SenderMode.Trust;
+
+    /// <summary>What is done with a header From that does not belong to the identity.</summary>
+    public HeaderFromMode HeaderFrom { get; set; } = HeaderFromMode.Off;
+
+    /// <summary>Which addresses belong to a mailbox that logs in.</summary>
+    public OwnedAddresses Owned { get; set; } = OwnedAddresses.Aliases;
 }
 
 /// <summary>What is done with 8-bit content when the next hop lacks 8BITMIME.</summary>

@@ -48,7 +48,7 @@ internal sealed class OfferWrite : PendingWrite
             EnvelopeId = message.Envelope.EnvelopeId,
             Egress = message.Early.Egress,
             // Raw UTF-8 in a header section that came without SMTPUTF8 goes on as the 8-bit content it was (docs/decisions/0002-raw-utf8-headers.md).
-            HeaderNeedsUtf8 = message.Facts.HeaderNeedsUtf8 && message.Envelope.SmtpUtf8,
+            HeaderNeedsUtf8 = (message.Facts.HeaderNeedsUtf8 && message.Envelope.SmtpUtf8) || message.Early.HeaderFrom is { Address.IsAscii: false },
             BodyIs8Bit = message.Facts.BodyIs8Bit || message.Facts.HeaderNeedsUtf8,
             HeaderSection = message.HeaderSection,
             Body = message.Body.AddReference(),

@@ -57,7 +57,7 @@ internal static class RecordRows
         Facts(json, message.Facts);
         Early(json, message.Early);
         if (message.Early.SigningKeys.IsEmpty)
-            NotSigned(json, Unsigned.Of(message.Account, MessagePreparer.AuthorOf(message.Facts, message.Early.ReversePath)));
+            NotSigned(json, Unsigned.Of(message.Account, MessagePreparer.AuthorOf(message.Facts, message.Early)));
         if (message.HeaderChanges.Count > 0)
         {
             json.WriteStartArray("headerChanges"u8);

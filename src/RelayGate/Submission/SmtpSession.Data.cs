@@ -143,15 +143,7 @@ internal sealed partial class SmtpSession
             MessageFacts facts = header.ToFacts(content.Octets, content.BodyFacts);
             for (int i = 0; i < MostPreparations; i++)
             {
-                AccountLookup lookup = await _service.Directory.LookUpAsync(
-                    transaction.Identity, envelope.ReversePath, facts.From, CancellationToken.None);
-                Decision early = RelayPolicy.Decide(lookup.Account, lookup.Usage, envelope, facts);
-                if (early.IsTaken && MessagePreparer.AddedAuthor(facts, early.ReversePath) is { } author)
-                {
-                    // The From that is going to be added signs like any other.
-                    lookup = await _service.Directory.LookUpAsync(transaction.Identity, envelope.ReversePath, [author], CancellationToken.None);
-                    early = RelayPolicy.Decide(lookup.Account, lookup.Usage, envelope, facts);
-                }
+                (AccountLookup lookup, Decision early) = await _service.Directory.DecideAsync(transaction.Identity, envelope, facts, CancellationToken.None);
                 transaction.Lookup = lookup;
                 if (!early.IsTaken)
                 {

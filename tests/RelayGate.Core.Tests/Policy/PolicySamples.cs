@@ -39,6 +39,7 @@ internal static class PolicySamples
         Identity = new SenderIdentity(IdentityKind.Uid, "shopuser", Process: new PeerProcess(1001, 1001, 7)),
         SenderMode = SenderMode.Trust,
         Mailbox = null,
+        OwnedDomains = ["shop.test"],
         DefaultSender = MailboxAddress.Parse("shopuser@shop.test"),
         Levels = Login.Levels[..3],
     };

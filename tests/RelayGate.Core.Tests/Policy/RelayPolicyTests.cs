@@ -156,7 +156,7 @@ public class RelayPolicyTests
     public void Local_mail_without_a_sender_gets_the_From_address_of_its_own_domain_or_the_users(SenderMode mode)
     {
         SenderAccount ownFrom = Uid with { SenderMode = mode, ReversePathOwner = DomainOwner.NotHosted, HeaderFromOwner = DomainOwner.Own };
-        SenderAccount foreignFrom = ownFrom with { HeaderFromOwner = DomainOwner.NotHosted };
+        SenderAccount foreignFrom = ownFrom with { HeaderFromOwner = DomainOwner.NotHosted, OwnedDomains = [] };
 
         Assert.Equal("info@shop.test", RelayPolicy.Decide(ownFrom, Used(ownFrom), From("shopuser"), Facts).ReversePath.Text);
         Assert.Equal("shopuser@shop.test", RelayPolicy.Decide(foreignFrom, Used(foreignFrom), From("shopuser"), Facts).ReversePath.Text);

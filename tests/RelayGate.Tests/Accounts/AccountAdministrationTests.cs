@@ -117,7 +117,7 @@ public sealed class AccountAdministrationTests : IAsyncLifetime
         Assert.Equal(AuthenticationOutcome.Rejected, (await _directory.AuthenticateAsync("info@shop.test", "Secret", default)).Outcome);
         Assert.Equal(AuthenticationOutcome.Rejected, (await _directory.AuthenticateAsync("nobody@shop.test", "secret", default)).Outcome);
 
-        Ok(await _accounts.SetMailboxPasswordAsync("info@shop.test", "changed", default));
+        Ok(await _accounts.SetMailboxAsync("info@shop.test", new("changed"), default));
         Assert.Equal(AuthenticationOutcome.Rejected, (await _directory.AuthenticateAsync("info@shop.test", "secret", default)).Outcome);
         Assert.Equal(AuthenticationOutcome.Accepted, (await _directory.AuthenticateAsync("info@shop.test", "changed", default)).Outcome);
     }
@@ -194,7 +194,8 @@ public sealed class AccountAdministrationTests : IAsyncLifetime
         Ok(await accounts.SetSettingAsync("Sender:Local", "Reject", default));
 
         Assert.Equal(
-            [("Sender:Login", "Reject", "configuration"), ("Sender:Local", "Reject", "stored"), ("Sender:Network", "Trust", "default")],
+            [("Sender:Login", "Reject", "configuration"), ("Sender:Local", "Reject", "stored"), ("Sender:Network", "Trust", "default"),
+                ("Sender:HeaderFrom", "Off", "default"), ("Sender:Owned", "Aliases", "default")],
             Ok(await accounts.ListSettingsAsync(default)).Where(s => s.Name.StartsWith("Sender:", StringComparison.Ordinal)).Select(s => (s.Name, s.Value, s.Origin)));
     }
 

@@ -109,7 +109,7 @@ public class IdentityTests
     {
         await using SubmissionHost host = await SubmissionHost.StartAsync();
         await using (TestClient first = await TestClient.LogInAsync(host.Local)) // Is remembered now.
-            Assert.True((await host.Administration.SetMailboxPasswordAsync("info@shop.test", "another", default)).IsOk);
+            Assert.True((await host.Administration.SetMailboxAsync("info@shop.test", new("another"), default)).IsOk);
         await using TestClient second = await TestClient.GreetAsync(host.Local);
         Assert.StartsWith("535 5.7.8", await host.AdvanceUntilAsync(second.CommandAsync(TestClient.AuthPlain("info@shop.test", "secret"))), StringComparison.Ordinal);
         await second.LogInAsync(password: "another");
