@@ -45,6 +45,15 @@ public sealed class UsageRing
         _hours.Add((uint)recipients, now);
     }
 
+    /// <summary>Takes back one message that was counted. What has left a window is left alone.</summary>
+    /// <param name="counted">When it was counted.</param>
+    public void Remove(int recipients, DateTimeOffset counted)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(recipients);
+        _minutes.Remove((uint)recipients, counted);
+        _hours.Remove((uint)recipients, counted);
+    }
+
     /// <summary>When usage in the window will have fallen to <paramref name="target"/> or less, if nothing is added.</summary>
     /// <returns><paramref name="now"/> when it has already; the end of time for a negative target.</returns>
     public DateTimeOffset WhenAtMost(long target, LimitUnit unit, LimitWindow window, DateTimeOffset now) =>
@@ -115,6 +124,20 @@ public sealed class UsageRing
             int index = Index(Newest);
             Count(_messages, index, 1, ref _messageSum);
             Count(_recipients, index, recipients, ref _recipientSum);
+        }
+
+        public void Remove(uint recipients, DateTimeOffset counted)
+        {
+            long number = Number(counted);
+            if (number > Newest || number <= Newest - buckets)
+                return;
+            int index = Index(number);
+            uint messages = Math.Min(_messages[index], 1);
+            recipients = Math.Min(_recipients[index], recipients);
+            _messages[index] -= messages;
+            _recipients[index] -= recipients;
+            _messageSum -= messages;
+            _recipientSum -= recipients;
         }
 
         public DateTimeOffset WhenAtMost(long target, LimitUnit unit, DateTimeOffset now)

@@ -21,6 +21,8 @@ internal sealed class OfferWrite : PendingWrite
     private OfferOutcome _outcome;
     private Decision? _decision;
     private long _seq;
+    private DateTimeOffset _counted;
+    private long _hour;
 
     /// <summary>Runs on the session's thread, to leave the writer only what needs the transaction.</summary>
     /// <param name="nextAttempt">When the message is due if this process does not attempt it at once.</param>
@@ -77,7 +79,8 @@ internal sealed class OfferWrite : PendingWrite
             _seq = context.NextSeq();
             MessageRows.Insert(context, _seq, _id, _queued, _egress, HoldOf(decision));
         }
-        MessageClass messageClass = decision.Class ?? MessageClasses.Of(account.Identity.Kind);
+        (_counted, _hour) = (context.Usage.Now, context.Usage.Hour);
+        MessageClass messageClass = ClassOf(decision);
         if (decision.IsAccepted)
             context.Usage.Count(account.Levels, messageClass, decision.IsExempt, _message.Envelope.Recipients.Length, context.Connection);
         else if (!decision.IsTaken)
@@ -128,9 +131,18 @@ internal sealed class OfferWrite : PendingWrite
         {
             connection.Prepared("delete from recipient where message = ?").Bind(1, found).Execute();
             connection.Prepared("delete from message where seq = ?").Bind(1, found).Execute();
+            TakeBackUsage(connection);
         }
         connection.Prepared(DeleteDecision).Bind(1, _id).Execute();
     }
+
+    private void TakeBackUsage(StoreConnection connection)
+    {
+        if (_decision is { IsAccepted: true } decision)
+            UsageBatch.TakeBack(connection, _message.Account.Levels, ClassOf(decision), decision.IsExempt, _message.Envelope.Recipients.Length, _counted, _hour);
+    }
+
+    private MessageClass ClassOf(Decision decision) => decision.Class ?? MessageClasses.Of(_message.Account.Identity.Kind);
 
     private HoldEntry? HoldOf(Decision decision) => decision.Verdict != Verdict.Hold ? null
         : new HoldEntry(decision.Held, decision.Held == HoldReason.Limit ? HoldKey.Of(decision.Stopped!.Key) : null, _queued.CountedAt ?? _message.Account.Identity.Key);

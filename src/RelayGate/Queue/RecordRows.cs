@@ -146,7 +146,7 @@ internal static class RecordRows
         json.WriteStartArray("beyond"u8);
         foreach (LevelLimit level in counted)
         {
-            if (decision.Levels.Any(known => known.Key == level.Key))
+            if (level.Key.Class is not null || decision.Levels.Any(known => known.Key == level.Key))
                 continue;
             json.WriteStartObject();
             json.WriteString("level"u8, LevelName(level.Key.Level));

@@ -30,7 +30,14 @@ internal sealed class UsageBatch(UsageTable table)
     /// <summary>Time of the usage clock, one for the whole batch.</summary>
     public DateTimeOffset Now { get; private set; }
 
-    public void Begin() => Now = table.Now;
+    /// <summary>Hour of the wall clock that the batch is reported in, since 1970.</summary>
+    public long Hour { get; private set; }
+
+    public void Begin()
+    {
+        Now = table.Now;
+        Hour = table.Wall.ToUnixTimeSeconds() / 3600;
+    }
 
     /// <summary>The rings of these levels as they are now, for a decision on this thread.</summary>
     public UsageView View(ImmutableArray<LevelLimit> levels, StoreConnection connection)
@@ -138,10 +145,9 @@ internal sealed class UsageBatch(UsageTable table)
             total = new HourCounts(
                 total.Messages + counts.Messages, total.Recipients + counts.Recipients, total.Refused + counts.Refused, total.Exempt + counts.Exempt);
         }
-        long hour = table.Wall.ToUnixTimeSeconds() / 3600;
         foreach ((AccountKey key, HourCounts total) in _totals)
         {
-            context.Prepared(UpsertHour).Bind(1, hour).Bind(2, (long)key.Level).Bind(3, key.Name).Bind(4, UsageTable.Number(key.Class))
+            context.Prepared(UpsertHour).Bind(1, Hour).Bind(2, (long)key.Level).Bind(3, key.Name).Bind(4, UsageTable.Number(key.Class))
                 .Bind(5, total.Messages).Bind(6, total.Recipients).Bind(7, total.Refused).Bind(8, total.Exempt).Execute();
         }
         WriteClocks(context);
@@ -150,6 +156,29 @@ internal sealed class UsageBatch(UsageTable table)
     /// <summary>Notes the usage clock and the wall clock side by side: by their difference the next run goes on.</summary>
     public void WriteClocks(WriteContext context) =>
         context.Prepared(UpsertClocks).Bind(1, Now.ToUnixTimeMilliseconds()).Bind(2, table.Wall.ToUnixTimeMilliseconds()).Execute();
+
+    /// <summary>Takes one message out of what is stored: its commit had reached the disk, and its client was told that it had not.</summary>
+    /// <param name="counted">Time of the usage clock when it was counted.</param>
+    /// <param name="hour">In which it was reported.</param>
+    public static void TakeBack(
+        StoreConnection connection, ImmutableArray<LevelLimit> levels, MessageClass messageClass, bool isExempt, int recipients, DateTimeOffset counted, long hour)
+    {
+        foreach (LevelLimit level in levels)
+        {
+            AccountKey key = level.Key;
+            if (key.Counts(messageClass))
+            {
+                UsageRing ring = UsageTable.Read(connection, key);
+                ring.Remove(recipients, counted);
+                connection.Prepared(UpsertRing).Bind(1, (long)key.Level).Bind(2, key.Name).Bind(3, UsageTable.Number(key.Class)).Bind(4, ring.ToBytes()).Execute();
+            }
+            if (key.Class is null)
+            {
+                connection.Prepared(UpsertHour).Bind(1, hour).Bind(2, (long)key.Level).Bind(3, key.Name).Bind(4, UsageTable.Number(messageClass))
+                    .Bind(5, -1L).Bind(6, -recipients).Bind(7, 0L).Bind(8, isExempt ? -1L : 0L).Execute();
+            }
+        }
+    }
 
     /// <summary>The batch is durable.</summary>
     public void Committed() => End();

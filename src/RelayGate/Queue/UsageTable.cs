@@ -162,7 +162,8 @@ public sealed class UsageTable
         return ViewOf(keys, copies, Now);
     }
 
-    private static UsageRing Read(StoreConnection connection, AccountKey key)
+    /// <summary>What is stored of an object.</summary>
+    internal static UsageRing Read(StoreConnection connection, AccountKey key)
     {
         SqliteStatement select = connection.Prepared(SelectRing).Bind(1, (long)key.Level).Bind(2, key.Name).Bind(3, Number(key.Class));
         UsageRing ring = select.Step() ? UsageRing.FromBytes(select.Blob(0)) : new UsageRing();

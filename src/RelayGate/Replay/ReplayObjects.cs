@@ -18,8 +18,12 @@ internal sealed class ReplayObjects(SqliteRelayStore store, RelayGateOptions opt
     private readonly Dictionary<AccountKey, ReplayObject> _objects = [];
     private readonly List<ReplayObject> _open = [];
     private NetworkTable? _networks;
+    private ImmutableArray<MessageClass> _exempt = [];
 
     public Dictionary<AccountKey, ReplayObject>.ValueCollection All => _objects.Values;
+
+    /// <summary>Classes of mail that no limit holds for.</summary>
+    public ImmutableArray<MessageClass> ExemptClasses => _exempt;
 
     /// <summary>Finds out what would be in force at the objects of these records.</summary>
     /// <exception cref="ReplayException">There are more than <see cref="LimitReplay.MaxObjects"/>.</exception>
@@ -28,10 +32,11 @@ internal sealed class ReplayObjects(SqliteRelayStore store, RelayGateOptions opt
         var unknown = new Dictionary<AccountKey, AccountKey[]>();
         foreach (ReplayedRecord record in records)
         {
-            for (int i = 0; i < record.Levels.Length; i++)
+            ImmutableArray<AccountKey> levels = record.Ruling.Levels;
+            for (int i = 0; i < levels.Length; i++)
             {
-                if (!_objects.ContainsKey(record.Levels[i]) && !unknown.ContainsKey(record.Levels[i]))
-                    unknown.Add(record.Levels[i], [.. record.Levels.AsSpan()[..(i + 1)]]);
+                if (!_objects.ContainsKey(levels[i]) && !unknown.ContainsKey(levels[i]))
+                    unknown.Add(levels[i], [.. levels.AsSpan()[..(i + 1)]]);
             }
         }
         if (_objects.Count + unknown.Count > LimitReplay.MaxObjects)
@@ -43,6 +48,7 @@ internal sealed class ReplayObjects(SqliteRelayStore store, RelayGateOptions opt
                 var reader = new AccountReader(_cache, db);
                 EffectiveSettings settings = reader.Settings()!;
                 _networks ??= reader.Networks();
+                _exempt = settings.ExemptClasses;
                 var found = new LevelLimit[chains.Length];
                 for (int i = 0; i < chains.Length; i++)
                     found[i] = LimitsInForce.Of(ref reader, settings, chains[i]);
@@ -81,7 +87,7 @@ internal sealed class ReplayObjects(SqliteRelayStore store, RelayGateOptions opt
     /// <summary>Whether no limit holds for the mail of an identity: a network that is exempt now, or was and is listed no more. Limits:Enforce says nothing here.</summary>
     public bool IsExempt(ReplayedRecord record) =>
         record.Identity.StartsWith("network ", StringComparison.Ordinal)
-        && (_networks?.ByName(record.Identity["network ".Length..]) is { } network ? network.IsExempt : record.WasExempt);
+        && (_networks?.ByName(record.Identity["network ".Length..]) is { } network ? network.IsExempt : record.Ruling.WasExempt);
 }
 
 /// <summary>One object of a replay.</summary>

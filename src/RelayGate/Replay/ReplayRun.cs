@@ -1,5 +1,6 @@
 using System.Collections.Immutable;
 using RelayGate.Core.Mail;
+using RelayGate.Core.Messages;
 using RelayGate.Core.Policy;
 
 namespace RelayGate.Replay;
@@ -11,16 +12,7 @@ internal sealed class ReplayRun(ReplayObjects objects, DateTimeOffset since)
 
     private static readonly EnvelopeRecipient Somebody = new(new ForwardPath(MailboxAddress.Parse("replay@replay.invalid")));
 
-    /// <summary>Passes every rule before the limits, as the record did.</summary>
-    private static readonly SenderAccount Sender = new()
-    {
-        Identity = new SenderIdentity(IdentityKind.Login, "replay"),
-        Subscription = "replay",
-        ReversePathOwner = DomainOwner.Own,
-        SenderMode = SenderMode.Trust,
-        MaxMessageOctets = long.MaxValue,
-        MaxRecipients = int.MaxValue,
-    };
+    private static readonly ImmutableArray<(SenderAccount Account, MessageFacts Facts)> Senders = [.. Enum.GetValues<MessageClass>().Select(SenderOf)];
 
     private readonly PriorityQueue<Flood, DateTimeOffset> _floods = new(); // Merged refusals that go on: those of one minute, by source.
     private readonly Dictionary<int, Envelope> _envelopes = [];
@@ -40,7 +32,7 @@ internal sealed class ReplayRun(ReplayObjects objects, DateTimeOffset since)
         ReplayUntil(record.At);
         if (record.At >= since)
             Records++;
-        if (record.Levels.IsEmpty)
+        if (record.Ruling.Levels.IsEmpty)
             _leftOut += record.At >= since ? 1 : 0;
         else if (record.Repeats > 1)
             _floods.Enqueue(new Flood(record), record.At);
@@ -93,11 +85,11 @@ internal sealed class ReplayRun(ReplayObjects objects, DateTimeOffset since)
         {
             if (!record.WasAccepted)
                 return same;
-            objects.Find(record.Levels, _counted);
+            objects.Find(record.Ruling.Levels, _counted);
             Count(record, at);
             return 1;
         }
-        objects.Find(record.Levels, _counted);
+        objects.Find(record.Ruling.Levels, _counted);
         Decision decision = Decide(record, at);
         bool isStopped = decision.Verdict != Verdict.Accept;
         long messages = isStopped ? same : 1;
@@ -126,8 +118,40 @@ internal sealed class ReplayRun(ReplayObjects objects, DateTimeOffset since)
             levels.Add(_counted[i].Limit);
             rings[i] = _counted[i].Ring;
         }
-        SenderAccount account = Sender with { Levels = levels.MoveToImmutable(), IsExemptFromLimits = objects.IsExempt(record) };
-        return RelayPolicy.Decide(account, new UsageView(rings, at), EnvelopeOf(record.Recipients), null);
+        (SenderAccount sender, MessageFacts facts) = Senders[(int)(record.Ruling.Class ?? MessageClass.Login)];
+        SenderAccount account = sender with { Levels = levels.MoveToImmutable(), IsExemptFromLimits = objects.IsExempt(record), ExemptClasses = objects.ExemptClasses };
+        return RelayPolicy.Decide(account, new UsageView(rings, at), EnvelopeOf(record.Recipients), facts);
+    }
+
+    /// <summary>Somebody whose mail is of a class and passes every rule before the limits, as the record did.</summary>
+    private static (SenderAccount Account, MessageFacts Facts) SenderOf(MessageClass value)
+    {
+        const int Uid = 1;
+        IdentityKind kind = value switch
+        {
+            MessageClass.Local or MessageClass.Script => IdentityKind.Uid,
+            MessageClass.Network => IdentityKind.Network,
+            _ => IdentityKind.Login,
+        };
+        var account = new SenderAccount
+        {
+            Identity = new SenderIdentity(kind, "replay", Process: kind == IdentityKind.Uid ? new PeerProcess(Uid) : null),
+            Subscription = "replay",
+            ReversePathOwner = DomainOwner.Own,
+            HeaderFromOwner = DomainOwner.Own,
+            SenderMode = SenderMode.Trust,
+            MaxMessageOctets = long.MaxValue,
+            MaxRecipients = int.MaxValue,
+        };
+        var facts = new MessageFacts
+        {
+            FromFields = 1,
+            From = [Somebody.ForwardPath.Address],
+            HasResentFields = value == MessageClass.Forward,
+            IsAutoSubmitted = value == MessageClass.Automatic,
+            PhpScript = value == MessageClass.Script ? $"{Uid}:replay.php" : null,
+        };
+        return (account, facts);
     }
 
     private void Count(ReplayedRecord record, DateTimeOffset at)

@@ -11,9 +11,8 @@ namespace RelayGate.Replay;
 /// <param name="Last">Of merged refusals, when the last one was.</param>
 /// <param name="Repeats">How many offers it stands for.</param>
 /// <param name="Recipients">Of each; at least 1.</param>
-/// <param name="Levels">What it counted at or would have, server first; empty for what never came as far as the limits.</param>
 internal sealed record ReplayedRecord(
-    QueueId Id, DateTimeOffset At, DateTimeOffset Last, long Repeats, int Recipients, bool WasAccepted, string Identity, bool WasExempt, ImmutableArray<AccountKey> Levels)
+    QueueId Id, DateTimeOffset At, DateTimeOffset Last, long Repeats, int Recipients, bool WasAccepted, string Identity, ReplayedRuling Ruling)
 {
     /// <summary>The columns that <see cref="Read"/> wants.</summary>
     public const string Columns = "id, kind, verdict, reason, identity, repeats, last_at, levels, detail";
@@ -25,42 +24,77 @@ internal sealed record ReplayedRecord(
         bool isRefusal = verdict is Verdict.Refuse or Verdict.Defer;
         bool reachedLimits = row.Int64(1) == (long)RecordKind.Offered && (!isRefusal || Reasons.IsOfLimits(row.Text(3)));
         if (!reachedLimits)
-            return new ReplayedRecord(id, id.Timestamp, id.Timestamp, 1, 0, false, "", false, []);
-        (int recipients, bool wasExempt) = Detail(row.Blob(8));
+            return new ReplayedRecord(id, id.Timestamp, id.Timestamp, 1, 0, false, "", ReplayedRuling.None);
         return new ReplayedRecord(
-            id, id.Timestamp, isRefusal ? RecordReader.Time(row.Int64(6)) : id.Timestamp, row.Int64(5), Math.Max(1, recipients), verdict == Verdict.Accept, row.Text(4), wasExempt,
-            ReadLevels(row.Blob(7)));
+            id, id.Timestamp, isRefusal ? RecordReader.Time(row.Int64(6)) : id.Timestamp, row.Int64(5), Math.Max(1, RecipientsOf(row.Blob(8))), verdict == Verdict.Accept,
+            row.Text(4), ReplayedRuling.Read(row.Blob(7)));
     }
 
-    /// <summary>The objects of <c>levels</c>, each once (a limit has an entry of its own), then those of <c>beyond</c>.</summary>
-    private static ImmutableArray<AccountKey> ReadLevels(ReadOnlySpan<byte> ruling)
+    private static int RecipientsOf(ReadOnlySpan<byte> detail)
     {
-        var levels = ImmutableArray.CreateBuilder<AccountKey>(5);
+        var json = new Utf8JsonReader(detail);
+        json.Read();
+        while (json.Read() && json.TokenType == JsonTokenType.PropertyName)
+        {
+            bool isCount = json.ValueTextEquals("recipients"u8);
+            json.Read();
+            if (isCount)
+                return json.GetInt32();
+            json.Skip();
+        }
+        return 1;
+    }
+}
+
+/// <summary>What the binding decision has left in a record.</summary>
+/// <param name="Class">Null: the record does not say.</param>
+/// <param name="WasExempt">No limit held for it.</param>
+/// <param name="Levels">The objects it counted at or would have, server first; empty for what never came as far as the limits.</param>
+internal sealed record ReplayedRuling(MessageClass? Class, bool WasExempt, ImmutableArray<AccountKey> Levels)
+{
+    public static ReplayedRuling None { get; } = new(null, false, []);
+
+    /// <summary>The objects of <c>levels</c>, each once (a limit has an entry of its own), then those of <c>beyond</c>.</summary>
+    public static ReplayedRuling Read(ReadOnlySpan<byte> ruling)
+    {
         var json = new Utf8JsonReader(ruling);
-        Level level = Level.Server;
-        bool isInList = false;
+        var levels = ImmutableArray.CreateBuilder<AccountKey>(5);
+        MessageClass? messageClass = null;
+        bool wasExempt = false;
+        var level = Level.Server;
         while (json.Read())
         {
-            if (json.TokenType == JsonTokenType.StartArray)
-                isInList = true;
-            else if (json.TokenType == JsonTokenType.EndArray)
-                isInList = false;
-            if (!isInList || json.TokenType != JsonTokenType.PropertyName)
+            if (json.TokenType != JsonTokenType.PropertyName)
                 continue;
-            if (json.ValueTextEquals("level"u8))
+            bool isInList = json.CurrentDepth > 1;
+            if (isInList && json.ValueTextEquals("level"u8))
             {
                 json.Read();
                 level = LevelOf(json.ValueSpan);
             }
-            else if (json.ValueTextEquals("name"u8))
+            else if (isInList && json.ValueTextEquals("name"u8))
             {
                 json.Read();
-                if (levels.Count == 0 || levels[^1].Level != level || !json.ValueTextEquals(levels[^1].Name))
-                    levels.Add(new AccountKey(level, json.GetString()!));
+                if (!IsLast(levels, level, ref json) && new AccountKey(level, json.GetString()!) is var key && !levels.Contains(key))
+                    levels.Add(key);
+            }
+            else if (!isInList && json.ValueTextEquals("class"u8))
+            {
+                json.Read();
+                messageClass = ClassOf(ref json);
+            }
+            else if (!isInList && json.ValueTextEquals("exempt"u8))
+            {
+                json.Read();
+                wasExempt = json.TokenType == JsonTokenType.True;
             }
         }
-        return levels.DrainToImmutable();
+        return new ReplayedRuling(messageClass, wasExempt, levels.DrainToImmutable());
     }
+
+    /// <summary>Without making a text of the name: an object with several limits has as many entries.</summary>
+    private static bool IsLast(ImmutableArray<AccountKey>.Builder levels, Level level, ref Utf8JsonReader json) =>
+        levels.Count > 0 && levels[^1].Level == level && json.ValueTextEquals(levels[^1].Name);
 
     private static Level LevelOf(ReadOnlySpan<byte> name) => name[0] switch
     {
@@ -70,21 +104,13 @@ internal sealed record ReplayedRecord(
         _ => name.SequenceEqual("server"u8) ? Level.Server : Level.Subscription,
     };
 
-    private static (int Recipients, bool WasExempt) Detail(ReadOnlySpan<byte> detail)
+    private static MessageClass? ClassOf(ref Utf8JsonReader json)
     {
-        var json = new Utf8JsonReader(detail);
-        bool wasExempt = false;
-        json.Read();
-        while (json.Read() && json.TokenType == JsonTokenType.PropertyName)
+        foreach (MessageClass value in Enum.GetValues<MessageClass>())
         {
-            bool isCount = json.ValueTextEquals("recipients"u8);
-            bool isExempt = json.ValueTextEquals("exempt"u8);
-            json.Read();
-            if (isCount)
-                return (json.GetInt32(), wasExempt);
-            wasExempt |= isExempt && json.TokenType == JsonTokenType.True;
-            json.Skip();
+            if (json.ValueTextEquals(value.Word()))
+                return value;
         }
-        return (1, wasExempt);
+        return null;
     }
 }

@@ -115,6 +115,21 @@ public class UsageRingTests
         }).QuickCheckThrowOnFailure();
 
     [Fact]
+    public void What_is_taken_back_again_leaves_no_trace() =>
+        Prop.ForAll(Schedules(), Gen.Choose(0, 100_000).ToArbitrary(), (schedule, later) =>
+        {
+            (UsageRing ring, DateTimeOffset now) = Run(schedule);
+            UsageRing with = ring.Copy();
+            with.Add(3, now);
+            DateTimeOffset counted = now > with.Newest ? now : with.Newest;
+            now += TimeSpan.FromSeconds(later);
+            ring.Add(1, now);
+            with.Add(1, now);
+            with.Remove(3, counted);
+            return Questions(with, now).SequenceEqual(Questions(ring, now));
+        }).QuickCheckThrowOnFailure();
+
+    [Fact]
     public void At_the_promised_time_usage_has_fallen_and_just_before_it_has_not() =>
         Prop.ForAll(Schedules(), schedule =>
         {

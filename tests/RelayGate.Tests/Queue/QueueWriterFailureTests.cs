@@ -112,15 +112,18 @@ public sealed class QueueWriterFailureTests : IDisposable
     public async Task A_message_answered_with_451_is_taken_back_even_if_its_commit_had_reached_the_disk()
     {
         _queue.Writer.CommitFault = (null, () => throw new SqliteException("disk I/O error", raw.SQLITE_IOERR));
-        OfferedMessage lost = _queue.Message(_queue.Account());
+        OfferedMessage lost = _queue.Message(_queue.Account(limit: "1/h"));
         Assert.Equal(OfferOutcome.StoreFailed, (await _queue.OfferAsync(lost)).Outcome);
 
         _queue.Writer.CommitFault = default;
-        OfferedMessage kept = await _queue.AcceptAsync(_queue.Account());
+        OfferedMessage kept = await _queue.AcceptAsync(_queue.Account(limit: "1/h"));
 
         Assert.Equal(1, await _queue.Count("message"));
         Assert.Equal(1, await _queue.Count("recipient"));
         Assert.Equal(Convert.ToHexString(kept.Id.ToBytes()), await _queue.Text("select hex(id) from decision"));
+        Assert.Equal(5, await _queue.Count("usage_hour", "messages = 1 and recipients = 1"));
+        UsageView view = await _queue.Usage.SnapshotAsync([AccountKey.Server], default);
+        Assert.Equal(1, view.Rings[0].Used(LimitUnit.Messages, LimitWindow.Hour, view.Now));
     }
 
     [Fact]
