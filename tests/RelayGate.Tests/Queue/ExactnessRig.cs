@@ -118,7 +118,7 @@ internal sealed class ExactnessRig : IDisposable
         Ok(await accounts.AddDomainAsync("two.test", new DomainChange(Subscription: "acme"), default));
         Ok(await accounts.AddDomainAsync("three.test", new DomainChange(Subscription: "zeta"), default));
         foreach ((SenderIdentity identity, _) in Senders.Where(s => s.Identity.Kind == IdentityKind.Login))
-            Ok(await accounts.AddMailboxAsync(identity.Name, null, default));
+            Ok(await accounts.AddMailboxAsync(identity.Name, (string?)null, default));
         Ok(await accounts.AddNetworkAsync("203.0.113.0/24", "zeta", false, false, default));
     }
 
