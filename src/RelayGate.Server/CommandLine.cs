@@ -59,6 +59,8 @@ internal static class CommandLine
             NetworkCommands.Create(),
             LimitCommands.Create(),
             SettingCommands.Create(),
+            NoticeCommands.Create(),
+            WebhookCommands.Create(),
             AuditCommands.Create(),
             MessageCommands.Create(),
             QueueCommands.Create(),

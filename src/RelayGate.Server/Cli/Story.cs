@@ -8,15 +8,18 @@ internal static class Story
     public static IEnumerable<string> Of(JsonNode record)
     {
         string at = Cell.Clock(record["at"]);
+        bool isOurs = Text(record, "kind") is "dsn" or "notice";
         if (Text(record, "kind") == "dsn")
             yield return Line(at, "dsn", $"reports on {Text(record, "original")} to {Recipients(record)}");
+        else if (isOurs)
+            yield return Line(at, "notice", $"tells {Recipients(record)} of what happened; it counts for nobody");
         else if (Text(record, "kind") != "dry-run")
             yield return Line(at, "connect", Connect(record));
         if (record["process"] is { } process)
             yield return Line(at, "process", Process(process));
         if (Identity(record) is { } identity)
             yield return Line(at, "identity", identity);
-        if (Text(record, "kind") != "dsn")
+        if (!isOurs)
             yield return Line(at, "envelope", $"<{Text(record, "sender")}> to {Recipients(record)}");
         if (Content(record) is { Length: > 0 } content)
             yield return Line(at, "message", content);
@@ -68,7 +71,7 @@ internal static class Story
         string credential = Text(record, "credential") is { } ? " (application password)" : "";
         string claimed = (bool?)record["claimed"] == true ? " (claimed by the sender's domain)" : "";
         string subscription = Text(record, "subscription") is { Length: > 0 } name ? $" -> subscription {name}{(Text(record, "plan") is { } plan ? $", plan {plan}" : "")}" : "";
-        return Text(record, "kind") == "dsn" ? null : identity + credential + subscription + claimed;
+        return Text(record, "kind") is "dsn" or "notice" ? null : identity + credential + subscription + claimed;
     }
 
     private static string Content(JsonNode record)

@@ -27,6 +27,8 @@ public static class AdminApi
         ActivatorUtilities.CreateInstance<MessagesApi>(services).Map(api);
         ActivatorUtilities.CreateInstance<ExplainApi>(services).Map(api);
         ActivatorUtilities.CreateInstance<DoctorApi>(services).Map(api);
+        ActivatorUtilities.CreateInstance<NoticesApi>(services).Map(api);
+        ActivatorUtilities.CreateInstance<WebhooksApi>(services).Map(api);
         api.Fallback();
     }
 

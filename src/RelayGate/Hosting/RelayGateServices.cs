@@ -84,7 +84,11 @@ public static class RelayGateServices
         services.AddSingleton<QueueGauge>();
         services.AddSingleton<Maintenance>();
         services.AddSingleton<NoticeBoard>();
+        services.AddSingleton<NoticeClock>();
+        services.AddSingleton<WebhookSender>();
+        services.AddSingleton<WebhookAdministration>();
         services.AddSingleton<NoticeService>();
+        services.AddSingleton<NoticeLog>();
         services.AddSingleton(provider => LoadCertificate(options, provider));
         services.AddSingleton<SubmissionService>();
     }

@@ -1,7 +1,7 @@
 namespace RelayGate.Notices;
 
 /// <summary>Time for who was told when: the wall clock at the start, never behind what is stored, and from then on the monotonic clock. A clock that is set causes no flood and no silence.</summary>
-internal sealed class NoticeClock(TimeProvider time)
+public sealed class NoticeClock(TimeProvider time)
 {
     private readonly long _started = time.GetTimestamp();
     private DateTimeOffset _start = time.GetUtcNow();
@@ -10,7 +10,7 @@ internal sealed class NoticeClock(TimeProvider time)
     public long Now => (_start + time.GetElapsedTime(_started)).ToUnixTimeMilliseconds();
 
     /// <summary>Before the first use: never earlier than this.</summary>
-    public void NotBefore(long stored)
+    internal void NotBefore(long stored)
     {
         if (Now < stored)
             _start += TimeSpan.FromMilliseconds(stored - Now);

@@ -20,6 +20,7 @@ public sealed class NoticeService : IDisposable
     private readonly SqliteRelayStore _store;
     private readonly QueueWriter _queue;
     private readonly AccountDirectory _accounts;
+    private readonly WebhookSender _webhooks;
     private readonly RelayGateMetrics _metrics;
     private readonly MailLog _mailLog;
     private readonly TimeProvider _time;
@@ -34,8 +35,8 @@ public sealed class NoticeService : IDisposable
     private int _disposed;
 
     public NoticeService(
-        NoticeBoard board, SqliteRelayStore store, QueueWriter queue, AccountDirectory accounts, RelayGateOptions options, RelayGateMetrics metrics, MailLog mailLog,
-        TimeProvider time, ILogger<NoticeService> logger)
+        NoticeBoard board, SqliteRelayStore store, QueueWriter queue, AccountDirectory accounts, WebhookSender webhooks, NoticeClock clock, RelayGateOptions options,
+        RelayGateMetrics metrics, MailLog mailLog, TimeProvider time, ILogger<NoticeService> logger)
     {
         _board = board;
         _store = store;
@@ -45,10 +46,24 @@ public sealed class NoticeService : IDisposable
         _mailLog = mailLog;
         _time = time;
         _logger = logger;
-        _clock = new NoticeClock(time);
+        _webhooks = webhooks;
+        _clock = clock;
         _receivers = new NoticeReceivers(options);
         _writer = new NoticeWriter(options, _receivers, _clock, time);
         _stop = _stopping.Token;
+    }
+
+    /// <summary>Who is told of everything by mail; null: nobody.</summary>
+    internal Core.Mail.MailboxAddress? Administrator => _receivers.Administrator;
+
+    /// <summary>Sends the administrator a mail that says that notices arrive; it waits for nothing.</summary>
+    internal async Task<StoredNotice> TestAsync(CancellationToken cancellationToken)
+    {
+        var stored = new TaskCompletionSource<StoredNotice>(TaskCreationOptions.RunContinuationsAsynchronously);
+        var test = new Notice { Kind = NoticeKind.Test, Level = "server", Name = "" };
+        if (!_board.Raise(new RaisedNotice(test, _time.GetUtcNow(), stored)))
+            throw new InvalidOperationException("Too many notices wait for the store");
+        return await stored.Task.WaitAsync(cancellationToken);
     }
 
     /// <summary>Goes on where the process before this one ended.</summary>
@@ -56,6 +71,7 @@ public sealed class NoticeService : IDisposable
     {
         _clock.NotBefore(await _store.ReadAsync(NoticeRows.Clock, cancellationToken));
         _loop = Task.Run(RunAsync, CancellationToken.None);
+        await _webhooks.StartAsync();
     }
 
     /// <summary>Ends the loop after the write that runs; what was raised by then is stored.</summary>
@@ -63,6 +79,7 @@ public sealed class NoticeService : IDisposable
     {
         await _stopping.CancelAsync();
         await _loop.WaitAsync(cancellationToken);
+        await _webhooks.StopAsync(cancellationToken);
     }
 
     /// <summary>Ends the loop also where it was not stopped, as after a start that failed.</summary>
@@ -119,6 +136,10 @@ public sealed class NoticeService : IDisposable
             _metrics.NoticeMails.Increment();
             _mailLog.Write(new MailEvent(MailEventKind.Notice, mail.Id) { Recipient = mail.Recipients[0].ForwardPath });
         }
+        if (result.ForWebhooks)
+            _webhooks.Wake();
+        if (result.Dropped > 0)
+            _metrics.DroppedNotices.Add(result.Dropped, "webhook");
         (string, string)[] mails = [.. result.Mails.Select(static m => (m.Recipients[0].ForwardPath.Text, m.Id.ToString()))];
         for (int i = 0; i < _batch.Count; i++)
             _batch[i].Stored?.TrySetResult(new StoredNotice(result.Ids[i].ToString(), mails));

@@ -22,8 +22,10 @@ internal sealed class NoticeWriter(RelayGateOptions options, NoticeReceivers rec
         long now = clock.Now;
         var result = new NoticeResult(context);
         foreach (RaisedNotice one in raised)
-            result.Ids.Add(Store(db, one, now));
+            result.Ids.Add(Store(db, one, now, result));
         List<string> due = NoticeRows.Due(db, now, MaxMails);
+        if (receivers.Administrator is { } administrator && raised.Any(static r => r.Notice.Kind == NoticeKind.Test) && !due.Contains(administrator.Text))
+            due.Add(administrator.Text); // Who tests waits for it.
         foreach (string receiver in due)
             Mail(context, receiver, now, egress, result);
         NoticeRows.SetClock(db, now);
@@ -31,7 +33,7 @@ internal sealed class NoticeWriter(RelayGateOptions options, NoticeReceivers rec
         return result;
     }
 
-    private QueueId Store(DbConnection db, RaisedNotice raised, long now)
+    private QueueId Store(DbConnection db, RaisedNotice raised, long now, NoticeResult result)
     {
         Notice notice = raised.Notice;
         if (notice.Kind != NoticeKind.Test && NoticeRows.Repeat(db, notice, raised.At, now - (long)_period.TotalMilliseconds) is { } known)
@@ -42,6 +44,11 @@ internal sealed class NoticeWriter(RelayGateOptions options, NoticeReceivers rec
         string? contact = notice.Subscription is { } subscription ? NoticeRows.Contact(db, subscription) : null;
         foreach (MailboxAddress receiver in receivers.Of(notice.Kind, contact))
             NoticeRows.Wait(db, octets, notice.Kind, receiver.Text, now, _period);
+        if (notice.Kind != NoticeKind.Test)
+        {
+            result.Dropped += WebhookRows.Enqueue(db, new KeptNotice(id.ToString(), raised.At, raised.At, 1, notice), options.Hostname, now);
+            result.ForWebhooks = true;
+        }
         return id;
     }
 
@@ -73,6 +80,12 @@ internal sealed class NoticeResult(WriteContext context)
     public List<QueueId> Ids { get; } = [];
 
     public List<QueuedMessage> Mails { get; } = [];
+
+    /// <summary>Something may wait for a webhook.</summary>
+    public bool ForWebhooks { get; set; }
+
+    /// <summary>Deliveries that too many waited before.</summary>
+    public int Dropped { get; set; }
 
     /// <summary>When the next receiver is due, by the clock of notices; null: nothing waits.</summary>
     public long? NextDue { get; set; }

@@ -12,7 +12,7 @@ internal static class StoreSchema
     /// <summary>Kept in <c>PRAGMA application_id</c>: "RLYG".</summary>
     public const int ApplicationId = 0x524C5947;
 
-    public const string Ddl = QueueDdl + AuditRows.Ddl + AccountSchema.Ddl + CredentialSchema.Ddl + NoticeSchema.Ddl;
+    public const string Ddl = QueueDdl + AuditRows.Ddl + AccountSchema.Ddl + CredentialSchema.Ddl + NoticeSchema.Ddl + WebhookSchema.Ddl;
 
     private const string QueueDdl = """
         create table setting_state (

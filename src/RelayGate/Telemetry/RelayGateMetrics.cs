@@ -55,7 +55,9 @@ public sealed class RelayGateMetrics : IDisposable
             [.. NoticeKinds.All.Select(k => (NoticeKinds.Word(k), ""))]);
         NoticeMails = new LabelledCounter(Meter, "relaygate_notice_mails_total", "Mails of notices put into the queue.", []);
         DroppedNotices = new LabelledCounter(Meter, "relaygate_notices_dropped_total", "Notices that nobody is told of: too many waited, or too many in one period.", ["reason"],
-            ("backlog", ""), ("flood", ""));
+            ("backlog", ""), ("flood", ""), ("webhook", ""));
+        WebhookAttempts = new LabelledCounter(Meter, "relaygate_webhook_attempts_total", "Attempts to deliver to webhooks, by what became of the delivery.", ["result"],
+            ("delivered", ""), ("deferred", ""), ("failed", ""));
 
         Meter.CreateObservableGauge("relaygate_smtp_sessions", () => Interlocked.Read(ref _sessions), "1", "SMTP sessions open now.");
         Meter.CreateObservableGauge("relaygate_queue_messages", ObserveQueue, "1", "Messages in the queue: active (in an attempt or next in turn), deferred or held.");
@@ -124,8 +126,11 @@ public sealed class RelayGateMetrics : IDisposable
 
     public LabelledCounter NoticeMails { get; }
 
-    /// <summary>Label: backlog or flood.</summary>
+    /// <summary>Label: backlog, flood or webhook.</summary>
     public LabelledCounter DroppedNotices { get; }
+
+    /// <summary>Label: delivered, deferred or failed.</summary>
+    public LabelledCounter WebhookAttempts { get; }
 
     /// <summary>SMTP sessions open now.</summary>
     public long OpenSessions => Interlocked.Read(ref _sessions);

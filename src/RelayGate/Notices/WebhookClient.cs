@@ -1,0 +1,156 @@
+using System.Globalization;
+using System.Net;
+using System.Net.Http.Headers;
+using System.Net.Sockets;
+using System.Security.Authentication;
+using RelayGate.Core.Dns;
+using RelayGate.Core.Mail;
+using RelayGate.Core.Notices;
+using RelayGate.Dns;
+using RelayGate.Telemetry;
+
+namespace RelayGate.Notices;
+
+/// <summary>Posts payloads to webhooks. Where a name leads is looked at when the connection is made, so that no answer of DNS leads inside.</summary>
+/// <remarks>One connection for each attempt; no redirects, no proxy, no cookies; the body of the answer is not read. At most 15 s in all.</remarks>
+internal sealed class WebhookClient : IDisposable
+{
+    private const int MaxHeaderKibibytes = 16;
+
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(15);
+    private static readonly HttpRequestOptionsKey<WebhookJob> JobKey = new("job");
+
+    private readonly DnsResolver _dns;
+    private readonly TimeProvider _time;
+    private readonly HttpClient _http;
+
+    public WebhookClient(DnsResolver dns, TimeProvider time)
+    {
+        _dns = dns;
+        _time = time;
+        _http = new HttpClient(new SocketsHttpHandler
+        {
+            ConnectCallback = ConnectAsync,
+            AllowAutoRedirect = false,
+            UseProxy = false,
+            UseCookies = false,
+            PooledConnectionLifetime = TimeSpan.Zero, // What one webhook may reach, another may not.
+            MaxResponseHeadersLength = MaxHeaderKibibytes,
+            MaxResponseDrainSize = 0,
+        })
+        { Timeout = Timeout.InfiniteTimeSpan };
+    }
+
+    /// <summary>One attempt. Never throws for what the other side does.</summary>
+    /// <returns>The status of the answer, or null and why none came.</returns>
+    public async Task<(int? Status, string Error)> SendAsync(WebhookJob job, CancellationToken cancellationToken)
+    {
+        using HttpRequestMessage request = Request(job);
+        using var patience = new CancellationTokenSource(Patience, _time);
+        using var bound = CancellationTokenSource.CreateLinkedTokenSource(patience.Token, cancellationToken);
+        try
+        {
+            using HttpResponseMessage response = await _http.SendAsync(request, HttpCompletionOption.ResponseHeadersRead, bound.Token);
+            int status = (int)response.StatusCode;
+            return (status, status is >= 200 and < 300 ? "" : status is >= 300 and < 400 ? "answered with a redirect, which is not followed" : $"answered {status}");
+        }
+        catch (OperationCanceledException) when (!cancellationToken.IsCancellationRequested)
+        {
+            return (null, $"no answer within {Patience.TotalSeconds:0} s");
+        }
+        catch (HttpRequestException e)
+        {
+            return (null, Explain(e));
+        }
+    }
+
+    public void Dispose() => _http.Dispose();
+
+    private HttpRequestMessage Request(WebhookJob job)
+    {
+        string id = QueueId.FromBytes(job.Id).ToString();
+        long seconds = _time.GetUtcNow().ToUnixTimeSeconds();
+        var request = new HttpRequestMessage(HttpMethod.Post, job.Url) { Content = new ByteArrayContent(job.Payload), Version = HttpVersion.Version11 };
+        request.Content.Headers.ContentType = new MediaTypeHeaderValue("application/json");
+        request.Headers.UserAgent.Add(new ProductInfoHeaderValue("RelayGate", RelayGateMetrics.Version));
+        request.Headers.Add("webhook-id", id);
+        request.Headers.Add("webhook-timestamp", seconds.ToString(CultureInfo.InvariantCulture));
+        request.Headers.Add("webhook-signature", WebhookSecret.Sign(job.Keys, id, seconds, job.Payload));
+        request.Options.Set(JobKey, job);
+        return request;
+    }
+
+    private async ValueTask<Stream> ConnectAsync(SocketsHttpConnectionContext context, CancellationToken cancellationToken)
+    {
+        if (!context.InitialRequestMessage.Options.TryGetValue(JobKey, out WebhookJob? job))
+            throw new WebhookTargetException("a connection without a delivery");
+        string? refused = null;
+        SocketException? failure = null;
+        foreach (IPAddress address in await ResolveAsync(context.DnsEndPoint.Host, cancellationToken))
+        {
+            if (WebhookTarget.WhyNot(job, address) is { } why)
+            {
+                refused ??= why;
+                continue;
+            }
+            var socket = new Socket(address.AddressFamily, SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
+            try
+            {
+                await socket.ConnectAsync(new IPEndPoint(address, context.DnsEndPoint.Port), cancellationToken);
+                return new NetworkStream(socket, ownsSocket: true);
+            }
+            catch (SocketException e)
+            {
+                socket.Dispose();
+                failure = e;
+            }
+            catch
+            {
+                socket.Dispose();
+                throw;
+            }
+        }
+        throw failure is null
+            ? new WebhookTargetException(refused ?? $"{context.DnsEndPoint.Host} has no address")
+            : new WebhookTargetException($"cannot be reached: {failure.SocketErrorCode}");
+    }
+
+    private async Task<IPAddress[]> ResolveAsync(string host, CancellationToken cancellationToken)
+    {
+        if (IPAddress.TryParse(host.Trim('[', ']'), out IPAddress? literal))
+            return [literal];
+        if (!Domain.TryParse(host, out Domain? name))
+            throw new WebhookTargetException($"{host} is no host name");
+        DnsAnswer[] answers = await Task.WhenAll(
+            _dns.ResolveAsync(new DnsQuestion(name.Value, DnsType.A), cancellationToken).AsTask(), _dns.ResolveAsync(new DnsQuestion(name.Value, DnsType.Aaaa), cancellationToken).AsTask());
+        IPAddress[] found = [.. answers.SelectMany(static a => a.Records).OfType<AddressRecord>().Select(static r => r.Address)];
+        if (found.Length == 0 && Array.Find(answers, static a => a.Fault is not null) is { Fault: { } fault })
+            throw new WebhookTargetException(fault);
+        return found;
+    }
+
+    /// <summary>Our own words: what the other side or the system says may hold anything.</summary>
+    private static string Explain(HttpRequestException e)
+    {
+        for (Exception? cause = e; cause is not null; cause = cause.InnerException)
+        {
+            switch (cause)
+            {
+                case WebhookTargetException:
+                    return cause.Message;
+                case AuthenticationException:
+                    return "its certificate cannot be verified, or TLS failed";
+            }
+        }
+        return e.HttpRequestError switch
+        {
+            HttpRequestError.ResponseEnded => "the connection ended before an answer",
+            HttpRequestError.ConfigurationLimitExceeded => "its answer's header is too large",
+            HttpRequestError.InvalidResponse => "its answer is not HTTP",
+            _ => "the connection failed",
+        };
+    }
+}
+
+/// <summary>A webhook leads nowhere that may be dialled. Its message is one line for the delivery history.</summary>
+internal sealed class WebhookTargetException(string message) : IOException(message);
