@@ -24,6 +24,9 @@ internal sealed class OutgoingMessage
     /// <summary>With the empty line that ends it.</summary>
     public byte[] Header { get; }
 
+    /// <summary>X-PHP-Originating-Script, or null.</summary>
+    public string? PhpScript { get; private init; }
+
     /// <summary>For -t; else empty.</summary>
     public List<string> Recipients { get; }
 
@@ -82,8 +85,11 @@ internal sealed class OutgoingMessage
                 octets.Write(header.OctetsOf(field));
         }
         octets.Write("\r\n"u8);
-        return new OutgoingMessage(input, octets.ToArray(), first[bodyOffset..], recipients);
+        return new OutgoingMessage(input, octets.ToArray(), first[bodyOffset..], recipients) { PhpScript = PhpScriptOf(header) };
     }
+
+    private static string? PhpScriptOf(HeaderSection header) =>
+        header.TryFind(FieldName.PhpOriginatingScript, out HeaderField field) ? Encoding.UTF8.GetString(header.ValueOf(field)).Trim() : null;
 
     /// <summary>As in Postfix, a message that is sent again goes to its Resent recipients alone (RFC 5322 §3.6.6).</summary>
     private static bool HasResentFields(HeaderSection header)

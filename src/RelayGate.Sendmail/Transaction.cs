@@ -1,5 +1,6 @@
 using System.Text;
 using RelayGate.Core.Mail;
+using RelayGate.Core.Policy;
 using RelayGate.Core.Smtp;
 
 namespace RelayGate.Sendmail;
@@ -7,6 +8,7 @@ namespace RelayGate.Sendmail;
 /// <summary>One mail transaction over a connection of its own (RFC 5321 §3.3).</summary>
 internal sealed class Transaction(GatewayConnection connection, Invocation invocation) : IDisposable
 {
+    private const int MaxCommandOctets = 2000; // The gateway reads lines of 2048 octets.
     private const int RecipientsInFlight = 100; // Replies to that many fit into any socket buffer.
 
     private static readonly EnhancedStatusCode TooManyRecipients = new(4, 5, 3);
@@ -22,6 +24,8 @@ internal sealed class Transaction(GatewayConnection connection, Invocation invoc
     public List<string> Begin(OutgoingMessage message, string reversePath, IReadOnlyList<string> recipients)
     {
         Greet();
+        if (_extensions.Contains("XCLAIM"))
+            Claim(message);
         BeginMail(message, reversePath, recipients);
         List<(string Recipient, SmtpReply Reply)> replies = OfferRecipients(recipients);
         List<string> later = [.. CheckRecipients(replies), .. recipients.Skip(replies.Count)];
@@ -76,6 +80,17 @@ internal sealed class Transaction(GatewayConnection connection, Invocation invoc
         Expect(reply);
         foreach (string line in reply.Text.Split('\n').Skip(1))
             _extensions.Add(line.Split(' ')[0]);
+    }
+
+    /// <summary>Says who called this program. Whether the gateway takes note of it does not matter.</summary>
+    private void Claim(OutgoingMessage message)
+    {
+        SenderClaims claims = Claims.Read(message);
+        string command = new XClaimCommand(claims).ToString();
+        if (command.Length > MaxCommandOctets)
+            command = new XClaimCommand(new SenderClaims(claims.Script, PhpScript: claims.PhpScript)).ToString();
+        connection.WriteLine(command);
+        _ = connection.ReadReply(Timeouts.Command);
     }
 
     private void BeginMail(OutgoingMessage? message, string reversePath, IReadOnlyList<string> recipients)

@@ -1,5 +1,6 @@
 using System.Collections.Immutable;
 using RelayGate.Core.Mail;
+using RelayGate.Core.Policy;
 
 namespace RelayGate.Core.Messages;
 
@@ -66,6 +67,9 @@ public sealed record MessageFacts
 
     /// <summary>Value of X-PHP-Originating-Script: evidence, never identity.</summary>
     public string? PhpScript { get; init; }
+
+    /// <summary>What made the message, of local mail; null for other mail.</summary>
+    public SendingScript? Script { get; init; }
 
     /// <summary>Subject for the record, cut to 200 characters, or null.</summary>
     public string? Subject { get; init; }

@@ -43,6 +43,7 @@ public static class SessionState
         table[(int)SmtpVerb.Ehlo] = [Legal, Legal, Legal, Legal, Legal];
         table[(int)SmtpVerb.StartTls] = [HelloFirst, Legal, InTransaction, InTransaction, InTransaction];
         table[(int)SmtpVerb.Auth] = [HelloFirst, Legal, InTransaction, InTransaction, InTransaction];
+        table[(int)SmtpVerb.XClaim] = [HelloFirst, Legal, InTransaction, InTransaction, InTransaction];
         table[(int)SmtpVerb.Mail] = [HelloFirst, Legal, InTransaction, InTransaction, InTransaction];
         table[(int)SmtpVerb.Rcpt] = [HelloFirst, MailFirst, Legal, Legal, InChunks];
         table[(int)SmtpVerb.Data] = [HelloFirst, MailFirst, RcptFirst, Legal, InChunks];

@@ -1,5 +1,6 @@
 using System.Text;
 using RelayGate.Core.Mail;
+using RelayGate.Core.Policy;
 
 namespace RelayGate.Core.Smtp;
 
@@ -20,6 +21,7 @@ public enum SmtpVerb
     Quit,
     Auth,
     StartTls,
+    XClaim,
 }
 
 /// <summary>One command, read and checked (RFC 5321 §4.1). <see cref="object.ToString"/> writes it as it may be sent.</summary>
@@ -113,6 +115,26 @@ public sealed record BdatCommand(long Octets, bool IsLast) : SmtpCommand(SmtpVer
 public sealed record AuthCommand(string Mechanism, string? InitialResponse) : SmtpCommand(SmtpVerb.Auth)
 {
     private protected override void Write(StringBuilder text) => text.Append(' ').Append(Mechanism);
+}
+
+/// <summary>XCLAIM: what a local client says of itself, a private extension (RFC 5321 §4.1.5) offered on the unix socket alone.</summary>
+public sealed record XClaimCommand(SenderClaims Claims) : SmtpCommand(SmtpVerb.XClaim)
+{
+    private protected override void Write(StringBuilder text)
+    {
+        Write(text, "SCRIPT", Claims.Script);
+        Write(text, "DIRECTORY", Claims.Directory);
+        Write(text, "PHP", Claims.PhpScript);
+        Write(text, "POOL", Claims.Pool);
+        Write(text, "SITE", Claims.Site);
+        Write(text, "VISITOR", Claims.Visitor);
+    }
+
+    private static void Write(StringBuilder text, string keyword, string? value)
+    {
+        if (value is not null)
+            text.Append(' ').Append(keyword).Append('=').Append(Xtext.Encode(value));
+    }
 }
 
 /// <summary>A line that is no command.</summary>

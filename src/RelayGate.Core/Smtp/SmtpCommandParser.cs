@@ -21,6 +21,7 @@ public static class SmtpCommandParser
     private static readonly SmtpSyntaxError MailSyntax = Error("501 5.5.4 Syntax: MAIL FROM:<address> [parameters]");
     private static readonly SmtpSyntaxError RcptSyntax = Error("501 5.5.4 Syntax: RCPT TO:<address> [parameters]");
     private static readonly SmtpSyntaxError AuthSyntax = Error("501 5.5.4 Syntax: AUTH mechanism [initial-response]");
+    private static readonly SmtpSyntaxError ClaimSyntax = Error("501 5.5.4 Syntax: XCLAIM KEYWORD=xtext, at most 255 octets each");
     private static readonly SmtpSyntaxError BdatSyntax = new(SmtpReply.Parse("501 5.5.4 Syntax: BDAT octets [LAST]"), MustClose: true);
     private static readonly SmtpSyntaxError BadReversePath = Error("501 5.1.7 Not a valid reverse-path");
     private static readonly SmtpSyntaxError BadForwardPath = Error("501 5.1.3 Not a valid forward-path");
@@ -38,17 +39,17 @@ public static class SmtpCommandParser
 
     /// <summary>Reads one line. Never throws, whatever the octets.</summary>
     /// <param name="line">Without its CRLF.</param>
-    /// <param name="allowUnqualified">Whether addresses without a domain are read (unix socket only).</param>
+    /// <param name="isLocal">On the unix socket: addresses without a domain are read, and XCLAIM is known.</param>
     /// <returns>Whether <paramref name="command"/> was read; otherwise <paramref name="error"/> says what to answer.</returns>
     public static bool TryParse(
-        ReadOnlySpan<byte> line, bool allowUnqualified, [NotNullWhen(true)] out SmtpCommand? command, [NotNullWhen(false)] out SmtpSyntaxError? error)
+        ReadOnlySpan<byte> line, bool isLocal, [NotNullWhen(true)] out SmtpCommand? command, [NotNullWhen(false)] out SmtpSyntaxError? error)
     {
         line = line.TrimEnd(" \t"u8);
         command = null;
         int space = line.IndexOf((byte)' ');
         ReadOnlySpan<byte> word = space < 0 ? line : line[..space];
         ReadOnlySpan<byte> rest = space < 0 ? [] : line[space..].TrimStart((byte)' ');
-        if (!TryReadVerb(word, out SmtpVerb verb))
+        if (!TryReadVerb(word, out SmtpVerb verb) || (verb == SmtpVerb.XClaim && !isLocal))
             error = Unknown;
         else if (HasControls(line))
             error = verb == SmtpVerb.Bdat ? BdatSyntax : ControlCharacter;
@@ -56,11 +57,12 @@ public static class SmtpCommandParser
         {
             error = verb switch
             {
-                SmtpVerb.Mail => ParseMail(rest, allowUnqualified, out command),
-                SmtpVerb.Rcpt => ParseRcpt(rest, allowUnqualified, out command),
+                SmtpVerb.Mail => ParseMail(rest, isLocal, out command),
+                SmtpVerb.Rcpt => ParseRcpt(rest, isLocal, out command),
                 SmtpVerb.Bdat => ParseBdat(rest, out command),
                 SmtpVerb.Auth => ParseAuth(rest, out command),
                 SmtpVerb.Helo or SmtpVerb.Ehlo => ParseHello(verb, rest, out command),
+                SmtpVerb.XClaim => ParseClaims(rest, out command),
                 SmtpVerb.Data => ParsePlain(Data, rest, out command),
                 SmtpVerb.Rset => ParsePlain(Rset, rest, out command),
                 SmtpVerb.Quit => ParsePlain(Quit, rest, out command),
@@ -91,6 +93,7 @@ public static class SmtpCommandParser
             4 when Is(word, "VRFY"u8) => (SmtpVerb.Vrfy, true),
             4 when Is(word, "EXPN"u8) => (SmtpVerb.Expn, true),
             4 when Is(word, "HELP"u8) => (SmtpVerb.Help, true),
+            6 when Is(word, "XCLAIM"u8) => (SmtpVerb.XClaim, true),
             8 when Is(word, "STARTTLS"u8) => (SmtpVerb.StartTls, true),
             _ => (default, false),
         };
@@ -168,6 +171,34 @@ public static class SmtpCommandParser
         if (!TryReadNumber(space < 0 ? rest : rest[..space], out long octets) || (!last.IsEmpty && !Is(last, "LAST"u8)))
             return BdatSyntax;
         command = new BdatCommand(octets, !last.IsEmpty);
+        return null;
+    }
+
+    /// <summary>Keywords that are not known are passed over: a later program may claim more.</summary>
+    private static SmtpSyntaxError? ParseClaims(ReadOnlySpan<byte> rest, out SmtpCommand? command)
+    {
+        command = null;
+        var claims = new SenderClaims();
+        while (!rest.IsEmpty)
+        {
+            int space = rest.IndexOf((byte)' ');
+            ReadOnlySpan<byte> claim = space < 0 ? rest : rest[..space];
+            rest = space < 0 ? [] : rest[space..].TrimStart((byte)' ');
+            int equals = claim.IndexOf((byte)'=');
+            if (equals <= 0 || !Xtext.TryDecode(claim[(equals + 1)..], SenderClaims.MaxOctets, out string? value))
+                return ClaimSyntax;
+            ReadOnlySpan<byte> keyword = claim[..equals];
+            if (value.Length == 0)
+                continue;
+            claims = Is(keyword, "SCRIPT"u8) ? claims with { Script = value }
+                : Is(keyword, "DIRECTORY"u8) ? claims with { Directory = value }
+                : Is(keyword, "PHP"u8) ? claims with { PhpScript = value }
+                : Is(keyword, "POOL"u8) ? claims with { Pool = value }
+                : Is(keyword, "SITE"u8) ? claims with { Site = value }
+                : Is(keyword, "VISITOR"u8) ? claims with { Visitor = value }
+                : claims;
+        }
+        command = new XClaimCommand(claims);
         return null;
     }
 

@@ -17,6 +17,8 @@ internal static class Story
             yield return Line(at, "connect", Connect(record));
         if (record["process"] is { } process)
             yield return Line(at, "process", Process(process));
+        if (record["script"] is { } script)
+            yield return Line(at, "script", Script(script, record["claims"]));
         if (Identity(record) is { } identity)
             yield return Line(at, "identity", identity);
         if (!isOurs)
@@ -63,6 +65,13 @@ internal static class Story
         string parents = string.Concat(List(process, "parents").Select(p =>
             $", called by {Text(p!, "executable") ?? Text(p!, "command")} (pid {Text(p!, "pid")}, uid {Text(p!, "uid")})"));
         return $"{program}{folder}{parents}{group}";
+    }
+
+    private static string Script(JsonNode script, JsonNode? claims)
+    {
+        string original = Text(script, "original") is { } header ? $", X-PHP-Originating-Script: {header}" : "";
+        string said = string.Join(", ", (claims as JsonObject ?? []).Where(c => c.Value is not null && c.Key != "phpScript").Select(c => $"{c.Key} {c.Value}"));
+        return $"{Text(script, "name")} ({((bool?)script["isProved"] == true ? "proved" : "claimed")}){original}{(said.Length > 0 ? $"; the client says: {said}" : "")}";
     }
 
     private static string? Identity(JsonNode record)

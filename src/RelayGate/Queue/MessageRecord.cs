@@ -84,7 +84,14 @@ public sealed record MessageRecord
 
     public string? MessageId { get; init; }
 
+    /// <summary>Value of X-PHP-Originating-Script.</summary>
     public string? PhpScript { get; init; }
+
+    /// <summary>What made the message, of local mail.</summary>
+    public RecordedScript? Script { get; init; }
+
+    /// <summary>What the client said of itself (XCLAIM).</summary>
+    public SenderClaims? Claims { get; init; }
 
     /// <summary>Size as received; 0 when it was refused before the data.</summary>
     public long Octets { get; init; }
@@ -157,6 +164,13 @@ public sealed record RecordedLevel(string Level, string Name, string? Class, str
 /// <param name="Tls">Version and cipher, or null.</param>
 public sealed record RecordedAttempt(
     DateTimeOffset At, double Seconds, string Stage, string NextHop, string Remote, string Local, string? Tls, ImmutableArray<RecordedResult> Results);
+
+/// <summary>What made a local message.</summary>
+/// <param name="Name">As in <see cref="ScriptKey.Script"/>.</param>
+/// <param name="IsProved">False: it is the client's word alone.</param>
+/// <param name="Path">Full path that the client claims, or null.</param>
+/// <param name="Original">The header field where it says more than uid and file, or null.</param>
+public sealed record RecordedScript(string Name, bool IsProved, string? Path, string? Original);
 
 /// <summary>One order by hand.</summary>
 /// <param name="What">held, released, retried or deleted.</param>

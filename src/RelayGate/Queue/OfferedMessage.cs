@@ -10,7 +10,8 @@ namespace RelayGate.Queue;
 /// <param name="Protocol">SMTP, ESMTP, ESMTPS, ESMTPA, ESMTPSA, UTF8SMTP… (RFC 3848, RFC 6531 §4.3).</param>
 /// <param name="TlsVersion">For instance TLS 1.3; null without TLS.</param>
 /// <param name="TlsCipher">Cipher suite name; null without TLS.</param>
-public sealed record SubmissionSource(string Listener, string HeloName, string Protocol, string? TlsVersion = null, string? TlsCipher = null);
+/// <param name="Claims">What the client says of itself; null when nothing.</param>
+public sealed record SubmissionSource(string Listener, string HeloName, string Protocol, string? TlsVersion = null, string? TlsCipher = null, SenderClaims? Claims = null);
 
 /// <summary>A message that the early decision accepts, prepared and signed, on its way to the binding decision and the store.</summary>
 public sealed record OfferedMessage
@@ -63,6 +64,9 @@ public sealed class RefusedOffer
 
     /// <summary>Of the message as far as it was known, else that of what the identity writes itself.</summary>
     public MessageClass Class => Decision.Class ?? MessageClasses.Of(Identity.Kind);
+
+    /// <summary>What offered it, of local mail; while the message is not known, by what the client claims.</summary>
+    public SendingScript? Script { get; init; }
 
     /// <summary>connect, AUTH, MAIL, RCPT, DATA or end-of-data.</summary>
     public required string Stage { get; init; }

@@ -62,6 +62,8 @@ internal static class RecordReader
             Identity = row.Text(Identity),
             Process = ProcessRecord.Read(d),
             Credential = Text(d, "credential"),
+            Script = ScriptRecord.Read(d),
+            Claims = ScriptRecord.ReadClaims(d),
             Client = Text(d, "client"),
             Listener = Text(d, "listener"),
             Protocol = Text(d, "protocol"),

@@ -55,6 +55,7 @@ internal static class RecordRows
         Source(json, message.Source, message.Account.Identity, message.Account);
         Envelope(json, message.Envelope);
         Facts(json, message.Facts);
+        ScriptRecord.Write(json, message.Facts.Script);
         Early(json, message.Early);
         if (message.Early.SigningKeys.IsEmpty)
             NotSigned(json, Unsigned.Of(message.Account, MessagePreparer.AuthorOf(message.Facts, message.Early)));
@@ -78,6 +79,7 @@ internal static class RecordRows
         Envelope(json, refusal.Envelope);
         if (refusal.Facts is { } facts)
             Facts(json, facts);
+        ScriptRecord.Write(json, refusal.Script);
         Early(json, refusal.Decision);
         json.WriteEndObject();
         json.Flush();
@@ -178,6 +180,7 @@ internal static class RecordRows
             ProcessRecord.Write(json, process);
         if (identity.Credential is { } credential)
             json.WriteString("credential"u8, credential);
+        ScriptRecord.Write(json, source.Claims);
         if (account?.Plan is { } plan)
             json.WriteString("plan"u8, plan);
         if (account is { IsClaimed: true })

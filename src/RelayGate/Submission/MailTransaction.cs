@@ -29,6 +29,9 @@ internal sealed class MailTransaction(QueueId id, DateTimeOffset receivedAt, Sen
 
     public MailCommand Mail => mail;
 
+    /// <summary>What offers the message, of local mail, as far as it is known before the message.</summary>
+    public SendingScript? Script { get; init; }
+
     public int RecipientCount => _recipients.Count;
 
     /// <summary>Whether more recipients can change the early decision: some limit in force counts them.</summary>

@@ -7,6 +7,7 @@ internal static class Replies
 {
     public static readonly SmtpReply Closing = SmtpReply.Parse("221 2.0.0 Bye");
     public static readonly SmtpReply Done = SmtpReply.Parse("250 2.0.0 OK");
+    public static readonly SmtpReply Noted = SmtpReply.Parse("250 2.0.0 Noted");
     public static readonly SmtpReply Reset = SmtpReply.Parse("250 2.0.0 Reset");
     public static readonly SmtpReply CannotVerify = SmtpReply.Parse("252 2.5.0 Not verified; just send");
     public static readonly SmtpReply Help = SmtpReply.Parse("214 2.0.0 EHLO, AUTH, MAIL, RCPT, DATA, BDAT, RSET, NOOP, QUIT (RFC 5321, RFC 6409)");

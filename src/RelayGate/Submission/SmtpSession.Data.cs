@@ -141,6 +141,8 @@ internal sealed partial class SmtpSession
             Envelope envelope = transaction.ToEnvelope();
             HeaderSection header = HeaderSection.Parse(content.Header);
             MessageFacts facts = header.ToFacts(content.Octets, content.BodyFacts);
+            if (transaction.Identity.IsLocal)
+                facts = facts with { Script = ScriptOf(transaction.Identity, facts.PhpScript) };
             for (int i = 0; i < MostPreparations; i++)
             {
                 (AccountLookup lookup, Decision early) = await _service.Directory.DecideAsync(transaction.Identity, envelope, facts, CancellationToken.None);

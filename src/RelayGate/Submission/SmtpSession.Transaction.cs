@@ -30,7 +30,7 @@ internal sealed partial class SmtpSession
             return;
         }
         AccountLookup lookup = await _service.Directory.LookUpAsync(identity, mail.ReversePath, from: default, CancellationToken.None);
-        var transaction = new MailTransaction(_service.NewId(now), now, identity, lookup, mail);
+        var transaction = new MailTransaction(_service.NewId(now), now, identity, lookup, mail) { Script = ScriptOf(identity, _claims?.PhpScript) };
         Envelope envelope = transaction.ToEnvelope();
         Decision decision = RelayPolicy.Decide(lookup.Account, lookup.Usage, envelope, null);
         if (!decision.IsTaken)
@@ -136,6 +136,8 @@ internal sealed partial class SmtpSession
     /// <summary>Who the client is without a login.</summary>
     private ValueTask<SenderIdentity> IdentifyAsync() => _service.Directory.IdentifyAsync(_client.Address, _client.Process, CancellationToken.None);
 
+    private SendingScript? ScriptOf(SenderIdentity identity, string? phpScript) => SendingScript.Of(identity.Process, phpScript, _claims);
+
     private bool TryCountIdentity(SenderIdentity identity)
     {
         if (identity.Kind == IdentityKind.None)
@@ -167,7 +169,7 @@ internal sealed partial class SmtpSession
         _service.Metrics.SessionsRefused.Increment("per-identity");
         DateTimeOffset now = _service.Time.GetUtcNow();
         AccountLookup lookup = await _service.Directory.LookUpAsync(identity, mail.ReversePath, from: default, CancellationToken.None);
-        using var transaction = new MailTransaction(_service.NewId(now), now, identity, lookup, mail);
+        using var transaction = new MailTransaction(_service.NewId(now), now, identity, lookup, mail) { Script = ScriptOf(identity, _claims?.PhpScript) };
         return Refuse(transaction, transaction.ToEnvelope(), null, Refusal(Reasons.TooManySessions, Replies.TooManyOfIdentity, transaction), stage);
     }
 
@@ -202,6 +204,7 @@ internal sealed partial class SmtpSession
             Envelope = envelope,
             Facts = facts,
             Decision = decision,
+            Script = facts?.Script ?? transaction.Script,
             Stage = stage,
         });
 
@@ -243,7 +246,7 @@ internal sealed partial class SmtpSession
     {
         if (_source is null || smtpUtf8)
         {
-            var source = new SubmissionSource(_client.Listener, _heloName, Protocol(smtpUtf8), TlsVersion, TlsCipher);
+            var source = new SubmissionSource(_client.Listener, _heloName, Protocol(smtpUtf8), TlsVersion, TlsCipher, _claims);
             if (smtpUtf8)
                 return source;
             _source = source;

@@ -27,6 +27,7 @@ internal sealed partial class SmtpSession : IAsyncDisposable
     private string? _identityKey;
     private bool _isAnonymous;
     private SubmissionSource? _source;
+    private SenderClaims? _claims;
     private MailTransaction? _transaction;
     private int _transactions;
     private int _errors;
@@ -123,6 +124,9 @@ internal sealed partial class SmtpSession : IAsyncDisposable
             case AuthCommand auth:
                 await AuthAsync(auth);
                 break;
+            case XClaimCommand claim:
+                await ClaimAsync(claim);
+                break;
             case HelloCommand hello:
                 await HelloAsync(hello);
                 break;
@@ -163,7 +167,15 @@ internal sealed partial class SmtpSession : IAsyncDisposable
         _heloName = hello.Name;
         _isEsmtp = hello.Verb == SmtpVerb.Ehlo;
         _source = null;
-        return IdleCommandAsync(_isEsmtp ? _service.Ehlo(OffersStartTls, OffersAuth) : _service.Helo);
+        _claims = null;
+        return IdleCommandAsync(_isEsmtp ? _service.Ehlo(OffersStartTls, OffersAuth, _client.IsUnix) : _service.Helo);
+    }
+
+    private ValueTask ClaimAsync(XClaimCommand claim)
+    {
+        _claims = claim.Claims;
+        _source = null;
+        return IdleCommandAsync(Replies.Noted);
     }
 
     /// <summary>Answers a command that moves no mail; a flood of them counts as errors.</summary>

@@ -37,7 +37,7 @@ public sealed class SubmissionService : IDisposable
         Logins = new LoginThrottle(time);
         Greeting = SmtpReply.Parse($"220 {options.Hostname} ESMTP RelayGate");
         Helo = SmtpReply.Parse($"250 {options.Hostname}");
-        _ehlo = [EhloReply(false, false), EhloReply(false, true), EhloReply(true, false), EhloReply(true, true)];
+        _ehlo = [.. Enumerable.Range(0, 8).Select(i => EhloReply(startTls: (i & 2) != 0, auth: (i & 1) != 0, isUnix: (i & 4) != 0))];
     }
 
     internal RelayGateOptions Options { get; }
@@ -71,7 +71,7 @@ public sealed class SubmissionService : IDisposable
     public void Dispose() => Sessions.Dispose();
 
     /// <summary>The reply to EHLO: exactly what works on this connection now.</summary>
-    internal SmtpReply Ehlo(bool offersStartTls, bool offersAuth) => _ehlo[(offersStartTls ? 2 : 0) + (offersAuth ? 1 : 0)];
+    internal SmtpReply Ehlo(bool offersStartTls, bool offersAuth, bool isUnix) => _ehlo[(isUnix ? 4 : 0) + (offersStartTls ? 2 : 0) + (offersAuth ? 1 : 0)];
 
     internal QueueId NewId(DateTimeOffset now)
     {
@@ -80,13 +80,15 @@ public sealed class SubmissionService : IDisposable
         return QueueId.Create(now, BinaryPrimitives.ReadUInt16LittleEndian(random), BinaryPrimitives.ReadUInt64LittleEndian(random[2..]));
     }
 
-    private SmtpReply EhloReply(bool startTls, bool auth)
+    private SmtpReply EhloReply(bool startTls, bool auth, bool isUnix)
     {
         List<string> lines = [Options.Hostname, "PIPELINING", $"SIZE {Options.MaxMessageOctets}", "8BITMIME", "SMTPUTF8", "ENHANCEDSTATUSCODES", "CHUNKING", "DSN"];
         if (startTls)
             lines.Add("STARTTLS");
         if (auth)
             lines.Add("AUTH PLAIN LOGIN");
+        if (isUnix)
+            lines.Add("XCLAIM");
         return new SmtpReply(250, null, string.Join('\n', lines));
     }
 }

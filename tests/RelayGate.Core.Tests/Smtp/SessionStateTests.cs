@@ -6,7 +6,7 @@ public class SessionStateTests
 {
     [Theory]
     [InlineData(SessionPhase.Connected, "HELO EHLO RSET NOOP HELP VRFY QUIT")]
-    [InlineData(SessionPhase.Greeted, "HELO EHLO RSET NOOP HELP VRFY QUIT STARTTLS AUTH MAIL")]
+    [InlineData(SessionPhase.Greeted, "HELO EHLO RSET NOOP HELP VRFY QUIT STARTTLS AUTH MAIL XCLAIM")]
     [InlineData(SessionPhase.Mail, "HELO EHLO RSET NOOP HELP VRFY QUIT RCPT")]
     [InlineData(SessionPhase.Recipients, "HELO EHLO RSET NOOP HELP VRFY QUIT RCPT DATA BDAT")]
     [InlineData(SessionPhase.Chunks, "HELO EHLO RSET NOOP HELP VRFY QUIT BDAT")]

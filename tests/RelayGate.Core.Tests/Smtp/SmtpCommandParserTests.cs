@@ -40,6 +40,37 @@ public class SmtpCommandParserTests
     }
 
     [Theory]
+    [InlineData("XCLAIM", "XCLAIM")]
+    [InlineData("xclaim script=/var/www/a+20b.php PHP=1001:x.php+0A LATER=x", "XCLAIM SCRIPT=/var/www/a+20b.php PHP=1001:x.php?")]
+    [InlineData("XCLAIM DIRECTORY=/home/j+C3+BCrgen SITE=shop.test VISITOR=2001:db8::1 POOL=", "XCLAIM DIRECTORY=/home/j+C3+BCrgen SITE=shop.test VISITOR=2001:db8::1")]
+    public void Claims_are_read_on_the_unix_socket_alone(string line, string written)
+    {
+        Assert.True(SmtpCommandParser.TryParse(Encoding.UTF8.GetBytes(line), isLocal: true, out SmtpCommand? command, out _));
+        Assert.Equal(written, command.ToString());
+        Assert.False(SmtpCommandParser.TryParse(Encoding.UTF8.GetBytes(line), isLocal: false, out _, out SmtpSyntaxError? error));
+        Assert.Equal("500 5.5.1 Command unknown", error.Reply.ToString());
+    }
+
+    [Theory]
+    [InlineData("XCLAIM SCRIPT")]
+    [InlineData("XCLAIM =x")]
+    [InlineData("XCLAIM SCRIPT=a=b")]
+    [InlineData("XCLAIM SCRIPT=a+2")]
+    [InlineData("XCLAIM SCRIPT=a+ZZ")]
+    public void Claims_that_are_no_xtext_are_refused(string line)
+    {
+        Assert.False(SmtpCommandParser.TryParse(Encoding.UTF8.GetBytes(line), isLocal: true, out _, out SmtpSyntaxError? error));
+        Assert.Equal(501, error.Reply.Code);
+    }
+
+    [Fact]
+    public void A_claim_is_bounded()
+    {
+        Assert.True(SmtpCommandParser.TryParse(Encoding.ASCII.GetBytes($"XCLAIM SITE={new string('x', 255)}"), isLocal: true, out _, out _));
+        Assert.False(SmtpCommandParser.TryParse(Encoding.ASCII.GetBytes($"XCLAIM SITE={new string('x', 256)}"), isLocal: true, out _, out _));
+    }
+
+    [Theory]
     [InlineData("", "500 5.5.1")]
     [InlineData("FOO", "500 5.5.1")]
     [InlineData("MAILFROM:<a@b.test>", "500 5.5.1")]
