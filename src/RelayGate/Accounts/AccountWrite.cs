@@ -70,15 +70,17 @@ internal sealed class AccountWrite(DbConnection db, string by = AuditRows.Gatewa
     /// <summary>Notes that others may be suspended now. After the change has been written.</summary>
     public void TouchSuspended() => Change.Suspended = AccountSql.Suspensions(db);
 
-    /// <summary>Mail that waits because its domain or mailbox is suspended would leave if that were removed.</summary>
+    /// <summary>Mail that is held because its domain or mailbox is suspended would leave if that were removed.</summary>
+    /// <remarks>Found by the index of what is held; of what was not moved there yet, right after the suspension, a bounded number is looked at.</remarks>
     /// <param name="key">The domain or mailbox.</param>
     public void RequireNothingWaits(string subscription, AccountKey key)
     {
+        const string Held = "select 1 from message where held = 6 and held_at = 'sender ' || $1 limit 1";
         const string Waits = """
-            select 1 from recipient where subscription = $1 and next_attempt is not null
-              and (counted_at = $2 or substr(counted_at, -length($2) - 1) = '@' || $2) limit 1
+            select 1 from (select counted_at from recipient where subscription = $1 and next_attempt is not null order by next_attempt limit 1000)
+            where counted_at = $2 or substr(counted_at, -length($2) - 1) = '@' || $2 limit 1
             """;
-        if (db.Exists(Waits, subscription, key.Name))
+        if (db.Exists(Held, key.Name) || db.Exists(Waits, subscription, key.Name))
             throw AdminException.InUse($"{key} is suspended and has mail in the queue, which would leave; delete that first: relaygate queue delete --{key}");
     }
 

@@ -71,6 +71,7 @@ public static class RelayGateServices
             return async (identity, reversePath, from, cancellationToken) => (await directory.LookUpAsync(identity, reversePath, from, cancellationToken)).Account;
         });
         services.AddSingleton(MakeReleaser);
+        services.AddSingleton(MakeSuspendedMail);
         services.AddSingleton(provider => new DnsServers(options.Delivery.Resolver, provider.GetRequiredService<TimeProvider>()));
         services.AddSingleton<DnsResolver>();
         services.AddSingleton<NextHopResolver>();
@@ -99,7 +100,6 @@ public static class RelayGateServices
         var scheduler = new QueueScheduler(
             provider.GetRequiredService<SqliteRelayStore>(), provider.GetRequiredService<QueueWriter>(), DestinationLanes.Of(options.Delivery),
             () => directory.Suspended, options.Delivery.Retry.First, provider.GetRequiredService<TimeProvider>(), provider.GetRequiredService<ILogger<QueueScheduler>>());
-        directory.SuspensionChanged += () => scheduler.Wake();
         return scheduler;
     }
 
@@ -118,6 +118,17 @@ public static class RelayGateServices
                 releaser.Wake(subscriptions);
         };
         return releaser;
+    }
+
+    private static SuspendedMail MakeSuspendedMail(IServiceProvider provider)
+    {
+        AccountDirectory directory = provider.GetRequiredService<AccountDirectory>();
+        var suspended = new SuspendedMail(
+            provider.GetRequiredService<SqliteRelayStore>(), provider.GetRequiredService<QueueWriter>(), provider.GetRequiredService<QueueScheduler>(),
+            provider.GetRequiredService<HoldReleaser>(), () => directory.Suspended, provider.GetRequiredService<TimeProvider>(),
+            provider.GetRequiredService<ILogger<SuspendedMail>>());
+        directory.SuspensionChanged += suspended.Apply;
+        return suspended;
     }
 
     private static void AddListeners(IServiceCollection services)

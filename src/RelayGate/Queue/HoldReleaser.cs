@@ -32,7 +32,6 @@ public sealed class HoldReleaser : IDisposable
     private readonly PriorityQueue<AccountKey, long> _order = new();
     private readonly Dictionary<AccountKey, long> _dueAt = [];
     private readonly HashSet<AccountKey> _active = [];
-    private readonly List<Task> _tasks = [];
     private bool _stopping;
 
     /// <param name="lookup">The account of a sender as it is now.</param>
@@ -70,21 +69,16 @@ public sealed class HoldReleaser : IDisposable
         _ = Task.Run(() => RetryStuckAsync(subscriptions));
     }
 
-    /// <summary>Ends after the write that runs.</summary>
+    /// <summary>Ends after the writes that run.</summary>
     public void Dispose()
     {
-        Task[] running;
         lock (_gate)
-        {
             _stopping = true;
-            running = [.. _tasks];
-        }
         _timer.Dispose();
-        Task.WaitAll(running, TimeSpan.FromSeconds(5));
     }
 
     /// <summary>Messages wait at an object, and there is no room for so long. On the writer's thread, and others.</summary>
-    private void Schedule(AccountKey key, TimeSpan wait)
+    internal void Schedule(AccountKey key, TimeSpan wait)
     {
         lock (_gate)
         {
@@ -107,7 +101,6 @@ public sealed class HoldReleaser : IDisposable
     /// <summary>Starts on what is due, and sets the timer for the rest.</summary>
     private void BeginLocked()
     {
-        _tasks.RemoveAll(static task => task.IsCompleted);
         while (!_stopping && _order.TryPeek(out AccountKey key, out long at))
         {
             if (!_dueAt.TryGetValue(key, out long known) || known != at)
@@ -126,7 +119,7 @@ public sealed class HoldReleaser : IDisposable
             _order.Dequeue();
             _dueAt.Remove(key);
             _active.Add(key);
-            _tasks.Add(Task.Run(() => RunAsync(key)));
+            _ = Task.Run(() => RunAsync(key));
         }
     }
 

@@ -93,7 +93,7 @@ internal static class QueueOrders
             return null;
         bool isForIt = step.Order switch
         {
-            QueueOrder.Hold => message.Held == HoldReason.None && !message.HasFailed,
+            QueueOrder.Hold => message.Held is not (HoldReason.Administrator or HoldReason.Fault) && !message.HasFailed,
             QueueOrder.Release => message.Held != HoldReason.None,
             QueueOrder.Retry => message.Held == HoldReason.None && !message.HasFailed,
             _ => true,

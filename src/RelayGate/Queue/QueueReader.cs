@@ -25,7 +25,7 @@ internal static class QueueReader
         """;
 
     private const string SelectMessage =
-        "select id, subscription, reverse_path, flags, dsn_return, envelope_id, egress, octets, header, body from message where seq = ?";
+        "select id, subscription, reverse_path, flags, dsn_return, envelope_id, egress, octets, header, body, uid, credential, script from message where seq = ?";
 
     private const string SelectRecipients =
         "select position, address, notify, original_recipient, state, attempts, next_attempt, last_reply, counted_at, delay_noticed from recipient where message = ? order by position";
@@ -77,6 +77,9 @@ internal static class QueueReader
                 RowId = seq,
                 Subscription = row.Text(1),
                 CountedAt = countedAt,
+                Uid = row.IsNull(10) ? null : row.Int32(10),
+                Credential = row.NullableText(11),
+                Script = row.NullableText(12),
                 ReceivedAt = id.Timestamp,
                 ReversePath = row.Text(2) is { Length: > 0 } path ? new ReversePath(Address(path)) : ReversePath.Null,
                 Recipients = recipients,

@@ -149,17 +149,23 @@ public sealed partial class QueueScheduler
         DateTimeOffset until = now + _lease;
         Suspensions suspended = _suspended();
         var jobs = new List<DeliveryJob>(messages.Count);
+        var held = new List<long>();
         foreach (QueuedMessage message in messages)
         {
             ImmutableArray<QueuedRecipient> due =
             [
                 .. message.Recipients.Where(r => r.NextAttempt != DateTimeOffset.MaxValue && (r.NextAttempt <= now || r.Attempts == 0) && _lanes.KeyOf(r) == lane.Key),
             ];
-            if (due.IsEmpty || suspended.Has(message.Subscription, message.CountedAt))
+            bool isHeld = suspended.Has(message);
+            if (isHeld)
+                held.Add(message.RowId);
+            if (due.IsEmpty || isHeld)
                 message.Release();
             else
                 jobs.Add(new DeliveryJob(message, due));
         }
+        if (held.Count > 0)
+            await HoldSuspendedAsync(held);
         if (jobs.Count == 0)
             return jobs;
         try

@@ -12,7 +12,6 @@ public sealed partial class QueueScheduler
     private const int PageSubscriptions = 256;
 
     private static readonly TimeSpan Grid = TimeSpan.FromSeconds(1); // Looks into the store happen at most once a second.
-    private static readonly TimeSpan LookAgain = TimeSpan.FromMinutes(1); // While something was passed over because it is suspended.
 
     private const string SelectTakeOver = "select value from setting_state where name = 'queue_taken_over'";
     private const string NoteTakeOver =
@@ -97,6 +96,7 @@ public sealed partial class QueueScheduler
         {
             DuePage page = await _store.ReadRawAsync(connection => ReadPage(connection, after, early), CancellationToken.None);
             (after, end) = (page.LastSubscription, page.IsEnd);
+            await HoldAsync(page);
             more.AddRange(page.More);
             next = Earlier(next, Admit(page.Due));
             next = Earlier(next, page.NextDue);
@@ -108,6 +108,7 @@ public sealed partial class QueueScheduler
             foreach (DueRecipient[] some in cursors.Chunk(4)) // Four pages of rows in one read.
             {
                 DuePage page = await _store.ReadRawAsync(connection => ReadMore(connection, some, early), CancellationToken.None);
+                await HoldAsync(page);
                 more.AddRange(page.More);
                 next = Earlier(next, Admit(page.Due));
                 next = Earlier(next, page.NextDue);
@@ -132,6 +133,13 @@ public sealed partial class QueueScheduler
         return isAllowed;
     }
 
+    /// <summary>What was met of suspended senders goes out of the way, so that no later look meets it.</summary>
+    private async Task HoldAsync(DuePage page)
+    {
+        foreach (long[] some in page.Suspended.Chunk(QueueAdministration.MaxRows))
+            await HoldSuspendedAsync([.. some]);
+    }
+
     /// <param name="early">How far ahead of its time mail is taken that was never tried.</param>
     private DuePage ReadPage(StoreConnection connection, string? after, TimeSpan early)
     {
@@ -150,10 +158,7 @@ public sealed partial class QueueScheduler
                 page.NextDue = Earlier(page.NextDue, DateTimeOffset.FromUnixTimeMilliseconds(found.NextAttempt));
             if (found.NextAttempt > now + early.TotalMilliseconds)
                 continue;
-            if (suspended.Subscriptions.Contains(found.Subscription))
-                page.NextDue = Earlier(page.NextDue, _time.GetUtcNow() + LookAgain);
-            else
-                ReadDue(connection, page, found.Subscription, now, early, null, suspended);
+            ReadDue(connection, page, found.Subscription, now, early, null, suspended);
         }
         return page;
     }
@@ -173,18 +178,17 @@ public sealed partial class QueueScheduler
         int before = page.Due.Count;
         if (QueueReader.Due(connection, subscription, now, now + (long)early.TotalMilliseconds, after, PageRows, page.Due) == PageRows)
             page.More.Add(page.Due[^1]);
-        if (suspended.Senders.Count == 0)
+        if (suspended.Subscriptions.Count + suspended.Senders.Count == 0)
             return;
         int kept = before;
         for (int i = before; i < page.Due.Count; i++)
         {
-            if (!suspended.Has(subscription, page.Due[i].CountedAt))
+            if (suspended.Of(new MailSource(subscription, page.Due[i].CountedAt, null, null, null)) is null)
                 page.Due[kept++] = page.Due[i];
+            else
+                page.Suspended.Add(page.Due[i].Seq);
         }
-        if (kept == page.Due.Count)
-            return;
         page.Due.RemoveRange(kept, page.Due.Count - kept);
-        page.NextDue = Earlier(page.NextDue, _time.GetUtcNow() + LookAgain);
     }
 
     /// <summary>Notes what is due and not known yet.</summary>
@@ -231,6 +235,9 @@ public sealed partial class QueueScheduler
 
         /// <summary>Where subscriptions that have more are to be continued.</summary>
         public List<DueRecipient> More { get; } = [];
+
+        /// <summary>What is due and is to be held: its sender is suspended.</summary>
+        public HashSet<long> Suspended { get; } = [];
 
         public string? LastSubscription { get; set; }
 

@@ -1,4 +1,5 @@
 using Microsoft.Extensions.Logging;
+using RelayGate.Core.Mail;
 using RelayGate.Storage;
 
 namespace RelayGate.Queue;
@@ -157,6 +158,24 @@ public sealed partial class QueueScheduler : IDisposable
         NoteDue(DateTimeOffset.MinValue);
     }
 
+    /// <summary>Moves those of some messages to hold whose makers are suspended.</summary>
+    internal Task<SuspensionStep> HoldSuspendedAsync(List<long> rowIds) =>
+        _writer.RunAsync(context => SuspendedRows.Hold(context, rowIds, _suspended(), _time.GetUtcNow()), CancellationToken.None, Tell);
+
+    /// <summary>Follows what suspending and resuming did. On the writer's thread.</summary>
+    internal void Tell(SuspensionStep step)
+    {
+        foreach ((long seq, QueueId id, _) in step.Held)
+        {
+            Withdraw(seq);
+            _writer.Feed.Add(id);
+        }
+        foreach ((_, QueueId id, _) in step.Released)
+            _writer.Feed.Add(id);
+        if (step.Released.Count > 0)
+            Wake([.. step.Released.Select(static r => r.Seq)]);
+    }
+
     /// <summary>Ends all waits for a job with null.</summary>
     public void Dispose()
     {
@@ -286,7 +305,7 @@ public sealed partial class QueueScheduler : IDisposable
         while (flow.Ready.TryDequeue(out DeliveryJob? job))
         {
             LeaveWaiting(flow, job);
-            if (_known[job.Message.RowId].IsWithdrawn || suspended.Has(job.Message.Subscription, job.Message.CountedAt))
+            if (_known[job.Message.RowId].IsWithdrawn || suspended.Has(job.Message))
             {
                 Leave(job, lane);
                 continue;

@@ -86,6 +86,8 @@ public sealed record QueuedMessage
 
     public long Octets => HeaderSection.Length + Body.Octets;
 
+    internal MailSource Source => new(Subscription, CountedAt, Uid, Credential, Script);
+
     public void Release() => Body.Release();
 }
 

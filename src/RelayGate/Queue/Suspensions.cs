@@ -1,8 +1,17 @@
 using System.Collections.Frozen;
+using System.Globalization;
+using RelayGate.Core.Policy;
 
 namespace RelayGate.Queue;
 
-/// <summary>Whose queued mail is passed over now: one state of the accounts, swapped whole.</summary>
+/// <summary>Who made a queued message: by any of these it may be held.</summary>
+/// <param name="CountedAt">Mailbox, else domain that it was counted at; null: neither.</param>
+/// <param name="Uid">Of the process that handed it in on the unix socket.</param>
+/// <param name="Credential">Name of the credential it came in with.</param>
+/// <param name="Script">The script that made it, as the message's row names it.</param>
+internal readonly record struct MailSource(string Subscription, string? CountedAt, int? Uid, string? Credential, string? Script);
+
+/// <summary>Whose queued mail is held now: one state of the accounts, swapped whole.</summary>
 /// <param name="Subscriptions">Suspended by themselves or with their plan.</param>
 /// <param name="Senders">Suspended domains and mailboxes.</param>
 public sealed record Suspensions(FrozenSet<string> Subscriptions, FrozenSet<string> Senders)
@@ -10,12 +19,57 @@ public sealed record Suspensions(FrozenSet<string> Subscriptions, FrozenSet<stri
     /// <summary>Nobody is suspended.</summary>
     public static Suspensions None { get; } = new([], []);
 
-    /// <param name="countedAt">Mailbox, else domain that the message was counted at; null: neither.</param>
-    public bool Has(string subscription, string? countedAt) => Subscriptions.Contains(subscription) || (Senders.Count > 0 && countedAt is not null && HasSender(countedAt));
+    /// <summary>Suspended uids.</summary>
+    public FrozenSet<int> Uids { get; init; } = [];
 
-    private bool HasSender(string countedAt)
+    /// <summary>Suspended credentials, by name.</summary>
+    public FrozenSet<string> Credentials { get; init; } = [];
+
+    /// <summary>Blocked scripts, with the uid they run under.</summary>
+    public FrozenSet<(int Uid, string Script)> Scripts { get; init; } = [];
+
+    public bool IsEmpty => Subscriptions.Count + Senders.Count + Uids.Count + Credentials.Count + Scripts.Count == 0;
+
+    /// <summary>What is stored as the object that a blocked script's mail waits for.</summary>
+    public static string ScriptAt(int uid, string script) => string.Create(CultureInfo.InvariantCulture, $"script {uid} {script}");
+
+    /// <summary>Why a message is held now, and for what; null: it may go.</summary>
+    internal (HoldReason Reason, string At)? Of(in MailSource source)
     {
+        if (Subscriptions.Contains(source.Subscription))
+            return (HoldReason.Suspended, $"subscription {source.Subscription}");
+        if (Senders.Count > 0 && source.CountedAt is { } countedAt && SenderOf(countedAt) is { } sender)
+            return (HoldReason.Suspended, $"sender {sender}");
+        if (source.Uid is { } uid && Uids.Contains(uid))
+            return (HoldReason.Suspended, string.Create(CultureInfo.InvariantCulture, $"uid {uid}"));
+        if (source.Credential is { } credential && Credentials.Contains(credential))
+            return (HoldReason.Suspended, $"credential {credential}");
+        return source is { Script: { } script, Uid: { } owner } && Scripts.Contains((owner, script)) ? (HoldReason.Script, ScriptAt(owner, script)) : null;
+    }
+
+    internal bool Has(QueuedMessage message) => !IsEmpty && Of(message.Source) is not null;
+
+    /// <summary>Whether what is stored of a held message still holds it: the second part of <see cref="Of"/>.</summary>
+    internal bool IsHeldAt(string at)
+    {
+        int blank = at.IndexOf(' ', StringComparison.Ordinal);
+        (string kind, string name) = (at[..blank], at[(blank + 1)..]);
+        return kind switch
+        {
+            "subscription" => Subscriptions.Contains(name),
+            "sender" => Senders.Contains(name),
+            "uid" => int.TryParse(name, NumberStyles.None, CultureInfo.InvariantCulture, out int uid) && Uids.Contains(uid),
+            "credential" => Credentials.Contains(name),
+            "script" => Scripts.Any(s => ScriptAt(s.Uid, s.Script) == at),
+            _ => false,
+        };
+    }
+
+    private string? SenderOf(string countedAt)
+    {
+        if (Senders.Contains(countedAt))
+            return countedAt;
         int at = countedAt.LastIndexOf('@');
-        return Senders.Contains(countedAt) || (at >= 0 && Senders.GetAlternateLookup<ReadOnlySpan<char>>().Contains(countedAt.AsSpan(at + 1)));
+        return at >= 0 && Senders.GetAlternateLookup<ReadOnlySpan<char>>().TryGetValue(countedAt.AsSpan(at + 1), out string? domain) ? domain : null;
     }
 }

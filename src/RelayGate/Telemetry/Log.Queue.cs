@@ -53,4 +53,7 @@ internal static partial class Log
 
     [LoggerMessage(Level = LogLevel.Error, EventId = 415, Message = "Held mail could not be looked at ({What}); it is tried again in a minute")]
     public static partial void ReleaseFailed(ILogger logger, string what, Exception cause);
+
+    [LoggerMessage(Level = LogLevel.Error, EventId = 416, Message = "Queued mail could not be moved to hold or back; what is suspended is not sent all the same, and it is done at the next change or start")]
+    public static partial void SuspensionFailed(ILogger logger, Exception cause);
 }

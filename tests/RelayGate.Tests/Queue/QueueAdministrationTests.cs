@@ -15,13 +15,11 @@ public sealed class QueueAdministrationTests : IDisposable
     [Fact]
     public async Task Held_messages_are_not_picked_until_they_are_released_and_then_at_once()
     {
-        _queue.Suspended.Add("acme"); // So that nothing is in flight yet.
         QueueId first = await AcceptAsync("acme");
         QueueId second = await AcceptAsync("acme");
         QueueId other = await AcceptAsync("globex");
 
         QueueOrderResult held = await _administration.HoldAsync(QueueSelection.OfSubscription("acme"), dryRun: false, null, default);
-        _queue.Suspended.Clear();
         _queue.Time.Advance(TimeSpan.FromMinutes(5));
         DeliveryJob job = await _queue.TakeAsync();
         Assert.Equal(other, job.Message.Id);
@@ -76,7 +74,6 @@ public sealed class QueueAdministrationTests : IDisposable
     [Fact]
     public async Task Who_held_released_retried_or_deleted_a_message_stands_in_its_record_and_in_the_mail_log()
     {
-        _queue.Suspended.Add("acme");
         QueueId id = await AcceptAsync("acme");
         QueueId other = await AcceptAsync("acme");
         QueueSelection one = QueueSelection.Of(id);
@@ -108,7 +105,6 @@ public sealed class QueueAdministrationTests : IDisposable
     [Fact]
     public async Task Orders_kept_of_one_message_are_bounded_and_retries_push_no_other_out()
     {
-        _queue.Suspended.Add("acme");
         QueueSelection one = QueueSelection.Of(await AcceptAsync("acme"));
 
         for (int i = 0; i < OrderRows.MaxKept; i++)
@@ -149,7 +145,6 @@ public sealed class QueueAdministrationTests : IDisposable
     [InlineData("cme.test", 0)]
     public async Task An_order_for_a_domain_or_mailbox_is_for_what_it_sent(string sender, int count)
     {
-        _queue.Suspended.UnionWith(["acme", "globex"]);
         await AcceptAsync("acme");
         await AcceptAsync("globex");
 
@@ -163,7 +158,6 @@ public sealed class QueueAdministrationTests : IDisposable
     [Fact]
     public async Task Orders_for_many_go_in_small_writes_and_count_each_message_once()
     {
-        _queue.Suspended.Add("acme");
         string[] recipients = [.. Enumerable.Range(0, 7).Select(i => $"r{i}@example.org")];
         for (int i = 0; i < 150; i++) // 1,050 rows.
             await AcceptAsync("acme", recipients);
@@ -202,7 +196,6 @@ public sealed class QueueAdministrationTests : IDisposable
         DeliveryJob job = await _queue.TakeAsync();
         DeliveryAttempt attempt = _queue.Attempt(job, DeliveryResult.Deferred);
         attempt = attempt with { Results = [attempt.Results[0] with { NextAttempt = _queue.Time.GetUtcNow() }, attempt.Results[1]] };
-        _queue.Suspended.Add("acme");
         await _queue.Writer.CompleteAsync(job, attempt, null);
         _queue.Scheduler.Complete(job);
 
@@ -214,7 +207,6 @@ public sealed class QueueAdministrationTests : IDisposable
     [Fact]
     public async Task A_domain_narrows_an_order_to_messages_that_still_go_there()
     {
-        _queue.Suspended.Add("acme");
         QueueId there = await AcceptAsync("acme", "a@example.org", "b@Example.NET");
         await AcceptAsync("acme", "c@example.org");
         await AcceptAsync("acme", "d@notexample.net");
@@ -229,7 +221,6 @@ public sealed class QueueAdministrationTests : IDisposable
     [Fact]
     public async Task A_subscription_sees_and_orders_its_own_alone()
     {
-        _queue.Suspended.UnionWith(["acme", "globex"]);
         QueueId own = await AcceptAsync("acme");
         QueueId other = await AcceptAsync("globex");
 
@@ -251,7 +242,6 @@ public sealed class QueueAdministrationTests : IDisposable
     [InlineData("acme")]
     public async Task Pages_hold_every_message_once_in_each_state(string? subscription)
     {
-        _queue.Suspended.Add("acme");
         var all = new List<string>();
         for (int i = 0; i < 12; i++)
             all.Add((await AcceptAsync("acme", $"a{i}@example.org", $"b{i}@example.org")).ToString());
@@ -323,7 +313,6 @@ public sealed class QueueAdministrationTests : IDisposable
 
     private async Task<OfferedMessage> AcceptChunkedAsync(int chunks)
     {
-        _queue.Suspended.Add("acme");
         OfferedMessage inline = _queue.Message(_queue.Account());
         inline.Body.Release();
         for (int i = 0; i < chunks; i++)
@@ -339,7 +328,6 @@ public sealed class QueueAdministrationTests : IDisposable
     [Fact]
     public async Task A_page_has_as_many_messages_as_the_command_line_may_ask_for()
     {
-        _queue.Suspended.Add("acme");
         for (int i = 0; i < 600; i++)
             await AcceptAsync("acme");
 

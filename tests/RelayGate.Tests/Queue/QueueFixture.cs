@@ -61,6 +61,8 @@ internal sealed class QueueFixture : IDisposable
     /// <summary>Suspended domains and mailboxes.</summary>
     public HashSet<string> SuspendedSenders { get; } = [];
 
+    public Suspensions Suspensions => new([.. Suspended], [.. SuspendedSenders]);
+
     /// <summary>What the disk would say.</summary>
     public long FreeOctets { get; set; } = long.MaxValue;
 
@@ -78,6 +80,9 @@ internal sealed class QueueFixture : IDisposable
     public QueueAdministration NewAdministration() => new(Store, Writer, Scheduler, Lookup, MailLog, Time);
 
     public HoldReleaser NewReleaser() => new(Store, Writer, Scheduler, Usage, Lookup, MailLog, Time, NullLogger<HoldReleaser>.Instance);
+
+    public SuspendedMail NewSuspendedMail(HoldReleaser releaser) =>
+        new(Store, Writer, Scheduler, releaser, () => Suspensions, Time, NullLogger<SuspendedMail>.Instance);
 
     public int LaneBound { get; set; } = 100;
 
@@ -224,7 +229,7 @@ internal sealed class QueueFixture : IDisposable
     }
 
     private QueueScheduler NewScheduler() => new(
-        Store, Writer, new DestinationLanes(r => r.ForwardPath.Address.DomainText, _ => LaneBound), () => new Suspensions([.. Suspended], [.. SuspendedSenders]), Options.Delivery.Retry.First, Time,
+        Store, Writer, new DestinationLanes(r => r.ForwardPath.Address.DomainText, _ => LaneBound), () => Suspensions, Options.Delivery.Retry.First, Time,
         NullLogger<QueueScheduler>.Instance, WindowOctets);
 
     private void Close()

@@ -223,7 +223,8 @@ public sealed class QueueSchedulerTests : IDisposable
         await _queue.Count("message");
         Assert.False(next.IsCompleted);
         _queue.Suspended.Remove("acme");
-        _queue.Scheduler.Wake();
+        using HoldReleaser releaser = _queue.NewReleaser();
+        using SuspendedMail resumed = _queue.NewSuspendedMail(releaser);
 
         Assert.Equal("acme", (await next).Message.Subscription);
     }
@@ -290,7 +291,8 @@ public sealed class QueueSchedulerTests : IDisposable
         Assert.Equal(0, _queue.Scheduler.MemoryOctets);
 
         _queue.SuspendedSenders.Clear();
-        _queue.Scheduler.Wake();
+        using HoldReleaser releaser = _queue.NewReleaser();
+        using SuspendedMail resumed = _queue.NewSuspendedMail(releaser);
         Assert.Equal("spam@acme.test", (await AdvanceUntil(next)).Message.CountedAt);
     }
 
