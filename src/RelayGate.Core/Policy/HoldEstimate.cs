@@ -1,17 +1,37 @@
+using RelayGate.Core.Mail;
+using RelayGate.Core.Messages;
+
 namespace RelayGate.Core.Policy;
 
 /// <summary>About when a held message is released: from the messages before it and the pace of the limit. Others may come between, or give up.</summary>
 public static class HoldEstimate
 {
+    /// <summary>As the wall clock will show it. Null: time does not help.</summary>
+    /// <param name="usage">Usage of the account's levels.</param>
+    /// <param name="at">Where it waits.</param>
+    /// <param name="ahead">Messages that go before it.</param>
+    public static DateTimeOffset? Of(SenderAccount account, UsageView usage, Envelope envelope, MessageFacts message, AccountKey at, long ahead)
+    {
+        var offer = new Offer(account, usage, envelope, message);
+        if (offer.IsExempt)
+            return usage.ToWall(usage.Now);
+        int index = account.Levels.Length - 1;
+        while (index >= 0 && account.Levels[index].Key != at)
+            index--;
+        DateTimeOffset one = LimitCheck.NextPossible(offer);
+        DateTimeOffset release = index < 0 ? one : Of(offer, index, one, ahead);
+        return release == DateTimeOffset.MaxValue ? null : usage.ToWall(release);
+    }
+
     /// <param name="index">The level at which it waits.</param>
     /// <param name="roomForOne">When every level has room for one such message.</param>
-    internal static DateTimeOffset Of(Offer offer, int index, DateTimeOffset roomForOne)
+    internal static DateTimeOffset Of(Offer offer, int index, DateTimeOffset roomForOne, long ahead)
     {
         DateTimeOffset release = roomForOne;
         foreach (Limit limit in offer.Account.Levels[index].Limits.Limits)
         {
             long cost = LimitCheck.Cost(offer, limit);
-            DateTimeOffset turn = Of(offer.Usage.Rings[index], limit, offer.Usage.Held.AheadAt(index) * cost, cost, offer.Usage.Now);
+            DateTimeOffset turn = Of(offer.Usage.Rings[index], limit, ahead * cost, cost, offer.Usage.Now);
             release = turn > release ? turn : release;
         }
         return release;

@@ -75,7 +75,7 @@ internal static class LimitCheck
                 Decision full = offer.Refuse(Reasons.HoldFull, ReplyText.HoldFull(offer.Account.Subscription!, stopped.Key));
                 return full with { Levels = levels.DrainToImmutable(), Stopped = stopped, NextPossible = offer.Usage.ToWall(next) };
             }
-            DateTimeOffset release = HoldEstimate.Of(offer, index, next);
+            DateTimeOffset release = HoldEstimate.Of(offer, index, next, offer.Usage.Held.AheadAt(index));
             return offer.Take(
                 Verdict.Hold, Reasons.LimitReached, ReplyText.Held(stopped, offer.Usage.Held.AheadAt(index), offer.Usage.ToWall(release), offer.Usage.ToWall(now))) with
             {
@@ -92,7 +92,7 @@ internal static class LimitCheck
     }
 
     /// <summary>When every level has room, not only the one that refused.</summary>
-    private static DateTimeOffset NextPossible(Offer offer)
+    internal static DateTimeOffset NextPossible(Offer offer)
     {
         DateTimeOffset next = offer.Usage.Now;
         for (int i = 0; i < offer.Account.Levels.Length; i++)

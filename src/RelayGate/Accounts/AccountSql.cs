@@ -64,7 +64,11 @@ internal static class AccountSql
             select name from subscription where suspended <> 0
             union select s.name from plan p join subscription s on s.plan = p.name where p.suspended <> 0
             """),
-        Names(db, "select name from domain where suspended <> 0 union all select address from mailbox where suspended <> 0"));
+        Names(db, "select name from domain where suspended <> 0 union all select address from mailbox where suspended <> 0"))
+    {
+        Uids = db.All("select uid from system_user where suspended <> 0", static row => row.GetInt32(0)).ToFrozenSet(),
+        Credentials = Names(db, "select name from credential where suspended <> 0"),
+    };
 
     public static Dictionary<string, string> Settings(DbConnection db) =>
         db.All("select name, value from setting", static row => (Name: row.GetString(0), Value: row.GetString(1))).ToDictionary(row => row.Name, row => row.Value);

@@ -85,7 +85,7 @@ internal static class SenderComposer
     {
         if (identity.Credential is null)
             return OfMailbox(ref reader, identity.Name);
-        if (reader.Credential(identity.Credential) is not { } credential || !credential.Has(identity.PasswordSetAt))
+        if (reader.Credential(identity.Credential) is not { } credential || (identity.PasswordSetAt != 0 && !credential.Has(identity.PasswordSetAt)))
             return default;
         Claim claim = credential.Of.Level switch
         {

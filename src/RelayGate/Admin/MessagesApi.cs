@@ -8,14 +8,13 @@ using RelayGate.Queue;
 namespace RelayGate.Admin;
 
 /// <summary>The decision log and the queue. A subscription's own user reads what belongs to it; orders are for administrators.</summary>
-internal sealed class MessagesApi(MessageLog log, QueueAdministration queue, AccountAdministration accounts)
+internal sealed class MessagesApi(MessageLog log, QueueAdministration queue, HoldForecast forecast, AccountAdministration accounts)
 {
     public void Map(AdminDispatcher api)
     {
         api.Read("messages", ListAsync);
         api.Read("messages/news", NewsAsync);
-        api.Read("messages/{ref}", async r => RecordJson.ToNode(
-            await log.ShowAsync(Ref(r), r.Caller.Subscription, r.Aborted) ?? throw NotFound($"there is no record {r.Route("ref")}"), RecordJson.Default.MessageRecord));
+        api.Read("messages/{ref}", ShowAsync);
         api.Read("queue", ListQueueAsync);
         api.Read("queue/{ref}", async r => RecordJson.ToNode(
             await queue.ShowAsync(Ref(r), r.Caller.Subscription, r.Aborted) ?? throw NotFound($"message {r.Route("ref")} is not in the queue; what became of it: relaygate message explain {r.Route("ref")}"),
@@ -86,6 +85,14 @@ internal sealed class MessagesApi(MessageLog log, QueueAdministration queue, Acc
         await RequireSubscriptionAsync(r, r.Query("subscription"));
         MessagePage page = await log.ListAsync(r.Caller.Narrow(Query(r)), r.Caller.Subscription, r.Aborted) ?? throw BadCursor();
         return RecordJson.List(page.Items, RecordJson.Default.MessageItem, page.NextCursor);
+    }
+
+    private async Task<JsonNode?> ShowAsync(AdminRequest r)
+    {
+        MessageRecord record = await log.ShowAsync(Ref(r), r.Caller.Subscription, r.Aborted) ?? throw NotFound($"there is no record {r.Route("ref")}");
+        if (record.Pending.Any(static recipient => recipient.Held is not null))
+            record = record with { Hold = await forecast.OfAsync(Parse(record.Ref), r.Aborted) };
+        return RecordJson.ToNode(record, RecordJson.Default.MessageRecord);
     }
 
     private async Task<JsonNode?> NewsAsync(AdminRequest r)

@@ -37,5 +37,6 @@ internal sealed class AttemptRecorder(RetryOptions retry)
         return new RecipientResult(recipient, DeliveryResult.Failed, $"Given up after {Age(endedAt - message.ReceivedAt)}: {outcome.Text}", status, NextAttempt: null);
     }
 
-    private static string Age(TimeSpan age) => age.TotalHours < 48 ? $"{age.TotalHours:0.#} hours" : $"{age.TotalDays:0.#} days";
+    /// <summary>For people.</summary>
+    public static string Age(TimeSpan age) => age.TotalHours < 48 ? $"{age.TotalHours:0.#} hours" : $"{age.TotalDays:0.#} days";
 }

@@ -13,7 +13,7 @@ namespace RelayGate.Delivery;
 /// worker is a waiting continuation, not a thread. An IHostedService with tasks of its own, because
 /// a BackgroundService that is stopped right after its start may never run, and what was taken must be drained.
 /// </remarks>
-public sealed class DeliveryService : IHostedService, IDisposable
+public sealed partial class DeliveryService : IHostedService, IDisposable
 {
     private const int WorkersPerConnection = 4;
 

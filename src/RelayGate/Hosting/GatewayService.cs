@@ -19,7 +19,7 @@ namespace RelayGate.Hosting;
 internal sealed class GatewayService(
     GatewayState state, ListenerPlan listeners, RelayGateOptions options, TimeProvider time, ILogger<GatewayService> logger, RelayGateMetrics metrics,
     SqliteRelayStore store, QueueWriter writer, QueueScheduler scheduler, AccountDirectory accounts, QueueGauge gauge, Maintenance maintenance,
-    DeliveryService delivery, HoldReleaser releaser, SuspendedMail suspended, NoticeService notices, MailLog mailLog) : IHostedLifecycleService
+    DeliveryService delivery, HoldReleaser releaser, SuspendedMail suspended, HeldExpiry expiry, NoticeService notices, MailLog mailLog) : IHostedLifecycleService
 {
     private readonly SystemdNotifier _systemd = SystemdNotifier.FromEnvironment();
 
@@ -47,6 +47,7 @@ internal sealed class GatewayService(
         await maintenance.StartAsync(cancellationToken);
         await notices.StartAsync(cancellationToken);
         await delivery.StartAsync(cancellationToken);
+        expiry.Start();
     }
 
     /// <summary>All services have started: the listeners are bound.</summary>
@@ -69,6 +70,7 @@ internal sealed class GatewayService(
     public async Task StopAsync(CancellationToken cancellationToken)
     {
         await notices.StopAsync(cancellationToken);
+        expiry.Dispose();
         suspended.Dispose();
         releaser.Dispose();
         await delivery.StopAsync(cancellationToken);

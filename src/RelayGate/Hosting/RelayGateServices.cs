@@ -70,6 +70,12 @@ public static class RelayGateServices
             AccountDirectory directory = provider.GetRequiredService<AccountDirectory>();
             return async (identity, reversePath, from, cancellationToken) => (await directory.LookUpAsync(identity, reversePath, from, cancellationToken)).Account;
         });
+        services.AddSingleton(provider => new HoldForecast(
+            provider.GetRequiredService<SqliteRelayStore>(), provider.GetRequiredService<UsageTable>(), provider.GetRequiredService<SenderLookup>(), options.Delivery.Retry.GiveUpAfter));
+        services.AddSingleton<HeldMail>();
+        services.AddSingleton(provider => new HeldExpiry(
+            provider.GetRequiredService<HeldMail>(), provider.GetRequiredService<DeliveryService>(), options.Delivery.Retry.GiveUpAfter,
+            provider.GetRequiredService<TimeProvider>(), provider.GetRequiredService<ILogger<HeldExpiry>>()));
         services.AddSingleton(MakeReleaser);
         services.AddSingleton(MakeSuspendedMail);
         services.AddSingleton(provider => new DnsServers(options.Delivery.Resolver, provider.GetRequiredService<TimeProvider>()));

@@ -22,7 +22,7 @@ internal sealed class CompletionWrite : PendingWrite
     private const string KeepMessage = "update message set expires_at = ?, held = 0, held_at = null where seq = ?";
     private const string SelectDecision = "select 1 from decision where id = ?";
 
-    private readonly TaskCompletionSource _done = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private readonly TaskCompletionSource<bool> _done = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly DeliveryJob _job;
     private readonly DeliveryAttempt _attempt;
     private readonly PreparedDsn? _dsn;
@@ -32,15 +32,20 @@ internal sealed class CompletionWrite : PendingWrite
     private readonly TimeSpan _keepFailed;
     private readonly byte[] _id;
     private readonly bool _allDelivered;
+    private readonly bool _isOfHeld;
     private readonly QueuedMessage? _notification;
     private long _dsnSeq;
+    private bool _isSkipped;
 
     /// <param name="now">Time of the attempt's end.</param>
     /// <param name="keepFailed">How long the content of a message that failed for a recipient is kept.</param>
     /// <param name="nextAttempt">When the DSN is due if this process does not attempt it at once.</param>
+    /// <param name="isOfHeld">The message has become too old while it was held: nothing was attempted, and nothing happens if it was let go meanwhile.</param>
     public CompletionWrite(
-        DeliveryJob job, DeliveryAttempt attempt, PreparedDsn? dsn, RecordBufferPool buffers, DateTimeOffset now, TimeSpan keepFailed, DateTimeOffset nextAttempt)
+        DeliveryJob job, DeliveryAttempt attempt, PreparedDsn? dsn, RecordBufferPool buffers, DateTimeOffset now, TimeSpan keepFailed, DateTimeOffset nextAttempt,
+        bool isOfHeld = false)
     {
+        _isOfHeld = isOfHeld;
         _job = job;
         _attempt = attempt;
         _dsn = dsn;
@@ -57,8 +62,8 @@ internal sealed class CompletionWrite : PendingWrite
             new ComposedDsn(dsn.HeaderSection, dsn.Body, dsn.HeaderNeedsUtf8, dsn.BodyIs8Bit), nextAttempt);
     }
 
-    /// <summary>Completes when the outcome is durable.</summary>
-    public Task Done => _done.Task;
+    /// <summary>Completes when the outcome is durable. False: the message was not held any more.</summary>
+    public Task<bool> Done => _done.Task;
 
     public DeliveryJob Job => _job;
 
@@ -69,6 +74,9 @@ internal sealed class CompletionWrite : PendingWrite
     public override void Execute(WriteContext context)
     {
         _dsnSeq = 0;
+        _isSkipped = _isOfHeld && HoldRows.Find(context, _job.Message.RowId) is not ({ Reason: > HoldReason.Fault }, _);
+        if (_isSkipped)
+            return;
         context.Prepared(InsertAttempt)
             .Bind(1, _id).Bind(2, _attempt.StartedAt.ToUnixTimeMilliseconds()).Bind(3, _job.Recipients[0].Index).Bind(4, (long)_attempt.Duration.TotalMilliseconds)
             .Bind(5, _attempt.Stage).Bind(6, _attempt.NextHop).Bind(7, _attempt.Remote).Bind(8, _attempt.Local).Bind(9, _attempt.Tls).BindUtf8(10, _results.Written)
@@ -107,7 +115,7 @@ internal sealed class CompletionWrite : PendingWrite
         finally
         {
             _buffers.Return(_results);
-            _done.TrySetResult();
+            _done.TrySetResult(!_isSkipped);
         }
     }
 
@@ -145,7 +153,7 @@ internal sealed class CompletionWrite : PendingWrite
             };
             long? next = state == RecipientState.Pending && held == HoldReason.None ? (result.NextAttempt ?? _now).ToUnixTimeMilliseconds() : null;
             context.Prepared(UpdateRecipient)
-                .Bind(1, (long)state).Bind(2, result.Recipient.Attempts + 1).Bind(3, next).Bind(4, result.Reply)
+                .Bind(1, (long)state).Bind(2, result.Recipient.Attempts + (_isOfHeld ? 0 : 1)).Bind(3, next).Bind(4, result.Reply)
                 .Bind(5, _dsn is not null && _dsn.Delayed.Contains(result.Recipient.Index) ? 1 : 0).Bind(6, seq).Bind(7, result.Recipient.Index)
                 .Execute();
         }
@@ -158,10 +166,11 @@ internal sealed class CompletionWrite : PendingWrite
             RecordRows.SetOutcome(context, _id, held == HoldReason.None ? RecordOutcome.Deferred : RecordOutcome.Held, _now);
             return true;
         }
-        if (held != HoldReason.None)
-            HoldRows.Leave(context, seq);
         if (failed > 0 && _keepFailed > TimeSpan.Zero)
+        {
+            HoldRows.Leave(context, seq);
             context.Prepared(KeepMessage).Bind(1, (_now + _keepFailed).ToUnixTimeMilliseconds()).Bind(2, seq).Execute();
+        }
         else
             MessageRows.Delete(context, seq, _id, _job.Message.Body.IsChunked);
         RecordOutcome outcome = failed == 0 ? RecordOutcome.Delivered : delivered == 0 ? RecordOutcome.Failed : RecordOutcome.PartlyFailed;

@@ -16,7 +16,7 @@ public delegate ValueTask<SenderAccount> SenderLookup(
 internal sealed record HeldOffer(long Seq, QueueId Id, string For, SenderIdentity Identity, Envelope Envelope, MessageFacts Message)
 {
     private const string Select = """
-        select m.id, m.subscription, m.flags, m.uid, m.header, m.held_for, d.identity, d.sender, m.script
+        select m.id, m.subscription, m.flags, m.uid, m.header, m.held_for, d.identity, d.sender, m.credential, m.script
         from message m left join decision d on d.id = m.id where m.seq = ?
         """;
 
@@ -42,10 +42,10 @@ internal sealed record HeldOffer(long Seq, QueueId Id, string For, SenderIdentit
             bool isUtf8 = ((MessageFlags)row.Int64(2)).HasFlag(MessageFlags.HeaderNeedsUtf8) || reversePath.Address is { IsAscii: false };
             HeaderSection header = HeaderSection.Parse(row.Blob(4).ToArray());
             MessageFacts facts = header.ToFacts(0, default);
-            if (row.NullableInt64(3) is { } uid && row.NullableText(8) is { } script)
+            if (row.NullableInt64(3) is { } uid && row.NullableText(9) is { } script)
                 facts = facts with { Script = new SendingScript(new ScriptKey(int.CreateChecked(uid), script), IsProved: false) };
             return new HeldOffer(
-                seq, QueueId.FromBytes(row.Blob(0)), row.NullableText(5) ?? row.Text(1), IdentityOf(row.Text(6), row.NullableInt64(3)),
+                seq, QueueId.FromBytes(row.Blob(0)), row.NullableText(5) ?? row.Text(1), IdentityOf(row.Text(6), row.NullableInt64(3), row.NullableText(8)),
                 new Envelope(reversePath, recipients, SmtpUtf8: isUtf8), facts with { ReceivedFields = Math.Max(0, facts.ReceivedFields - 1) });
         }
         finally
@@ -77,12 +77,12 @@ internal sealed record HeldOffer(long Seq, QueueId Id, string For, SenderIdentit
     }
 
     /// <summary>The identity that a record names.</summary>
-    private static SenderIdentity IdentityOf(string key, long? uid)
+    private static SenderIdentity IdentityOf(string key, long? uid, string? credential)
     {
         int blank = key.IndexOf(' ', StringComparison.Ordinal);
         (string kind, string name) = blank < 0 ? (key, "") : (key[..blank], key[(blank + 1)..]);
         IdentityKind known = Enum.TryParse(kind, ignoreCase: true, out IdentityKind parsed) ? parsed : IdentityKind.None;
-        return new SenderIdentity(known, name, Process: uid is { } number ? new PeerProcess(int.CreateChecked(number)) : null);
+        return new SenderIdentity(known, name, Process: uid is { } number ? new PeerProcess(int.CreateChecked(number)) : null) { Credential = credential };
     }
 
     private static ImmutableArray<EnvelopeRecipient> Recipients(StoreConnection connection, long seq)

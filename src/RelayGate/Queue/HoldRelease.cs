@@ -41,7 +41,7 @@ internal static class HoldRelease
                 step.IsStale = true;
                 break;
             }
-            Decision decision = RelayPolicy.Decide(account, context.Usage.ViewForRelease(account.Levels, key.Level, context.Connection), offer.Envelope, offer.Message);
+            Decision decision = RelayPolicy.Decide(account, context.Usage.ViewForRelease(account.Levels, key, context.Connection), offer.Envelope, offer.Message);
             if (decision.IsAccepted)
                 Release(context, step, offer, account, decision, held, id, now);
             else if (decision is not { Stopped: { } stopped, Wait: { } wait })

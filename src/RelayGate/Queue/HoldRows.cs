@@ -29,13 +29,16 @@ internal static class HoldRows
         SqliteStatement row = context.Prepared(Select).Bind(1, seq);
         if (!row.Step())
             return null;
-        var held = new HeldMessage(
-            (HoldReason)row.Int64(0), Waiting((HoldReason)row.Int64(0), row.NullableText(1)), row.Text(2), row.Int64(3),
-            !((MessageFlags)row.Int64(4)).HasFlag(MessageFlags.NotCounted));
+        HeldMessage held = Read(row);
         byte[] id = row.Blob(5).ToArray();
         row.Reset();
         return (held, id);
     }
+
+    /// <summary>From columns held, held_at, subscription, octets, flags.</summary>
+    public static HeldMessage Read(SqliteStatement row) => new(
+        (HoldReason)row.Int64(0), Waiting((HoldReason)row.Int64(0), row.NullableText(1)), row.Text(2), row.Int64(3),
+        !((MessageFlags)row.Int64(4)).HasFlag(MessageFlags.NotCounted));
 
     /// <summary>Holds a message that is not held, or holds it for another reason.</summary>
     /// <returns>False when it has gone.</returns>
@@ -57,7 +60,7 @@ internal static class HoldRows
         context.Prepared(SetDue).Bind(1, due.ToUnixTimeMilliseconds()).Bind(2, seq).Execute();
     }
 
-    /// <summary>Notes that a message which may be held leaves the queue. Before its row changes.</summary>
+    /// <summary>Notes that a message which may be held is held no more, where its row stays. Before the row changes.</summary>
     public static void Leave(WriteContext context, long seq)
     {
         if (Find(context, seq) is ({ Reason: not HoldReason.None } before, _))

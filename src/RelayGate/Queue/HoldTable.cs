@@ -98,8 +98,8 @@ internal sealed class HoldTable
     }
 
     /// <summary>What is held at these objects, and for the subscription among them.</summary>
-    /// <param name="inside">Only objects outside this one are looked at: where the asker stands itself. Null: all.</param>
-    public HeldView View(IReadOnlyList<AccountKey> keys, Level? inside = null)
+    /// <param name="inside">Only objects before this one are looked at: where the asker waits itself. Null: all.</param>
+    public HeldView View(IReadOnlyList<AccountKey> keys, AccountKey? inside = null)
     {
         if (Volatile.Read(ref _uncounted) == 0)
             return default;
@@ -107,11 +107,11 @@ internal sealed class HoldTable
         (long Messages, long Octets) own = default;
         lock (_gate)
         {
-            for (int i = 0; i < keys.Count; i++)
+            for (int i = 0; i < keys.Count && keys[i] != inside; i++)
             {
                 if (keys[i].Level == Level.Subscription && inside is null)
                     own = _bySubscription.GetValueOrDefault(keys[i].Name);
-                if ((inside is null || keys[i].Level < inside) && _waiting.TryGetValue(keys[i], out long waiting))
+                if (_waiting.TryGetValue(keys[i], out long waiting))
                     (ahead ??= new long[keys.Count])[i] = waiting;
             }
         }

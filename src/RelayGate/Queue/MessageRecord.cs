@@ -134,6 +134,9 @@ public sealed record MessageRecord
     /// <summary>What was done by hand, in the order it was done: the last <see cref="OrderRows.MaxKept"/>.</summary>
     public ImmutableArray<RecordedOrder> Orders { get; init; } = [];
 
+    /// <summary>Why it is held now and how long; null unless it is.</summary>
+    public QueueHold? Hold { get; init; }
+
     /// <summary>Where each recipient stands, in the order of the envelope.</summary>
     public ImmutableArray<RecordedRecipient> States { get; init; } = [];
 

@@ -19,7 +19,7 @@ internal static class MessageRows
         """;
 
     private const string DeleteRecipients = "delete from recipient where message = ?";
-    private const string DeleteMessage = "delete from message where seq = ?";
+    private const string DeleteMessage = "delete from message where seq = ? returning held, held_at, subscription, octets, flags";
     private const string DeleteChunks = "delete from chunk where id = ?";
 
     /// <summary>Inserts a message; its row id is its sequence number, given by the writer and never used twice while it runs.</summary>
@@ -55,7 +55,15 @@ internal static class MessageRows
     public static bool Delete(WriteContext context, long seq, ReadOnlySpan<byte> idOctets, bool isChunked)
     {
         context.Prepared(DeleteRecipients).Bind(1, seq).Execute();
-        bool existed = context.Prepared(DeleteMessage).Bind(1, seq).Execute() > 0;
+        SqliteStatement message = context.Prepared(DeleteMessage).Bind(1, seq);
+        bool existed = message.Step();
+        if (existed)
+        {
+            HeldMessage held = HoldRows.Read(message);
+            message.Reset();
+            if (held.Reason != HoldReason.None)
+                context.Usage.Held(held, -1);
+        }
         if (isChunked)
             context.Prepared(DeleteChunks).Bind(1, idOctets).Execute();
         return existed;

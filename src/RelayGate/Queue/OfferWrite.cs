@@ -41,6 +41,7 @@ internal sealed class OfferWrite : PendingWrite
             Subscription = message.Account.Subscription ?? "",
             CountedAt = message.Account.Levels is [.., { Key: { Level: Level.Domain or Level.Mailbox } key }] ? key.Name : null,
             Uid = message.Account.Identity.Uid,
+            Credential = message.Account.Identity.Credential,
             Script = message.Facts.Script?.Key.Script,
             ReceivedAt = message.ReceivedAt,
             ReversePath = message.Early.ReversePath,

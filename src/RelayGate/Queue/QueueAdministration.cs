@@ -12,7 +12,7 @@ namespace RelayGate.Queue;
 /// and may so deliver what was held or deleted: the result counts these. <c>onlySubscription</c> keeps the caller to one subscription: what
 /// belongs to another is as if it were not there. <c>by</c> is who gives the order: the mail log and the record of each message name him.
 /// </remarks>
-public sealed class QueueAdministration(SqliteRelayStore store, QueueWriter writer, QueueScheduler scheduler, SenderLookup lookup, MailLog log, TimeProvider time)
+public sealed class QueueAdministration(SqliteRelayStore store, QueueWriter writer, QueueScheduler scheduler, SenderLookup lookup, HoldForecast forecast, MailLog log, TimeProvider time)
 {
     /// <summary>Items of a page at most.</summary>
     public const int MaxPage = 1000;
@@ -41,15 +41,18 @@ public sealed class QueueAdministration(SqliteRelayStore store, QueueWriter writ
             return null;
         if (subscription is not null && (cursor.Phase is QueuePhase.All or QueuePhase.AllHeld || cursor.Subscription != subscription))
             return null;
-        return await store.ReadRawAsync(connection => ReadPage(connection, query, subscription, cursor), cancellationToken);
+        return await forecast.AddAsync(await store.ReadRawAsync(connection => ReadPage(connection, query, subscription, cursor), cancellationToken), cancellationToken);
     }
 
     /// <summary>One message with its envelope and content, also one that failed while its content is kept.</summary>
     /// <param name="maxBodyOctets">The body is cut there.</param>
     /// <returns>Null when it is not there, or not the caller's.</returns>
-    public Task<QueueEntry?> ShowAsync(
-        QueueId id, string? onlySubscription, CancellationToken cancellationToken, int maxBodyOctets = DefaultBodyOctets) =>
-        store.ReadRawAsync(connection => QueueLookup.Entry(connection, id, onlySubscription, maxBodyOctets), cancellationToken);
+    public async Task<QueueEntry?> ShowAsync(
+        QueueId id, string? onlySubscription, CancellationToken cancellationToken, int maxBodyOctets = DefaultBodyOctets)
+    {
+        QueueEntry? entry = await store.ReadRawAsync(connection => QueueLookup.Entry(connection, id, onlySubscription, maxBodyOctets), cancellationToken);
+        return entry?.Held is null ? entry : entry with { Hold = await forecast.OfAsync(id, cancellationToken) };
+    }
 
     /// <summary>Parks messages: no attempt begins until they are released.</summary>
     public Task<QueueOrderResult> HoldAsync(

@@ -4,13 +4,12 @@ using RelayGate.Storage;
 namespace RelayGate.Queue;
 
 /// <summary>How many messages are in the queue, for status and metrics; counted over an index in short reads, never on the way of a message.</summary>
-public sealed class QueueGauge(SqliteRelayStore store, QueueScheduler scheduler, TimeProvider time) : IDisposable
+public sealed class QueueGauge(SqliteRelayStore store, QueueScheduler scheduler, UsageTable usage, TimeProvider time) : IDisposable
 {
     /// <summary>Entries that one read walks over: some milliseconds.</summary>
     private const int Step = 50_000;
 
     private const string CountSome = "select count(*), max(id) from (select id from message where id > ? order by id limit ?)";
-    private const string CountHeld = "select count(*) from message where held <> 0";
     private const string CountKept = "select count(*) from message where expires_at is not null";
     private const string OldestPending = "select min(message) filter (where state = 0), max(message), count(*) from (select message, state from recipient where message >= ? order by message limit ?)";
     private const string SelectId = "select id from message where seq = ?";
@@ -53,7 +52,8 @@ public sealed class QueueGauge(SqliteRelayStore store, QueueScheduler scheduler,
                     break;
                 after = last;
             }
-            (long held, long kept) = await store.ReadRawAsync(connection => (Count(connection, CountHeld), Count(connection, CountKept)), cancellationToken);
+            long held = usage.Holds.Total;
+            long kept = await store.ReadRawAsync(connection => Count(connection, CountKept), cancellationToken);
             DateTimeOffset? oldest = await OldestAsync(cancellationToken);
             long waiting = Math.Max(0, all - held - kept);
             long active = Math.Min(waiting, scheduler.Active);

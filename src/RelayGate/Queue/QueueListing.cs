@@ -66,7 +66,11 @@ public sealed record QueueItem(
     long Octets,
     int Attempts,
     DateTimeOffset? NextAttempt,
-    string? LastReply);
+    string? LastReply)
+{
+    /// <summary>Why it is held and how long; null unless it is.</summary>
+    public QueueHold? Hold { get; init; }
+}
 
 /// <summary>One queued message with its envelope and content.</summary>
 /// <param name="Egress">From where it leaves, for people.</param>
@@ -90,7 +94,11 @@ public sealed record QueueEntry(
     string Header,
     string Body,
     long BodyOctets,
-    bool BodyIsCut);
+    bool BodyIsCut)
+{
+    /// <summary>Why it is held and how long; null unless it is.</summary>
+    public QueueHold? Hold { get; init; }
+}
 
 /// <summary>One recipient of a queued message.</summary>
 public sealed record QueueEntryRecipient(

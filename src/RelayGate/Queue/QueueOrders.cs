@@ -127,7 +127,6 @@ internal static class QueueOrders
                 context.Prepared(SetDue).Bind(1, due).Bind(2, seq).Bind(3, due).Execute();
                 break;
             default:
-                HoldRows.Leave(context, seq);
                 MessageRows.Delete(context, seq, message.Id, message.Flags.HasFlag(MessageFlags.IsChunked));
                 if (!message.HasFailed)
                     RecordRows.SetOutcome(context, message.Id, RecordOutcome.Deleted, now);

@@ -173,7 +173,7 @@ public sealed partial class QueueScheduler
     }
 
     /// <summary>Reads the next rows of a subscription that are due, without those whose sender is suspended.</summary>
-    private void ReadDue(StoreConnection connection, DuePage page, string subscription, long now, TimeSpan early, DueRecipient? after, Suspensions suspended)
+    private static void ReadDue(StoreConnection connection, DuePage page, string subscription, long now, TimeSpan early, DueRecipient? after, Suspensions suspended)
     {
         int before = page.Due.Count;
         if (QueueReader.Due(connection, subscription, now, now + (long)early.TotalMilliseconds, after, PageRows, page.Due) == PageRows)

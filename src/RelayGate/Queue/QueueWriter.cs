@@ -118,12 +118,14 @@ public sealed partial class QueueWriter : IDisposable
 
     /// <summary>Records an attempt, ends or reschedules its recipients and enqueues the DSN, all in one commit. Retried until it is durable.</summary>
     /// <param name="dsn">The DSN that this attempt causes, or null.</param>
-    public async Task CompleteAsync(DeliveryJob job, DeliveryAttempt attempt, PreparedDsn? dsn)
+    /// <param name="isOfHeld">The message became too old while it was held: nothing happens if it was let go meanwhile.</param>
+    /// <returns>False: that was so.</returns>
+    public async Task<bool> CompleteAsync(DeliveryJob job, DeliveryAttempt attempt, PreparedDsn? dsn, bool isOfHeld = false)
     {
         var write = new CompletionWrite(
-            job, attempt, dsn, _buffers, _time.GetUtcNow(), _options.Retention.FailedContent, FirstAttempt);
+            job, attempt, dsn, _buffers, _time.GetUtcNow(), _options.Retention.FailedContent, FirstAttempt, isOfHeld);
         await _mailbox.AddAsync(write, CancellationToken.None);
-        await write.Done;
+        return await write.Done;
     }
 
     /// <summary>Delivery is cut off: outcomes that wait are tried once more, and what cannot be written then, or later, fails instead of waiting for ever.</summary>

@@ -104,6 +104,8 @@ public sealed class SuspendedMail : IDisposable
             Add(SuspendedRows.SubscriptionOfSender(connection, sender));
         foreach (int uid in now.Uids.Where(uid => !before.Uids.Contains(uid)).Concat(now.Scripts.Where(s => !before.Scripts.Contains(s)).Select(static s => s.Uid)))
             Add(SuspendedRows.SubscriptionOfUser(connection, uid));
+        foreach (string credential in now.Credentials.Where(name => !before.Credentials.Contains(name)))
+            Add(SuspendedRows.SubscriptionOfCredential(connection, credential));
         return touched;
 
         void Add(string? subscription)

@@ -53,7 +53,7 @@ internal sealed class UsageBatch(UsageTable table)
     }
 
     /// <summary>As <see cref="View"/>, for a message that waits at an object and is to be released: what waits outside that goes before it.</summary>
-    public UsageView ViewForRelease(ImmutableArray<LevelLimit> levels, Level inside, StoreConnection connection) =>
+    public UsageView ViewForRelease(ImmutableArray<LevelLimit> levels, AccountKey inside, StoreConnection connection) =>
         View(levels, connection) with { Held = table.Holds.View([.. levels.Select(static level => level.Key)], inside) };
 
     /// <summary>Notes a message that is held from now on, or no more.</summary>

@@ -10,4 +10,7 @@ internal static partial class Log
 
     [LoggerMessage(Level = LogLevel.Error, EventId = 501, Message = "An error inside the gateway: the sender of message {Ref} gets no delivery status notification")]
     public static partial void DsnFault(ILogger logger, Exception cause, string @ref);
+
+    [LoggerMessage(Level = LogLevel.Error, EventId = 502, Message = "Held mail that is too old could not be ended; it is tried again")]
+    public static partial void ExpiryFailed(ILogger logger, Exception cause);
 }

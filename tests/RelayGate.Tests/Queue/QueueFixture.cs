@@ -77,7 +77,9 @@ internal sealed class QueueFixture : IDisposable
 
     public SenderLookup Lookup => (identity, _, _, _) => ValueTask.FromResult(AccountOf?.Invoke(identity) ?? Account());
 
-    public QueueAdministration NewAdministration() => new(Store, Writer, Scheduler, Lookup, MailLog, Time);
+    public QueueAdministration NewAdministration() => new(Store, Writer, Scheduler, Lookup, Forecast, MailLog, Time);
+
+    public HoldForecast Forecast => new(Store, Usage, Lookup, Options.Delivery.Retry.GiveUpAfter);
 
     public HoldReleaser NewReleaser() => new(Store, Writer, Scheduler, Usage, Lookup, MailLog, Time, NullLogger<HoldReleaser>.Instance);
 

@@ -8,7 +8,7 @@ public sealed class QueueGaugeTests : IDisposable
     private readonly QueueFixture _queue = new();
     private readonly QueueGauge _gauge;
 
-    public QueueGaugeTests() => _gauge = new QueueGauge(_queue.Store, _queue.Scheduler, _queue.Time);
+    public QueueGaugeTests() => _gauge = new QueueGauge(_queue.Store, _queue.Scheduler, _queue.Usage, _queue.Time);
 
     [Fact]
     public async Task Messages_are_told_apart_by_what_they_wait_for()
