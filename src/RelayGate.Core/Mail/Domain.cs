@@ -27,9 +27,11 @@ public sealed record Domain
         {
             if (c < 0x80)
                 continue;
+            if (UnicodeLabels.TryMap(text) is not { } mapped)
+                return false;
             try
             {
-                ascii = Idn.GetAscii(text);
+                ascii = Idn.GetAscii(mapped);
             }
             catch (ArgumentException)
             {
