@@ -11,7 +11,7 @@ internal static class ExplainCommand
     private static readonly Option<string?> Uid = new("--uid") { Description = "A system user, by number or name, in place of a login.", HelpName = "N|NAME" };
     private static readonly Option<string?> Client = new("--client") { Description = "A client's address, in place of a login.", HelpName = "ADDRESS" };
     private static readonly Option<string?> From = new("--from", "-f") { Description = "Reverse-path (default: the login); \"\" for the null one.", HelpName = "A" };
-    private static readonly Option<string?> HeaderFrom = new("--header-from") { Description = "Address of the header From (default: as --from).", HelpName = "A" };
+    private static readonly Option<string?> HeaderFrom = new("--header-from") { Description = "What stands in the From field (default: as --from).", HelpName = "A" };
     private static readonly Option<string[]> To = new("--to", "-t") { Description = "A recipient; may be repeated.", HelpName = "B", Required = true };
 
     public static Command Create() => new Command("explain", "Say what would happen to a message, and why, without sending it.").With(As, Uid, Client, From, HeaderFrom, To)

@@ -1,6 +1,7 @@
 using System.Collections.Immutable;
 using System.Data.Common;
 using System.Net;
+using System.Text;
 using RelayGate.Configuration;
 using RelayGate.Core.Mail;
 using RelayGate.Core.Messages;
@@ -129,22 +130,15 @@ public sealed partial class AccountDirectory : IDisposable
     }
 
     /// <summary>What would be decided of a message now, by the same look-up and the same rules; nothing is counted or recorded.</summary>
-    /// <param name="from">Header From, or null: the same as the reverse-path.</param>
+    /// <param name="from">What stands in the From field, in one line; null: the same as in the reverse-path.</param>
     public async ValueTask<(SenderAccount Account, Decision Decision, Unsigned? Unsigned)> ExplainAsync(
-        SenderIdentity identity, Envelope envelope, MailboxAddress? from, CancellationToken cancellationToken)
+        SenderIdentity identity, Envelope envelope, string? from, CancellationToken cancellationToken)
     {
-        MailboxAddress? author = from ?? envelope.ReversePath.Address;
-        bool isUnqualified = author is { IsUnqualified: true };
-        ImmutableArray<MailboxAddress> authors = author is null || isUnqualified ? [] : [author];
-        var facts = new MessageFacts
-        {
-            FromFields = 1,
-            From = authors,
-            UnqualifiedFrom = isUnqualified ? author : null,
-            HasDate = true,
-            HasMessageId = true,
-            Octets = envelope.DeclaredOctets ?? 0,
-        };
+        from ??= envelope.ReversePath.Text;
+        MessageFacts facts = from.Length == 0
+            ? new MessageFacts { FromFields = 1 }
+            : HeaderSection.Parse(Encoding.UTF8.GetBytes($"From: {from}\r\n")).ToFacts(0, default);
+        facts = facts with { HasDate = true, HasMessageId = true, Octets = envelope.DeclaredOctets ?? 0 };
         (AccountLookup lookup, Decision decision) = await DecideAsync(identity, envelope, facts, cancellationToken);
         Unsigned? unsigned = decision.IsTaken ? Unsigned.Of(lookup.Account, MessagePreparer.AuthorOf(facts, decision)) : null;
         return (lookup.Account, decision, unsigned);

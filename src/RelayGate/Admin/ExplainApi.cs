@@ -11,6 +11,8 @@ namespace RelayGate.Admin;
 /// <summary>The dry run: what would be decided of a message now, by the same look-up and the same rules. Has the shape of a record.</summary>
 internal sealed class ExplainApi(AccountDirectory directory, AccountAdministration accounts, TimeProvider time)
 {
+    private const int MaxHeaderFrom = 900;
+
     public void Map(AdminDispatcher api) => api.Change("POST", "explain", ExplainAsync);
 
     private async Task<JsonNode?> ExplainAsync(AdminRequest request)
@@ -24,7 +26,9 @@ internal sealed class ExplainApi(AccountDirectory directory, AccountAdministrati
             envelope = envelope.WithRecipient(new EnvelopeRecipient(new ForwardPath(Address("to", to, identity.IsLocal))));
         if (envelope.Recipients.IsEmpty)
             throw AdminRequest.Bad("to: at least one recipient is expected");
-        MailboxAddress? headerFrom = body.Text("headerFrom") is { } author ? Address("headerFrom", author, identity.IsLocal) : null;
+        string? headerFrom = body.Text("headerFrom");
+        if (headerFrom is { Length: 0 or > MaxHeaderFrom } || (headerFrom ?? "").Any(char.IsControl))
+            throw AdminRequest.Bad($"headerFrom: what stands in a From field is expected, in one line of at most {MaxHeaderFrom} characters");
         (SenderAccount account, Decision decision, Unsigned? unsigned) = await directory.ExplainAsync(identity, envelope, headerFrom, request.Aborted);
         return Json(account, decision, unsigned, envelope);
     }
