@@ -28,7 +28,7 @@ public static class HoldEstimate
     internal static DateTimeOffset Of(Offer offer, int index, DateTimeOffset roomForOne, long ahead)
     {
         DateTimeOffset release = roomForOne;
-        foreach (Limit limit in offer.Account.Levels[index].Limits.Limits)
+        foreach (Limit limit in offer.Account.Levels[index].EnforcedAt(offer.Usage.Now).Limits)
         {
             long cost = LimitCheck.Cost(offer, limit);
             DateTimeOffset turn = Of(offer.Usage.Rings[index], limit, ahead * cost, cost, offer.Usage.Now);

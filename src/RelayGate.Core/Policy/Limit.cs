@@ -29,7 +29,8 @@ public readonly record struct Limit(long Count, LimitUnit Unit, LimitWindow Wind
 /// <summary>All limits of one object: several at once, none (<see cref="Unlimited"/>), or no mail at all (<see cref="Forbidden"/>).</summary>
 public sealed class LimitSet : IEquatable<LimitSet>
 {
-    private const long MaxCount = 1_000_000_000_000;
+    /// <summary>Largest count of one limit.</summary>
+    public const long MaxCount = 1_000_000_000_000;
 
     private LimitSet(ImmutableArray<Limit> limits, bool isForbidden)
     {
@@ -76,6 +77,15 @@ public sealed class LimitSet : IEquatable<LimitSet>
         return true;
     }
 
+    /// <summary>The same limits with so many messages or recipients more in each; unlimited and forbidden stay what they are.</summary>
+    public LimitSet Plus(long more)
+    {
+        ImmutableArray<Limit>.Builder list = ImmutableArray.CreateBuilder<Limit>(Limits.Length);
+        foreach (Limit limit in Limits)
+            list.Add(limit with { Count = Math.Min(MaxCount, limit.Count + more) });
+        return new LimitSet(list.MoveToImmutable(), IsForbidden);
+    }
+
     public bool Equals(LimitSet? other) => other is not null && IsForbidden == other.IsForbidden && Limits.SequenceEqual(other.Limits);
 
     public override bool Equals(object? obj) => Equals(obj as LimitSet);
@@ -97,7 +107,3 @@ public enum OverLimitAction
     /// <summary>250: held until there is room.</summary>
     Hold,
 }
-
-/// <summary>The limits in force at one level for one sender, and where they come from.</summary>
-/// <param name="Origin">For people: <c>own</c>, <c>plan basic --each mailbox</c>, <c>Limits:Defaults:Mailbox</c>.</param>
-public sealed record LevelLimit(AccountKey Key, LimitSet Limits, string Origin, OverLimitAction Action = OverLimitAction.Refuse);

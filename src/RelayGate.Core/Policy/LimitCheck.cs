@@ -45,7 +45,7 @@ internal static class LimitCheck
     private static bool IsFull(Offer offer, int index)
     {
         UsageRing ring = offer.Usage.Rings[index];
-        foreach (Limit limit in offer.Account.Levels[index].Limits.Limits)
+        foreach (Limit limit in offer.Account.Levels[index].EnforcedAt(offer.Usage.Now).Limits)
         {
             if (ring.Used(limit.Unit, limit.Window, offer.Usage.Now) + Cost(offer, limit) > limit.Count)
                 return true;
@@ -94,17 +94,22 @@ internal static class LimitCheck
     /// <summary>When every level has room, not only the one that refused.</summary>
     internal static DateTimeOffset NextPossible(Offer offer)
     {
-        DateTimeOffset next = offer.Usage.Now;
-        for (int i = 0; i < offer.Account.Levels.Length; i++)
+        DateTimeOffset next = offer.Usage.Now, from;
+        do
         {
-            if (!offer.Counts(offer.Account.Levels[i].Key))
-                continue;
-            foreach (Limit limit in offer.Account.Levels[i].Limits.Limits)
+            from = next;
+            for (int i = 0; i < offer.Account.Levels.Length; i++)
             {
-                DateTimeOffset room = offer.Usage.Rings[i].WhenAtMost(limit.Count - Cost(offer, limit), limit.Unit, limit.Window, offer.Usage.Now);
-                next = room > next ? room : next;
+                if (!offer.Counts(offer.Account.Levels[i].Key))
+                    continue;
+                foreach (Limit limit in offer.Account.Levels[i].EnforcedAt(from).Limits)
+                {
+                    DateTimeOffset room = offer.Usage.Rings[i].WhenAtMost(limit.Count - Cost(offer, limit), limit.Unit, limit.Window, offer.Usage.Now);
+                    next = room > next ? room : next;
+                }
             }
         }
+        while (next > from && next < DateTimeOffset.MaxValue); // A boost that ends meanwhile leaves less room.
         return next;
     }
 
@@ -115,13 +120,14 @@ internal static class LimitCheck
         full = null;
         if (!offer.Counts(level.Key))
             return;
-        if (level.Limits.Limits.IsEmpty)
+        LimitSet limits = level.At(offer.Usage.Now);
+        if (limits.Limits.IsEmpty)
             levels.Add(new LevelUsage(level.Key, null, level.Origin, ring.Used(LimitUnit.Messages, LimitWindow.Hour, offer.Usage.Now), 1));
-        foreach (Limit limit in level.Limits.Limits)
+        foreach (Limit limit in limits.Limits)
         {
             var usage = new LevelUsage(level.Key, limit, level.Origin, ring.Used(limit.Unit, limit.Window, offer.Usage.Now), Cost(offer, limit));
             levels.Add(usage);
-            if (!stopAtFull || usage.After <= limit.Count)
+            if (!stopAtFull || !level.IsEnforced || usage.After <= limit.Count)
                 continue;
             full = usage;
             return;

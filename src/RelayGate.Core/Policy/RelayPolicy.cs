@@ -124,7 +124,7 @@ public static class RelayPolicy
             return null;
         foreach (LevelLimit level in offer.Account.Levels)
         {
-            if (level.Limits.IsForbidden && offer.Counts(level.Key))
+            if (level.EnforcedAt(offer.Usage.Now).IsForbidden && offer.Counts(level.Key))
                 return offer.Refuse(Reasons.SendingForbidden, $"550 5.7.1 {ReplyText.Object(level.Key, 80)} may not send mail (its limit is: forbidden)",
                     new LevelUsage(level.Key, null, level.Origin, 0, 1));
         }
@@ -140,7 +140,7 @@ public static class RelayPolicy
         {
             if (!offer.Counts(level.Key))
                 continue;
-            foreach (Limit limit in level.Limits.Limits)
+            foreach (Limit limit in level.EnforcedAt(offer.Usage.Now).Limits)
             {
                 if (limit.Unit == LimitUnit.Recipients && offer.Recipients > limit.Count)
                 {

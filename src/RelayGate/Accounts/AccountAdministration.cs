@@ -84,20 +84,23 @@ public sealed partial class AccountAdministration
     }
 
     /// <summary>Runs a change on the writer's thread; an <see cref="AdminException"/> rolls it back and becomes the result's error.</summary>
-    private async Task<AdminResult<T>> WriteAsync<T>(Func<AccountWrite, T> write, string by, CancellationToken cancellationToken)
+    private Task<AdminResult<T>> WriteAsync<T>(Func<AccountWrite, T> write, string by, CancellationToken cancellationToken)
+        where T : class => WriteAsync((change, _) => write(change), by, cancellationToken);
+
+    private async Task<AdminResult<T>> WriteAsync<T>(Func<AccountWrite, WriteContext, T> write, string by, CancellationToken cancellationToken)
         where T : class
     {
         try
         {
             DateTimeOffset now = _time.GetUtcNow();
-            (T value, _) = await _writer.WriteAsync(
-                db =>
+            (T value, _) = await _writer.RunAsync(
+                context =>
                 {
-                    var change = new AccountWrite(db, by, now);
-                    return (Value: write(change), change.Change);
+                    var change = new AccountWrite(context.Connection.Connection, by, now);
+                    return (Value: write(change, context), change.Change);
                 },
-                done => _directory.Apply(done.Change),
-                cancellationToken);
+                cancellationToken,
+                done => _directory.Apply(done.Change));
             return new AdminResult<T>(value, null);
         }
         catch (AdminException e)

@@ -113,10 +113,10 @@ internal static class AccountNames
     /// <summary>The key of an object that has limits or can be suspended, in the stored form.</summary>
     public static AccountKey Key(AccountKey key) => key.Level switch
     {
-        Level.Server => AccountKey.Server,
-        Level.Domain => new AccountKey(Level.Domain, Domain(key.Name)),
-        Level.Mailbox => new AccountKey(Level.Mailbox, Mailbox(key.Name).Canonical),
-        _ => new AccountKey(key.Level, Name(key.Name, key.Level.ToString().ToLowerInvariant())),
+        Level.Server => key with { Name = "" },
+        Level.Domain => key with { Name = Domain(key.Name) },
+        Level.Mailbox => key with { Name = Mailbox(key.Name).Canonical },
+        _ => key with { Name = Name(key.Name, key.Level.ToString().ToLowerInvariant()) },
     };
 
     /// <summary>For messages: no control characters, at most 80 characters.</summary>

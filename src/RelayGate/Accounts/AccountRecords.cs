@@ -38,21 +38,41 @@ internal sealed record AddressRecord(IPAddress Address, string? Helo, bool IsSha
 /// <summary>One listed network as it is stored.</summary>
 internal sealed record NetworkRecord(IPNetwork Network, string? Subscription, bool IsExempt, bool TrustsAll);
 
-/// <summary>One row of limits.</summary>
-/// <param name="Each">Null: the object's own cap; else the level below it that this is the default of.</param>
-internal sealed record LimitRecord(Level? Each, LimitSet Limits, OverLimitAction Action);
+/// <summary>What is set at one object for itself, or for the objects of a level below it; null: nothing, so that what is inherited holds.</summary>
+/// <param name="Each">Null: the object's own; else the level below it that this is the default of.</param>
+/// <param name="Class">Mail of this class alone; null: all.</param>
+/// <param name="Action">Goes with the limits.</param>
+/// <param name="MaxRecipients">Of one message.</param>
+/// <param name="WarnAt">Percent; 0: never.</param>
+internal sealed record LimitRecord(Level? Each, MessageClass? Class, LimitSet? Limits, OverLimitAction Action, int? MaxRecipients, int? WarnAt, bool? IsEnforced);
+
+/// <summary>More for a time.</summary>
+/// <param name="Until">Of the usage clock.</param>
+internal sealed record BoostRecord(MessageClass? Class, long Amount, DateTimeOffset Until);
 
 /// <summary>All rows of limits of one object.</summary>
-internal sealed record ObjectLimits(ImmutableArray<LimitRecord> Rows)
+internal sealed record ObjectLimits(ImmutableArray<LimitRecord> Rows, ImmutableArray<BoostRecord> Boosts)
 {
-    public LimitRecord? Own => Find(null);
+    /// <summary>Whether some of them are for one class alone.</summary>
+    public bool HasClasses { get; } = Rows.Any(static row => row.Class is not null);
 
-    public LimitRecord? Find(Level? each)
+    public LimitRecord? Find(Level? each, MessageClass? of)
     {
         foreach (LimitRecord row in Rows)
         {
-            if (row.Each == each)
+            if (row.Each == each && row.Class == of)
                 return row;
+        }
+        return null;
+    }
+
+    /// <summary>The boost that was given last, which may have ended.</summary>
+    public BoostRecord? BoostOf(MessageClass? of)
+    {
+        foreach (BoostRecord boost in Boosts)
+        {
+            if (boost.Class == of)
+                return boost;
         }
         return null;
     }

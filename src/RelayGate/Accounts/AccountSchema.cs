@@ -105,14 +105,29 @@ internal static class AccountSchema
           primary key (domain, selector)
         );
 
-        -- Each: -1 for the object's own cap, else the level of the objects below it that this is the default for.
+        -- Each: -1 for the object's own cap, else the level of the objects below it that this is the default for. Class: -1 for all mail.
+        -- What is null is inherited.
         create table object_limit (
           level integer not null,
           name text not null,
           each integer not null,
-          value text not null,
+          class integer not null default -1,
+          value text,
           action integer not null default 0,
-          primary key (level, name, each)
+          max_recipients integer,
+          warn_at integer,
+          enforce integer,
+          primary key (level, name, each, class)
+        );
+
+        -- Until: of the usage clock.
+        create table limit_boost (
+          level integer not null,
+          name text not null,
+          class integer not null,
+          amount integer not null,
+          until integer not null,
+          primary key (level, name, class)
         );
 
         create table setting (

@@ -51,7 +51,9 @@ internal static class AccountSql
         db.First(SelectSystemUser + " where uid = $1", ReadSystemUser, int.Parse(uid));
 
     public static ObjectLimits Limits(DbConnection db, AccountKey key) =>
-        new([.. db.All("select each, value, action from object_limit where level = $1 and name = $2", ReadLimit, (int)key.Level, key.Name)]);
+        new(
+            [.. db.All("select each, class, value, action, max_recipients, warn_at, enforce from object_limit where level = $1 and name = $2", ReadLimit, (int)key.Level, key.Name)],
+            [.. db.All("select class, amount, until from limit_boost where level = $1 and name = $2", ReadBoost, (int)key.Level, key.Name)]);
 
     public static NetworkTable Networks(DbConnection db) => new(db.All(SelectNetwork, ReadNetwork));
 
@@ -98,10 +100,17 @@ internal static class AccountSql
     private static LimitRecord ReadLimit(DbDataReader row)
     {
         int each = row.GetInt32(0);
-        if (!LimitSet.TryParse(row.GetString(1), out LimitSet? limits))
+        LimitSet? limits = null;
+        if (row.TextOrNull(2) is { } value && !LimitSet.TryParse(value, out limits))
             limits = LimitSet.Forbidden; // Written by something else: no mail is the safe reading.
-        return new LimitRecord(each < 0 ? null : (Level)each, limits, (OverLimitAction)row.GetInt32(2));
+        return new LimitRecord(
+            each < 0 ? null : (Level)each, ReadClass(row, 1), limits, (OverLimitAction)row.GetInt32(3), row.IsDBNull(4) ? null : row.GetInt32(4),
+            row.IsDBNull(5) ? null : row.GetInt32(5), row.IsDBNull(6) ? null : row.Flag(6));
     }
+
+    private static BoostRecord ReadBoost(DbDataReader row) => new(ReadClass(row, 0), row.GetInt64(1), DateTimeOffset.FromUnixTimeMilliseconds(row.GetInt64(2)));
+
+    private static MessageClass? ReadClass(DbDataReader row, int column) => row.GetInt32(column) is var number and >= 0 ? (MessageClass)number : null;
 
     private static DkimKey? ReadKey(DbDataReader row) =>
         DkimKey.TryReadPem(Core.Mail.Domain.Parse(row.GetString(0)), row.GetString(1), row.GetString(2), out DkimKey? key, out _) ? key : null;

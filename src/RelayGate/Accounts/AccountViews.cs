@@ -59,22 +59,87 @@ public sealed record NetworkView(string Cidr, string? Subscription, bool IsExemp
 /// <summary>The public side of a DKIM key.</summary>
 public sealed record DkimKeyView(string Domain, string Selector, int Bits, DateTimeOffset CreatedAt, string DnsName, string DnsText, string ZoneLine);
 
-/// <summary>A default for objects below one object.</summary>
-public sealed record EachLimitView(Level Each, string Value, OverLimitAction Action);
+/// <summary>A default for objects below one object; null: not set here.</summary>
+public sealed record EachLimitView(Level Each, MessageClass? Class, string? Value, OverLimitAction Action, int? MaxRecipients, int? WarnAt, bool? IsEnforced);
+
+/// <summary>What is set of an object's limits; null leaves a part as it is.</summary>
+/// <param name="Value"><c>5/h,20/d:rcpt</c>, <c>unlimited</c>, <c>forbidden</c>.</param>
+/// <param name="MaxRecipients">Of one message.</param>
+/// <param name="WarnAt">Percent; 0: never.</param>
+/// <param name="Enforce">False: counted, never refused or held.</param>
+public sealed record LimitChange(string? Value = null, OverLimitAction? Over = null, int? MaxRecipients = null, int? WarnAt = null, bool? Enforce = null);
+
+/// <summary>The parts of what is set at one object.</summary>
+[Flags]
+public enum LimitParts
+{
+    None = 0,
+
+    /// <summary>With what happens above them.</summary>
+    Limits = 1,
+    MaxRecipients = 2,
+    WarnAt = 4,
+    Enforcement = 8,
+    All = Limits | MaxRecipients | WarnAt | Enforcement,
+}
 
 /// <summary>One limit in force, and how far it is used.</summary>
-/// <param name="Limit">As <c>200/h</c>; null for unlimited and forbidden.</param>
+/// <param name="Limit">As <c>200/h</c>, with its boost; null for unlimited and forbidden.</param>
 /// <param name="Used">In the window; for no limit, messages in the last hour.</param>
-/// <param name="NextPossible">When one more message is possible; null: now, or never.</param>
-public sealed record LimitUse(string? Limit, long Used, DateTimeOffset? NextPossible);
+/// <param name="Percent">Of the limit; null for no limit.</param>
+/// <param name="NextPossible">When one more message fits into this limit; null: now, or never.</param>
+public sealed record LimitUse(string? Limit, long Used, int? Percent, DateTimeOffset? NextPossible);
 
-/// <summary>The limits of one object.</summary>
-/// <param name="Value">In force: <c>5/h,20/d:rcpt</c>, <c>unlimited</c>, <c>forbidden</c>.</param>
+/// <summary>More for a time.</summary>
+/// <param name="Until">By the wall clock.</param>
+public sealed record BoostView(long Amount, DateTimeOffset Until);
+
+/// <summary>The limits of one object, or of one class of its mail.</summary>
+/// <param name="Value">In force, without a boost: <c>5/h,20/d:rcpt</c>, <c>unlimited</c>, <c>forbidden</c>.</param>
 /// <param name="Origin">own, <c>plan basic --each mailbox</c>, <c>Limits:Defaults:Mailbox</c>.</param>
-/// <param name="Refused">Messages that a limit of this object refused in the last 24 hours.</param>
+/// <param name="Refused">Messages of this object that were refused, for whatever reason, in the last 24 hours.</param>
 /// <param name="Each">What this object sets for objects below it.</param>
 public sealed record LimitView(
-    AccountKey Key, string Value, string Origin, OverLimitAction Action, IReadOnlyList<LimitUse> Uses, long Refused, IReadOnlyList<EachLimitView> Each);
+    AccountKey Key, string Value, string Origin, OverLimitAction Action, IReadOnlyList<LimitUse> Uses, long Refused, IReadOnlyList<EachLimitView> Each)
+{
+    /// <summary>Of them, those since the hour began.</summary>
+    public long RefusedThisHour { get; init; }
+
+    /// <summary>Messages in the last 24 hours, and those of them that no limit held for.</summary>
+    public long Messages { get; init; }
+
+    public long Exempt { get; init; }
+
+    /// <summary>Messages that wait here for room.</summary>
+    public long Held { get; init; }
+
+    public BoostView? Boost { get; init; }
+
+    /// <summary>False: counted, never refused or held.</summary>
+    public bool IsEnforced { get; init; } = true;
+
+    /// <summary>Where that comes from; null where nobody has set it.</summary>
+    public string? EnforcementOrigin { get; init; }
+
+    /// <summary>Percent; 0: never.</summary>
+    public int WarnAt { get; init; }
+
+    public string WarnAtOrigin { get; init; } = "";
+
+    /// <summary>Of one message, with what the objects above allow.</summary>
+    public int MaxRecipients { get; init; }
+
+    public string MaxRecipientsOrigin { get; init; } = "";
+
+    /// <summary>When the object may send its next message, with all that hold above it; null: now.</summary>
+    public DateTimeOffset? NextPossible { get; init; }
+
+    /// <summary>What stops it until then, or for ever; null: nothing.</summary>
+    public AccountKey? StoppedBy { get; init; }
+
+    /// <summary>Limits for single classes.</summary>
+    public IReadOnlyList<LimitView> Classes { get; init; } = [];
+}
 
 /// <summary>What a subscription is given; null leaves a value as it is, <c>none</c> clears it, and <c>inherit</c> a sender rule.</summary>
 /// <param name="SystemUsers">Names or <c>#UID</c>, added to those it has.</param>

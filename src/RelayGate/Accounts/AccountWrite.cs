@@ -102,6 +102,7 @@ internal sealed class AccountWrite(DbConnection db, string by = AuditRows.Gatewa
     public void RemoveLimits(AccountKey key)
     {
         db.Execute("delete from object_limit where level = $1 and name = $2", (int)key.Level, key.Name);
+        db.Execute("delete from limit_boost where level = $1 and name = $2", (int)key.Level, key.Name);
         Change.Records.Add((RecordKind.ServerLimits + (int)key.Level, key.Name));
     }
 

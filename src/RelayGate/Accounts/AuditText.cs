@@ -31,7 +31,9 @@ internal static class AuditText
 
     public static string Of(DkimKeyView k) => Line(Value("selector", k.Selector), Value("bits", k.Bits.ToString()));
 
-    public static string Of(LimitRecord? limit) => limit is null ? "" : Line(limit.Limits.ToString(), Value("over", Word(limit.Action)));
+    public static string Of(LimitRecord? limit) => limit is null ? "" : Line(
+        limit.Limits?.ToString(), limit.Limits is null ? null : Value("over", Word(limit.Action)), Value("max-recipients", limit.MaxRecipients?.ToString()),
+        Value("warn-at", limit.WarnAt?.ToString()), limit.IsEnforced is { } isOn ? Value("enforce", isOn ? "on" : "off") : null);
 
     /// <summary>An object without anything to say of it.</summary>
     private static string Line(params IEnumerable<string?> parts)

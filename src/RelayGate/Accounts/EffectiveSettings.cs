@@ -1,4 +1,5 @@
 using System.Collections.Immutable;
+using System.Globalization;
 using System.Net;
 using System.Net.Sockets;
 using RelayGate.Configuration;
@@ -33,6 +34,9 @@ internal sealed record EffectiveSettings
     public required OwnedAddresses Owned { get; init; }
 
     public required bool EnforceLimits { get; init; }
+
+    /// <summary>Limits:WarnAt, in percent; 0: never.</summary>
+    public required int WarnAt { get; init; }
 
     /// <summary>Classes:… Exempt.</summary>
     public required ImmutableArray<MessageClass> ExemptClasses { get; init; }
@@ -70,6 +74,7 @@ internal sealed record EffectiveSettings
         HeaderFrom = Choice("Sender:HeaderFrom", options.Sender.HeaderFrom, stored),
         Owned = Choice("Sender:Owned", options.Sender.Owned, stored),
         EnforceLimits = stored.TryGetValue("Limits:Enforce", out string? enforce) ? enforce == "true" : options.Limits.Enforce,
+        WarnAt = stored.TryGetValue("Limits:WarnAt", out string? warnAt) && Setting.PercentOf(warnAt) is { } percent ? percent : options.Limits.WarnAt,
         ExemptClasses = [.. Enum.GetValues<MessageClass>().Where(c => Choice(Setting.NameOf(c), options.Classes[c], stored) == ClassTreatment.Exempt)],
         Defaults =
         [
@@ -105,9 +110,13 @@ public sealed record Setting(string Name, string Value, string Origin)
     public static IReadOnlyList<string> Names { get; } =
     [
         "Egress:Mode", "Egress:IPv4", "Egress:IPv6", "Egress:MissingFamily", "Egress:NoAddress",
-        "Sender:Login", "Sender:Local", "Sender:Network", "Sender:HeaderFrom", "Sender:Owned", "Limits:Enforce",
+        "Sender:Login", "Sender:Local", "Sender:Network", "Sender:HeaderFrom", "Sender:Owned", "Limits:Enforce", "Limits:WarnAt",
         .. Enum.GetValues<MessageClass>().Select(NameOf),
     ];
+
+    /// <summary>0 to 100; null for anything else.</summary>
+    internal static int? PercentOf(string text) =>
+        int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out int percent) && percent <= 100 ? percent : null;
 
     internal static string NameOf(MessageClass messageClass) => $"{ClassPrefix}{messageClass}";
 
@@ -120,6 +129,7 @@ public sealed record Setting(string Name, string Value, string Origin)
         "Egress:MissingFamily" or "Egress:NoAddress" => OneOf<MissingFamilyMode>(value),
         "Sender:HeaderFrom" => OneOf<HeaderFromMode>(value),
         "Sender:Owned" => OneOf<OwnedAddresses>(value),
+        "Limits:WarnAt" => PercentOf(value) is null ? "a percentage from 0 (never) to 100" : null,
         "Limits:Enforce" => value is "true" or "false" ? null : "true or false",
         _ when ClassOf(name) is not null => OneOf<ClassTreatment>(value),
         _ => OneOf<SenderMode>(value),
@@ -135,6 +145,7 @@ public sealed record Setting(string Name, string Value, string Origin)
         "Sender:Login" => options.Sender.Login.ToString(),
         "Sender:Local" => options.Sender.Local.ToString(),
         "Sender:Network" => options.Sender.Network.ToString(),
+        "Limits:WarnAt" => options.Limits.WarnAt.ToString(CultureInfo.InvariantCulture),
         _ when ClassOf(name) is { } messageClass => options.Classes[messageClass].ToString(),
         "Sender:HeaderFrom" => options.Sender.HeaderFrom.ToString(),
         "Sender:Owned" => options.Sender.Owned.ToString(),

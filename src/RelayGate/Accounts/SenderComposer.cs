@@ -49,11 +49,13 @@ internal static class SenderComposer
             : CountedDomain(ref reader, subscription, reversePath, reverse, author, mode, isFromKnown: !from.IsDefault);
         for (int i = 1; fromOwner != DomainOwner.Other && !from.IsDefault && i < from.Length; i++)
             fromOwner = OwnerOf(Hosted(ref reader, settings, from[i]), name) == DomainOwner.Other ? DomainOwner.Other : fromOwner;
+        AccountKey[] chain = LimitsInForce.Chain(subscription, counted?.Name, claim.Mailbox?.Address);
         return account with
         {
             Subscription = name,
             Plan = subscription.Plan,
-            Levels = LimitsInForce.Of(ref reader, settings, subscription, counted?.Name, claim.Mailbox?.Address),
+            Levels = LimitsInForce.OfAll(ref reader, settings, chain),
+            MaxRecipients = LimitsInForce.MaxRecipients(ref reader, settings, chain).Count,
             Suspended = Suspended(ref reader, subscription, counted, reverseOwner == DomainOwner.Own ? reverse : null, fromOwner == DomainOwner.Own ? author : null, claim),
             SenderMode = mode,
             HeaderFromMode = rules.HeaderFrom.Value,

@@ -83,6 +83,7 @@ internal static class OptionsReader
         s.Section("Limits", l =>
         {
             options.Limits.Enforce = l.Boolean("Enforce", options.Limits.Enforce);
+            options.Limits.WarnAt = l.Integer("WarnAt", options.Limits.WarnAt, 0, 100, "percent (0: never)");
             l.Section("Defaults", d =>
             {
                 LimitDefaults defaults = options.Limits.Defaults;

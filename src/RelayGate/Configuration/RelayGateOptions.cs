@@ -227,6 +227,9 @@ public sealed class LimitOptions
     /// <summary>Off: everything is counted, nothing is refused.</summary>
     public bool Enforce { get; set; } = true;
 
+    /// <summary>Percent of a limit from which on it is warned of; 0: never. Default 80.</summary>
+    public int WarnAt { get; set; } = 80;
+
     public LimitDefaults Defaults { get; set; } = new();
 
     /// <summary>What happens above a limit that says nothing of it itself.</summary>

@@ -80,6 +80,19 @@ internal sealed class UsageBatch(UsageTable table)
         }
     }
 
+    /// <summary>The use of one object as it is now.</summary>
+    public UsageRing RingOf(AccountKey key, StoreConnection connection) => table.Get(key, connection).Ring;
+
+    /// <summary>Makes the use of one object zero; history and other objects stay.</summary>
+    public void Reset(AccountKey key, StoreConnection connection)
+    {
+        UsageTable.Entry entry = table.Get(key, connection);
+        if (entry.Ring.Used(LimitUnit.Messages, LimitWindow.Day, Now) == 0)
+            return;
+        Remember(entry);
+        table.Replace(entry, new UsageRing());
+    }
+
     /// <summary>Counts a refused attempt at every level, for the report alone.</summary>
     public void CountRefused(ImmutableArray<LevelLimit> levels, MessageClass messageClass, int attempts = 1)
     {

@@ -51,7 +51,7 @@ internal sealed class ReplayObjects(SqliteRelayStore store, RelayGateOptions opt
                 _exempt = settings.ExemptClasses;
                 var found = new LevelLimit[chains.Length];
                 for (int i = 0; i < chains.Length; i++)
-                    found[i] = LimitsInForce.Of(ref reader, settings, chains[i]);
+                    found[i] = LimitsInForce.Of(ref reader, settings, chains[i]) with { Boost = null }; // It was for another time.
                 return found;
             }, cancellationToken);
             foreach (LevelLimit limit in limits)

@@ -36,7 +36,7 @@ internal sealed class MailTransaction(QueueId id, DateTimeOffset receivedAt, Sen
 
     /// <summary>Whether more recipients can change the early decision: some limit in force counts them.</summary>
     public bool LimitsRecipients { get; } =
-        lookup.Account.Levels.Any(static level => level.Limits.Limits.Any(static limit => limit.Unit == LimitUnit.Recipients));
+        lookup.Account.Levels.Any(static level => level.IsEnforced && level.Limits.Limits.Any(static limit => limit.Unit == LimitUnit.Recipients));
 
     /// <summary>The refusal of a recipient that takes the whole message with it: all or nothing.</summary>
     public SmtpReply? Doom { get; set; }
