@@ -7,7 +7,7 @@ public sealed record Notice
 {
     public required NoticeKind Kind { get; init; }
 
-    /// <summary>What the object is: server, plan, subscription, domain, mailbox, credential, uid, script, login or client.</summary>
+    /// <summary>What the object is: server, plan, subscription, domain, mailbox, sender (an application password), uid, script, login or client.</summary>
     public required string Level { get; init; }
 
     /// <summary>The object's name; "" for the server. A script is written <c>UID PATH</c>.</summary>

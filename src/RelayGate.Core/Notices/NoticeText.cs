@@ -67,6 +67,7 @@ public static class NoticeText
         NoticeKind.Test => null,
         NoticeKind.ScriptBurst => $"relaygate script show {Words(notice)}",
         NoticeKind.PasswordGuessing => notice.Ref is { } reference ? $"relaygate message explain {reference}" : null,
+        NoticeKind.Suspended or NoticeKind.Resumed when notice.Level == "uid" => "relaygate uid list",
         NoticeKind.Suspended or NoticeKind.Resumed => Target(notice) is { } target ? $"relaygate {target.Noun} show {target.Name}" : null,
         _ => $"relaygate limit show {notice.Level}{(notice.Name.Length > 0 ? $" {Words(notice)}" : "")}",
     };
@@ -91,8 +92,7 @@ public static class NoticeText
 
     private static (string Noun, string Name)? Target(Notice notice) => notice.Level switch
     {
-        "plan" or "subscription" or "domain" or "mailbox" or "uid" => (notice.Level, Words(notice)),
-        "credential" => ("sender", Words(notice)),
+        "plan" or "subscription" or "domain" or "mailbox" or "sender" or "uid" => (notice.Level, Words(notice)),
         _ => null,
     };
 

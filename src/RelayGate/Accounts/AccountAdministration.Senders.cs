@@ -123,7 +123,7 @@ public sealed partial class AccountAdministration
         SenderView view = View(write.Db, credential with { IsSuspended = suspended });
         write.TouchCredential(name, view.Subscription);
         write.TouchSuspended();
-        write.Audit(suspended ? "suspend" : "resume", $"sender {name}", view.Subscription, credential.IsSuspended ? "suspended" : "active", suspended ? "suspended" : "active");
+        write.Suspension("sender", name, view.Subscription, credential.IsSuspended, suspended);
         return view;
     }, by, cancellationToken);
 

@@ -30,7 +30,7 @@ public sealed partial class AccountAdministration
         write.Touch(new AccountKey(Level.Subscription, record.Subscription));
         write.Change.IsShared |= record.IsShared; // Its mail may be any subscription's.
         write.TouchSuspended();
-        write.Audit(suspended ? "suspend" : "resume", $"uid {record.Name}", record.Subscription, record.IsSuspended ? "suspended" : "active", suspended ? "suspended" : "active");
+        write.Suspension("uid", record.Name, record.Subscription, record.IsSuspended, suspended);
         return View(write.Db, record with { IsSuspended = suspended });
     }, by, cancellationToken);
 

@@ -46,7 +46,7 @@ public sealed partial class AccountAdministration
         };
         string? subscription = Touch(write, stored);
         bool was = write.Db.Exists($"select 1 from {table} where {column} = $1 and suspended <> 0", stored.Name);
-        write.Audit(suspended ? "suspend" : "resume", stored.ToString(), subscription, was ? "suspended" : "active", suspended ? "suspended" : "active");
+        write.Suspension(stored.Level.ToString().ToLowerInvariant(), stored.Name, subscription, was, suspended);
         write.Db.Execute($"update {table} set suspended = $2 where {column} = $1", stored.Name, suspended ? 1 : 0);
         write.TouchSuspended();
         return stored;

@@ -25,6 +25,12 @@ internal enum RecordKind
     MailboxLimits,
 }
 
+/// <summary>Somebody was suspended, or may send again.</summary>
+/// <param name="Kind">plan, subscription, domain, mailbox, sender or uid.</param>
+/// <param name="Subscription">To which it belongs; null: a plan.</param>
+/// <param name="By">Who gave the order: <c>uid 0 (root)</c>.</param>
+public sealed record SuspensionNews(string Kind, string Name, string? Subscription, bool IsSuspended, string By);
+
 /// <summary>What one change of accounts makes stale.</summary>
 internal sealed class AccountChange
 {
@@ -38,6 +44,9 @@ internal sealed class AccountChange
 
     /// <summary>Who is suspended now, where the change may have changed that; else null.</summary>
     public Suspensions? Suspended { get; set; }
+
+    /// <summary>Somebody was suspended or resumed by it; else null.</summary>
+    public SuspensionNews? Suspension { get; set; }
 
     /// <summary>A domain has another owner than before, which matters to whoever names it.</summary>
     public bool IsOfDomains { get; set; }

@@ -53,6 +53,9 @@ public sealed partial class AccountDirectory : IDisposable
     /// <summary>Accounts, limits or settings have changed: of these subscriptions, or (null) of everybody. Raised on the writer's thread after the commit.</summary>
     public event Action<IReadOnlyCollection<string>?>? Changed;
 
+    /// <summary>Somebody was suspended or resumed by hand. Raised on the writer's thread after the commit; must not block.</summary>
+    public event Action<SuspensionNews>? SuspensionTold;
+
     internal AccountCache Cache => _cache;
 
     /// <summary>Password hashes computed so far.</summary>
@@ -183,6 +186,8 @@ public sealed partial class AccountDirectory : IDisposable
             _suspended = suspended;
             SuspensionChanged?.Invoke();
         }
+        if (change.Suspension is { } news)
+            SuspensionTold?.Invoke(news);
         foreach ((RecordKind kind, string name) in change.Records)
         {
             if (kind is RecordKind.Mailbox or RecordKind.Credential)

@@ -27,6 +27,15 @@ internal sealed class AccountWrite(DbConnection db, string by = AuditRows.Gatewa
     public void Audit(string what, string target, string? subscription, string before, string after) =>
         AuditRows.Add(db, now, by, what, target, subscription, before, after);
 
+    /// <summary>Adds a suspension or its end to the audit list, and to what is told after the commit where it changes anything.</summary>
+    /// <param name="kind">plan, subscription, domain, mailbox, sender or uid.</param>
+    public void Suspension(string kind, string name, string? subscription, bool was, bool suspended)
+    {
+        Audit(suspended ? "suspend" : "resume", $"{kind} {name}", subscription, was ? "suspended" : "active", suspended ? "suspended" : "active");
+        if (was != suspended)
+            Change.Suspension = new SuspensionNews(kind, name, subscription, suspended, by);
+    }
+
     public PlanRecord Plan(string name) => AccountSql.Plan(db, name)
         ?? throw AdminException.NotFound($"There is no plan '{AccountNames.Printable(name)}'; see: relaygate plan list");
 

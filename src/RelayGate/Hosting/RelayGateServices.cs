@@ -96,6 +96,7 @@ public static class RelayGateServices
         services.AddSingleton<WebhookAdministration>();
         services.AddSingleton<NoticeService>();
         services.AddSingleton<NoticeLog>();
+        services.AddSingleton<NoticeHooks>();
         services.AddSingleton(provider => LoadCertificate(options, provider));
         services.AddSingleton<SubmissionService>();
     }

@@ -10,13 +10,14 @@ using RelayGate.Telemetry;
 namespace RelayGate.Notices;
 
 /// <summary>Takes notices from the board, stores them, and sends what is due: one loop, a bounded number at a time.</summary>
-public sealed class NoticeService : IDisposable
+internal sealed class NoticeService : IDisposable
 {
     private const int MaxBatch = 64;
 
     private static readonly TimeSpan AfterFailure = TimeSpan.FromSeconds(10);
 
     private readonly NoticeBoard _board;
+    private readonly NoticeHooks _hooks;
     private readonly SqliteRelayStore _store;
     private readonly QueueWriter _queue;
     private readonly AccountDirectory _accounts;
@@ -35,10 +36,11 @@ public sealed class NoticeService : IDisposable
     private int _disposed;
 
     public NoticeService(
-        NoticeBoard board, SqliteRelayStore store, QueueWriter queue, AccountDirectory accounts, WebhookSender webhooks, NoticeClock clock, RelayGateOptions options,
+        NoticeBoard board, NoticeHooks hooks, SqliteRelayStore store, QueueWriter queue, AccountDirectory accounts, WebhookSender webhooks, NoticeClock clock, RelayGateOptions options,
         RelayGateMetrics metrics, MailLog mailLog, TimeProvider time, ILogger<NoticeService> logger)
     {
         _board = board;
+        _hooks = hooks;
         _store = store;
         _queue = queue;
         _accounts = accounts;
@@ -69,6 +71,7 @@ public sealed class NoticeService : IDisposable
     /// <summary>Goes on where the process before this one ended.</summary>
     public async Task StartAsync(CancellationToken cancellationToken)
     {
+        _hooks.Attach();
         _clock.NotBefore(await _store.ReadAsync(NoticeRows.Clock, cancellationToken));
         _loop = Task.Run(RunAsync, CancellationToken.None);
         await _webhooks.StartAsync();

@@ -1,5 +1,6 @@
 using RelayGate.Accounts;
 using RelayGate.Core.Notices;
+using RelayGate.Core.Policy;
 using RelayGate.Notices;
 using RelayGate.Queue;
 using RelayGate.Tests.Fakes;
@@ -58,7 +59,7 @@ public sealed class NoticeMailTests
         Assert.Equal("notice", item.Identity);
         Assert.Null(item.Subscription);
         Assert.Equal("postmaster@relay.test", Assert.Single(item.Recipients));
-        LimitView server = (await gateway.Get<AccountAdministration>().ShowLimitAsync(RelayGate.Core.Policy.AccountKey.Server, CancellationToken.None)).Value!;
+        LimitView server = (await gateway.Get<AccountAdministration>().ShowLimitAsync(AccountKey.Server, CancellationToken.None)).Value!;
         Assert.All(server.Uses, use => Assert.Equal(0, use.Used));
     }
 
@@ -99,6 +100,164 @@ public sealed class NoticeMailTests
         board.Raise(Exceeded);
 
         Assert.Contains("exceeded: domain shop.test", (await hop.NextAsync()).Text, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task A_suspension_by_hand_is_told_to_the_administrator_and_to_the_owner_who_is_not_told_the_commands()
+    {
+        await using var hop = new FakeNextHop();
+        await using TestGateway gateway = await TestGateway.StartAsync(hop.Url);
+        AccountAdministration accounts = gateway.Get<AccountAdministration>();
+        await accounts.AddSubscriptionAsync("acme", new SubscriptionChange(Contact: "owner@home.test"), CancellationToken.None);
+
+        await accounts.SetSuspendedAsync(new AccountKey(Level.Subscription, "acme"), true, CancellationToken.None, "uid 0 (root)");
+        await accounts.SetSuspendedAsync(new AccountKey(Level.Subscription, "acme"), true, CancellationToken.None, "uid 0 (root)");
+        ReceivedMessage[] mails = [.. new[] { await hop.NextAsync(), await hop.NextAsync() }.OrderBy(static m => m.Rcpts[0])];
+
+        Assert.StartsWith("RCPT TO:<owner@home.test>", mails[0].Rcpts[0], StringComparison.Ordinal);
+        Assert.StartsWith("RCPT TO:<postmaster@relay.test>", mails[1].Rcpts[0], StringComparison.Ordinal);
+        Assert.All(mails, m => Assert.Contains("suspended: subscription acme by uid 0 (root)", m.Text, StringComparison.Ordinal));
+        Assert.Contains("relaygate subscription resume acme", mails[1].Text, StringComparison.Ordinal);
+        Assert.DoesNotContain("relaygate subscription resume", mails[0].Text, StringComparison.Ordinal);
+        Assert.DoesNotContain("times until", mails[1].Text, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Who_is_told_of_what_is_set_for_the_administrator_and_for_owners()
+    {
+        await using var hop = new FakeNextHop();
+        await using TestGateway gateway = await TestGateway.StartAsync(hop.Url, o =>
+        {
+            o.Notices.AdministratorKinds = "none";
+            o.Notices.OwnerKinds = "exceeded";
+        });
+        await gateway.Get<AccountAdministration>().AddSubscriptionAsync("acme", new SubscriptionChange(Contact: "owner@home.test"), CancellationToken.None);
+
+        gateway.Get<NoticeBoard>().Raise(Of(NoticeKind.Warning));
+        gateway.Get<NoticeBoard>().Raise(Exceeded);
+
+        ReceivedMessage mail = await hop.NextAsync();
+        Assert.StartsWith("RCPT TO:<owner@home.test>", mail.Rcpts[0], StringComparison.Ordinal);
+        Assert.Contains("X-RelayGate-Notice: exceeded\r\n", mail.Text, StringComparison.Ordinal);
+        await NoticesAsync(gateway, 2);
+        Assert.Empty(hop.Messages);
+    }
+
+    [Fact]
+    public async Task An_owner_whose_own_domain_is_over_its_limit_is_told_and_that_mail_counts_nowhere()
+    {
+        await using var hop = new FakeNextHop();
+        await using TestGateway gateway = await TestGateway.StartAsync(hop.Url, o => o.Notices.AdministratorKinds = "none");
+        AccountAdministration accounts = gateway.Get<AccountAdministration>();
+        await accounts.AddSubscriptionAsync("acme", new SubscriptionChange(Contact: "owner@shop.test"), CancellationToken.None);
+        await accounts.AddDomainAsync("shop.test", new DomainChange("acme"), CancellationToken.None);
+        await accounts.SetLimitAsync(new AccountKey(Level.Domain, "shop.test"), null, "forbidden", null, CancellationToken.None);
+        await accounts.SetSuspendedAsync(new AccountKey(Level.Subscription, "acme"), true, CancellationToken.None);
+
+        gateway.Get<NoticeBoard>().Raise(Exceeded);
+
+        await hop.NextAsync();
+        Assert.Equal(0, (await accounts.ShowLimitAsync(new AccountKey(Level.Domain, "shop.test"), CancellationToken.None)).Value!.Uses[0].Used);
+    }
+
+    [Fact]
+    public async Task A_notice_that_bounces_makes_neither_a_report_nor_a_notice()
+    {
+        await using var hop = new FakeNextHop();
+        await using TestGateway gateway = await TestGateway.StartAsync(hop.Url);
+        hop.Script = e => e.Verb == "RCPT" ? new HopAction.Raw("550 5.1.1 Nobody\r\n") : null;
+
+        gateway.Get<NoticeBoard>().Raise(Exceeded);
+
+        MessageItem item = null!;
+        for (int i = 0; i < 500 && item?.Outcome != RecordOutcome.Failed; i++)
+        {
+            item = (await gateway.Get<MessageLog>().ListAsync(new MessageQuery(), null, CancellationToken.None))!.Items.SingleOrDefault()!;
+            await Task.Delay(20);
+        }
+        Assert.Equal(RecordOutcome.Failed, item!.Outcome);
+        await NoticesAsync(gateway, 1);
+        Assert.Empty(hop.Messages);
+        Assert.Equal(0, gateway.Get<RelayGate.Telemetry.RelayGateMetrics>().Dsns.Total);
+    }
+
+    [Fact]
+    public async Task What_waits_and_what_was_told_survive_a_restart()
+    {
+        await using var hop = new FakeNextHop();
+        using var folder = new TempFolder();
+        var time = new ManualTimeProvider();
+        await using (TestGateway gateway = await TestGateway.StartAsync(hop.Url, time: time, folder: folder))
+        {
+            gateway.Get<NoticeBoard>().Raise(Exceeded);
+            await hop.NextAsync();
+            gateway.Get<NoticeBoard>().Raise(Of(NoticeKind.Exceeded, "second.test"));
+            await NoticesAsync(gateway, 2);
+            await gateway.StopAsync();
+        }
+        time.Advance(TimeSpan.FromMinutes(30));
+        await using TestGateway again = await TestGateway.StartAsync(hop.Url, time: time, folder: folder);
+        again.Get<NoticeBoard>().Raise(Of(NoticeKind.Exceeded, "third.test"));
+        await NoticesAsync(again, 3);
+        Assert.Empty(hop.Messages);
+
+        time.Advance(TimeSpan.FromMinutes(30));
+
+        string digest = (await hop.NextAsync()).Text;
+        Assert.Contains("second.test", digest, StringComparison.Ordinal);
+        Assert.Contains("third.test", digest, StringComparison.Ordinal);
+        Assert.DoesNotContain("shop.test,", digest, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task A_clock_that_is_set_causes_no_flood()
+    {
+        await using var hop = new FakeNextHop();
+        using var folder = new TempFolder();
+        var time = new ManualTimeProvider();
+        await using (TestGateway gateway = await TestGateway.StartAsync(hop.Url, time: time, folder: folder))
+        {
+            gateway.Get<NoticeBoard>().Raise(Exceeded);
+            await hop.NextAsync();
+            time.StepWallClock(TimeSpan.FromDays(400));
+            for (int i = 0; i < 20; i++)
+                gateway.Get<NoticeBoard>().Raise(Of(NoticeKind.Exceeded, $"d{i}.test"));
+            await NoticesAsync(gateway, 21);
+            Assert.Empty(hop.Messages);
+            time.StepWallClock(TimeSpan.FromDays(-800));
+            time.Advance(TimeSpan.FromHours(1));
+            await hop.NextAsync();
+            await gateway.StopAsync();
+        }
+        await using TestGateway again = await TestGateway.StartAsync(hop.Url, time: time, folder: folder);
+
+        again.Get<NoticeBoard>().Raise(Of(NoticeKind.Exceeded, "later.test"));
+        await NoticesAsync(again, 22);
+        Assert.Empty(hop.Messages);
+        time.Advance(TimeSpan.FromHours(1));
+        Assert.Contains("later.test", (await hop.NextAsync()).Text, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task A_flood_of_one_thing_is_one_notice_with_a_count()
+    {
+        await using var hop = new FakeNextHop();
+        await using TestGateway gateway = await TestGateway.StartAsync(hop.Url, time: new ManualTimeProvider());
+        for (int i = 0; i < 500; i++)
+            gateway.Get<NoticeBoard>().Raise(Exceeded with { Refused = i });
+        await hop.NextAsync();
+
+        NoticeLog log = gateway.Get<NoticeLog>();
+        ToldNotice told = null!;
+        for (int i = 0; i < 500 && told?.Kept.Repeats != 500; i++)
+        {
+            told = Assert.Single((await log.ListAsync(null, null, default, null, 10, CancellationToken.None)).Items);
+            await Task.Delay(20);
+        }
+
+        Assert.Equal(500, told!.Kept.Repeats);
+        Assert.Equal(499, told.Kept.Notice.Refused);
+        Assert.Empty(hop.Messages);
     }
 
     private static async Task NoticesAsync(TestGateway gateway, int count)
