@@ -15,6 +15,9 @@ internal sealed class NoticeWriter(RelayGateOptions options, NoticeReceivers rec
 
     private readonly TimeSpan _period = options.Notices.Period;
 
+    /// <summary>By the clock of notices.</summary>
+    public long Now => clock.Now;
+
     /// <param name="egress">From where the server's own mail leaves now.</param>
     public NoticeResult Write(WriteContext context, IReadOnlyList<RaisedNotice> raised, EgressChoice egress)
     {
