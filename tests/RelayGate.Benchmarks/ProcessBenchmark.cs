@@ -7,7 +7,7 @@ namespace RelayGate.Benchmarks;
 
 /// <summary>What it costs to ask the kernel who has connected: once for each connection of the unix socket.</summary>
 [MemoryDiagnoser]
-public class ProcessBenchmark
+public sealed class ProcessBenchmark : IDisposable
 {
     private readonly ProcessReader _reader = new();
     private string _folder = "";
@@ -32,7 +32,7 @@ public class ProcessBenchmark
     public PeerProcess? Peer() => _reader.PeerOf(_accepted);
 
     [GlobalCleanup]
-    public void Close()
+    public void Dispose()
     {
         _accepted.Dispose();
         _client.Dispose();

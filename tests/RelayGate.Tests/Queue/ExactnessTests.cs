@@ -11,7 +11,7 @@ namespace RelayGate.Tests.Queue;
 /// Promise 4, attacked by random schedules: several identities, limits at five levels, clock steps, long sleeps, restarts, crashes and failing commits.
 /// What the decision log says was accepted is counted again, plainly.
 /// </summary>
-public sealed class ExactnessTests : IAsyncLifetime
+public sealed class ExactnessTests : IAsyncLifetime, IDisposable
 {
     private const int Cases = 60;
 
@@ -29,11 +29,9 @@ public sealed class ExactnessTests : IAsyncLifetime
         _template.Restart(default, default);
     }
 
-    public Task DisposeAsync()
-    {
-        _template.Dispose();
-        return Task.CompletedTask;
-    }
+    public Task DisposeAsync() => Task.CompletedTask;
+
+    public void Dispose() => _template.Dispose();
 
     [Fact]
     public void No_schedule_gets_more_through_than_a_limit_or_is_refused_while_there_is_room() =>
