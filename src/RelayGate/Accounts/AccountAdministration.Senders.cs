@@ -127,6 +127,24 @@ public sealed partial class AccountAdministration
         return view;
     }, by, cancellationToken);
 
+    /// <summary>Writes when identities were used, some hundred a write.</summary>
+    public async Task SaveUsesAsync(CancellationToken cancellationToken)
+    {
+        for (Dictionary<(string Kind, string Name), IdentityUse> uses = _directory.Uses.Take(); uses.Count > 0; uses = _directory.Uses.Take())
+        {
+            Dictionary<(string Kind, string Name), IdentityUse> some = uses;
+            await _writer.WriteAsync(
+                db =>
+                {
+                    foreach (((string kind, string name), IdentityUse use) in some)
+                        IdentityUses.Write(db, kind, name, use);
+                    return true;
+                },
+                _ => { },
+                cancellationToken);
+        }
+    }
+
     /// <summary>Takes away what was replaced with a grace that has ended, so that open sessions end with it.</summary>
     internal Task<AdminResult<object>> EndGracesAsync(CancellationToken cancellationToken) => WriteAsync<object>(write =>
     {

@@ -33,6 +33,14 @@ public sealed partial class AccountDirectory
     /// <param name="name">Canonical mailbox address or name of a credential.</param>
     internal byte[] SaltOf(string name) => HMACSHA256.HashData(_salt, Encoding.UTF8.GetBytes(name))[..SaltOctets];
 
+    /// <summary>When logins and system users were used last; written by <see cref="AccountAdministration.SaveUsesAsync"/>.</summary>
+    public IdentityUses Uses { get; }
+
+    /// <summary>Whether one of the addresses from which a login was right lately is one that is looked for.</summary>
+    internal async ValueTask<bool> HasLoggedInAsync(string login, Predicate<string> isAddress, CancellationToken cancellationToken) =>
+        Uses.WaitingOf(IdentityUses.Login, login).Addresses.Any(a => isAddress(a))
+        || await _store.ReadAsync(db => CredentialSql.UseOf(db, IdentityUses.Login, login).Addresses.Any(a => isAddress(a)), cancellationToken);
+
     private async ValueTask<KnownLogin> FindLoginAsync(string login, CancellationToken cancellationToken)
     {
         if (!login.Contains('@'))

@@ -38,6 +38,7 @@ public sealed partial class AccountDirectory : IDisposable
         _time = time;
         _cache = new AccountCache(options, CachedRecords);
         _passwords = new PasswordChecker(time);
+        Uses = new IdentityUses(time);
         (_suspended, _salt) = ReadState(store);
     }
 

@@ -80,6 +80,11 @@ internal static class OptionsReader
             options.Sessions.PerIdentity = c.Integer("PerIdentity", options.Sessions.PerIdentity, 1, 100_000, "sessions");
             options.Sessions.Idle = c.Time("Idle", options.Sessions.Idle, Second, Hour);
         });
+        s.Section("Logins", l =>
+        {
+            options.Logins.FailuresBeforeRefusal = l.Integer("FailuresBeforeRefusal", options.Logins.FailuresBeforeRefusal, 5, 100_000, "failed logins");
+            options.Logins.RefusalTime = l.Time("RefusalTime", options.Logins.RefusalTime, TimeSpan.FromMinutes(1), TimeSpan.FromDays(1));
+        });
         s.Section("Limits", l =>
         {
             options.Limits.Enforce = l.Boolean("Enforce", options.Limits.Enforce);

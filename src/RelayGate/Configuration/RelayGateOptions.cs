@@ -28,6 +28,8 @@ public sealed class RelayGateOptions
 
     public SessionOptions Sessions { get; set; } = new();
 
+    public LoginOptions Logins { get; set; } = new();
+
     /// <summary>Largest message in octets. Default 50 MiB; 64 KiB to 1 GiB.</summary>
     public long MaxMessageOctets { get; set; } = 52_428_800;
 
@@ -220,6 +222,16 @@ public sealed class SessionOptions
 
     /// <summary>Wait for the next command or block of data.</summary>
     public TimeSpan Idle { get; set; } = TimeSpan.FromMinutes(5);
+}
+
+/// <summary>What is done about passwords that are guessed.</summary>
+public sealed class LoginOptions
+{
+    /// <summary>Failed logins of one address, or of one login, after which it is refused. Default 30; 5 to 100,000.</summary>
+    public int FailuresBeforeRefusal { get; set; } = 30;
+
+    /// <summary>How long it is refused. Default 15 min; 1 min to 1 day.</summary>
+    public TimeSpan RefusalTime { get; set; } = TimeSpan.FromMinutes(15);
 }
 
 public sealed class LimitOptions

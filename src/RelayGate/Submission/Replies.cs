@@ -18,9 +18,9 @@ internal static class Replies
     public static readonly SmtpReply TlsUnavailable = SmtpReply.Parse("454 4.7.0 TLS is not available now");
 
     public static readonly SmtpReply AuthNeedsTls = SmtpReply.Parse("538 5.7.11 AUTH needs TLS first: use STARTTLS");
-    public static readonly SmtpReply AuthUnknownMechanism = SmtpReply.Parse("504 5.5.4 Mechanisms are PLAIN and LOGIN");
+    public static readonly SmtpReply AuthUnknownMechanism = SmtpReply.Parse("504 5.5.4 Mechanisms are PLAIN, LOGIN and SCRAM-SHA-256");
     public static readonly SmtpReply AuthTwice = SmtpReply.Parse("503 5.5.1 Logged in already");
-    public static readonly SmtpReply AuthMalformed = SmtpReply.Parse("501 5.5.2 Not valid base64 of a login and password");
+    public static readonly SmtpReply AuthMalformed = SmtpReply.Parse("501 5.5.2 Not a valid response of this mechanism in base64");
     public static readonly SmtpReply AuthTooLong = SmtpReply.Parse("500 5.5.6 Response too long");
     public static readonly SmtpReply AuthCancelled = SmtpReply.Parse("501 5.7.0 Authentication cancelled");
     public static readonly SmtpReply AuthOk = SmtpReply.Parse("235 2.7.0 Authentication succeeded");

@@ -1,4 +1,5 @@
 using System.Buffers.Text;
+using System.Net;
 using System.Text;
 using System.Text.Unicode;
 using Microsoft.AspNetCore.Connections.Features;
@@ -11,7 +12,7 @@ using RelayGate.Telemetry;
 
 namespace RelayGate.Submission;
 
-/// <content>AUTH PLAIN (RFC 4616) and LOGIN, with and without initial response (RFC 4954).</content>
+/// <content>AUTH PLAIN (RFC 4616), LOGIN and SCRAM-SHA-256 (RFC 7677), with and without initial response (RFC 4954).</content>
 internal sealed partial class SmtpSession
 {
     private int _failedLogins;
@@ -25,20 +26,45 @@ internal sealed partial class SmtpSession
             await BadAsync(Replies.AuthTwice);
         else if (!OffersAuth)
             await BadAsync(Replies.AuthNeedsTls);
-        else if (auth.Mechanism is not ("PLAIN" or "LOGIN"))
+        else if (!SubmissionService.Mechanisms.Contains(auth.Mechanism))
             await BadAsync(Replies.AuthUnknownMechanism);
         else
         {
-            SaslExchange exchange = auth.Mechanism == "PLAIN" ? await ReadPlainAsync(auth) : await ReadLoginAsync(auth);
-            if (exchange.Fault is { } fault)
+            SmtpReply? fault = auth.Mechanism switch
             {
-                _service.Metrics.Authentications.Increment(auth.Mechanism, ReferenceEquals(fault, Replies.AuthCancelled) ? "cancelled" : "malformed");
-                await BadAsync(fault);
-            }
-            else if (_open)
-                await LogInAsync(auth.Mechanism, exchange.Login, exchange.Password);
+                ScramExchange.Mechanism => await ScramAsync(auth),
+                "PLAIN" => await CheckAsync(auth.Mechanism, await ReadPlainAsync(auth)),
+                _ => await CheckAsync(auth.Mechanism, await ReadLoginAsync(auth)),
+            };
+            if (fault is null)
+                return;
+            _service.Metrics.Authentications.Increment(auth.Mechanism, ReferenceEquals(fault, Replies.AuthCancelled) ? "cancelled" : "malformed");
+            await BadAsync(fault);
         }
     }
+
+    /// <summary>Four messages, the last of them ours; the client has nothing to say to it (RFC 4954 §4: it answers with an empty line).</summary>
+    /// <returns>The reply when the exchange ended before its end.</returns>
+    private async ValueTask<SmtpReply?> ScramAsync(AuthCommand auth)
+    {
+        SaslResponse first = auth.InitialResponse is { } initial ? Decode(initial) : await AskAsync(Replies.AuthPlainPrompt);
+        if (first.Fault is not null || !_open)
+            return first.Fault;
+        if (ScramExchange.Begin(first.Text) is not { } exchange)
+            return Replies.AuthMalformed;
+        ScramLogin login = await _service.Directory.FindScramLoginAsync(exchange.Login, CancellationToken.None);
+        SaslResponse final = await AskAsync(Prompt(exchange.Challenge(login)));
+        if (final.Fault is not null || !_open)
+            return final.Fault;
+        if (exchange.Finish(final.Text, out string signature) is not { } check)
+            return Replies.AuthMalformed;
+        return await LogInAsync(ScramExchange.Mechanism, exchange.Login, () => ValueTask.FromResult(login.Known.Result(check)), signature);
+    }
+
+    private async ValueTask<SmtpReply?> CheckAsync(string mechanism, SaslExchange exchange) => exchange.Fault is not null || !_open ? exchange.Fault
+        : await LogInAsync(mechanism, exchange.Login, () => _service.Directory.AuthenticateAsync(exchange.Login, exchange.Password, CancellationToken.None));
+
+    private static SmtpReply Prompt(string message) => new(334, null, Convert.ToBase64String(Encoding.UTF8.GetBytes(message)));
 
     /// <summary>One message: authorization identity NUL login NUL password. The first may only repeat the second.</summary>
     private async ValueTask<SaslExchange> ReadPlainAsync(AuthCommand auth)
@@ -106,17 +132,24 @@ internal sealed partial class SmtpSession
         return new(text, valid ? null : Replies.AuthMalformed);
     }
 
-    private async ValueTask LogInAsync(string mechanism, string login, string password)
+    /// <param name="signature">What a client that was right is told before it is let in.</param>
+    /// <returns>The reply when the exchange ended before its end.</returns>
+    private async ValueTask<SmtpReply?> LogInAsync(string mechanism, string login, Func<ValueTask<AuthenticationResult>> check, string? signature = null)
     {
         if (!_service.Logins.TryBegin(_client.AddressKey, out bool counted))
         {
+            Report(mechanism, "refused");
             await BadAsync(Replies.AuthThrottled);
-            return;
+            return null;
         }
+        bool isRefused;
         AuthenticationResult result;
         try
         {
-            result = await _service.Directory.AuthenticateAsync(login, password, CancellationToken.None);
+            isRefused = _service.Logins.Refuses(_client.AddressKey, login);
+            result = await check(); // Also of who is refused: what a check costs tells nobody whether it counts.
+            if (isRefused && result.Identity is { } identity && await _service.Directory.HasLoggedInAsync(identity.Name, IsOfThisAddress, CancellationToken.None))
+                isRefused = false;
         }
         finally
         {
@@ -124,33 +157,44 @@ internal sealed partial class SmtpSession
         }
         switch (result.Outcome)
         {
-            case AuthenticationOutcome.Accepted:
+            case AuthenticationOutcome.Accepted when !isRefused:
+                if (signature is not null && await AskAsync(Prompt(signature)) is var end && (end.Fault is not null || end.Text.Length > 0 || !_open))
+                    return _open ? end.Fault ?? Replies.AuthMalformed : null;
                 Report(mechanism, "accepted");
                 await LoggedInAsync(result.Identity!);
-                break;
+                return null;
             case AuthenticationOutcome.TryLater:
                 Report(mechanism, "try-later");
                 _channel.Write(Replies.AuthLater);
-                break;
+                return null;
             default:
-                Task delay = DelayFailureAsync(login);
-                Report(mechanism, "rejected");
-                await _channel.FlushAsync();
-                await delay.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-                await BadAsync(Replies.AuthFailed);
-                if (_open && _failedLogins >= SubmissionLimits.FailedLogins)
-                    await EndAsync(Replies.TooManyFailedLogins);
-                break;
+                await FailedAsync(mechanism, login, result, isRefused);
+                return null;
         }
     }
+
+    private async ValueTask FailedAsync(string mechanism, string login, AuthenticationResult result, bool isRefused)
+    {
+        Task delay = DelayFailureAsync(login, result.Login);
+        if (result is { Login: { } known, Outcome: AuthenticationOutcome.Rejected })
+            _service.Directory.Uses.Failed(known);
+        Report(mechanism, isRefused ? "refused" : "rejected");
+        await _channel.FlushAsync();
+        await delay.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        await BadAsync(isRefused ? Replies.AuthThrottled : Replies.AuthFailed);
+        if (_open && (_failedLogins >= SubmissionLimits.FailedLogins || (_client.AddressKey is null && _service.Logins.IsGuessed(login))))
+            await EndAsync(Replies.TooManyFailedLogins);
+    }
+
+    private bool IsOfThisAddress(string address) => IPAddress.TryParse(address, out IPAddress? known) && SessionTable.KeyOf(known) == _client.AddressKey;
 
     /// <summary>
     /// Waits although the client hangs up, and the session counts all the while: who took silence for "wrong" could else try the next password at once.
     /// </summary>
-    private Task DelayFailureAsync(string login)
+    private Task DelayFailureAsync(string login, string? known)
     {
         CancellationToken stopping = _connection.Features.Get<IConnectionLifetimeNotificationFeature>()?.ConnectionClosedRequested ?? default;
-        return Task.Delay(_service.Logins.Failed(_client.AddressKey, login, ++_failedLogins), _service.Time, stopping);
+        return Task.Delay(_service.Logins.Failed(_client.AddressKey, login, ++_failedLogins, known), _service.Time, stopping);
     }
 
     private async ValueTask LoggedInAsync(SenderIdentity identity)
@@ -162,6 +206,7 @@ internal sealed partial class SmtpSession
         }
         _login = identity with { Client = _client.Address, Process = _client.Process };
         _source = null;
+        _service.Directory.Uses.Used(IdentityUses.Login, identity.Name, _client.Address?.ToString());
         _channel.Write(Replies.AuthOk);
     }
 

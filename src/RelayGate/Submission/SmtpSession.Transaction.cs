@@ -41,6 +41,8 @@ internal sealed partial class SmtpSession
             await (lookup.Account.Subscription is null ? BadAsync(refusal) : IdleCommandAsync(refusal));
             return;
         }
+        if (identity.Kind == IdentityKind.Uid)
+            _service.Directory.Uses.Used(IdentityUses.Uid, identity.Name, null);
         _transaction = transaction;
         _phase = SessionPhase.Mail;
         _channel.Write(Replies.SenderOk, transaction.Ref);

@@ -34,11 +34,18 @@ public sealed class SubmissionService : IDisposable
         Time = time;
         Logger = logger;
         Sessions = new SessionTable(options.Sessions, time);
-        Logins = new LoginThrottle(time);
+        Logins = new LoginThrottle(options.Logins, time);
+        Logins.Detected += OnGuessing;
         Greeting = SmtpReply.Parse($"220 {options.Hostname} ESMTP RelayGate");
         Helo = SmtpReply.Parse($"250 {options.Hostname}");
         _ehlo = [.. Enumerable.Range(0, 8).Select(i => EhloReply(startTls: (i & 2) != 0, auth: (i & 1) != 0, isUnix: (i & 4) != 0))];
     }
+
+    /// <summary>Passwords are being guessed; once for each address and login in the time for which it is refused. On a session's thread: must not block.</summary>
+    public event Action<GuessingDetected>? GuessingDetected;
+
+    /// <summary>What AUTH offers, in the order in which old clients like it.</summary>
+    internal static IReadOnlyList<string> Mechanisms { get; } = ["PLAIN", "LOGIN", ScramExchange.Mechanism];
 
     internal RelayGateOptions Options { get; }
 
@@ -80,13 +87,26 @@ public sealed class SubmissionService : IDisposable
         return QueueId.Create(now, BinaryPrimitives.ReadUInt16LittleEndian(random), BinaryPrimitives.ReadUInt64LittleEndian(random[2..]));
     }
 
+    private void OnGuessing(GuessingDetected guessing)
+    {
+        bool isAddress = guessing.Object == GuessedObject.Address;
+        Metrics.Guessing.Increment(isAddress ? "address" : "login");
+        MailLog.Write(new MailEvent(MailEventKind.Guessing, default)
+        {
+            Client = isAddress ? guessing.Name : null,
+            Identity = isAddress ? null : guessing.Name.Length > 0 ? $"login {guessing.Name}" : "a login that does not exist",
+            Failures = guessing.Failures,
+        });
+        GuessingDetected?.Invoke(guessing);
+    }
+
     private SmtpReply EhloReply(bool startTls, bool auth, bool isUnix)
     {
         List<string> lines = [Options.Hostname, "PIPELINING", $"SIZE {Options.MaxMessageOctets}", "8BITMIME", "SMTPUTF8", "ENHANCEDSTATUSCODES", "CHUNKING", "DSN"];
         if (startTls)
             lines.Add("STARTTLS");
         if (auth)
-            lines.Add("AUTH PLAIN LOGIN");
+            lines.Add("AUTH " + string.Join(' ', Mechanisms));
         if (isUnix)
             lines.Add("XCLAIM");
         return new SmtpReply(250, null, string.Join('\n', lines));

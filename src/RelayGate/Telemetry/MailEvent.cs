@@ -38,6 +38,9 @@ public enum MailEventKind
 
     /// <summary>Deleted by hand.</summary>
     Deleted,
+
+    /// <summary>Passwords are being guessed. It is of no message and has no ref.</summary>
+    Guessing,
 }
 
 /// <summary>One event of one message, to be logged. Fields that are null are left out.</summary>
@@ -61,6 +64,9 @@ public sealed record MailEvent(MailEventKind Kind, QueueId Ref)
     public int? Recipients { get; init; }
 
     public long? Octets { get; init; }
+
+    /// <summary>Failed logins.</summary>
+    public int? Failures { get; init; }
 
     public string? MessageId { get; init; }
 
@@ -103,8 +109,11 @@ public sealed record MailEvent(MailEventKind Kind, QueueId Ref)
             MailEventKind.Released => "released",
             MailEventKind.Retried => "retried",
             MailEventKind.Deleted => "deleted",
+            MailEventKind.Guessing => "guessing",
             _ => "dsn",
-        }).Append(" ref=").Append(Ref.ToString());
+        });
+        if (Kind != MailEventKind.Guessing)
+            line.Append(" ref=").Append(Ref.ToString());
         if (Original is { } original)
             line.Append(" original=").Append(original.ToString());
         Append(line, "subscription", Subscription);
@@ -116,6 +125,8 @@ public sealed record MailEvent(MailEventKind Kind, QueueId Ref)
             line.Append(" nrcpt=").Append(recipients);
         if (Octets is { } octets)
             line.Append(" size=").Append(octets);
+        if (Failures is { } failures)
+            line.Append(" failures=").Append(failures);
         Append(line, "msgid", MessageId);
         Append(line, "reason", Reason);
         Append(line, "by", By);

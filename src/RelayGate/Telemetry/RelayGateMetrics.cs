@@ -40,7 +40,9 @@ public sealed class RelayGateMetrics : IDisposable
             ("delivered", ""), ("deferred", ""), ("failed", ""));
         Dsns = new LabelledCounter(Meter, "relaygate_dsns_total", "Delivery status notifications put into the queue.", []);
         Authentications = new LabelledCounter(Meter, "relaygate_auth_total", "AUTH exchanges by mechanism and result.", ["mech", "result"],
-            Sets(["PLAIN", "LOGIN"], ["accepted", "rejected", "try-later", "cancelled", "malformed"]));
+            Sets(["PLAIN", "LOGIN", "SCRAM-SHA-256"], ["accepted", "rejected", "refused", "try-later", "cancelled", "malformed"]));
+        Guessing = new LabelledCounter(Meter, "relaygate_password_guessing_total", "Times that an address or a login had failed so often that it is refused.", ["object"],
+            ("address", ""), ("login", ""));
         EgressMismatches = new LabelledCounter(Meter, "relaygate_egress_mismatch_total", "Connections closed because the local address was not the decided one. Stays 0.", []);
         EgressDenials = new LabelledCounter(Meter, "relaygate_egress_denied_total", "Attempts stopped because the egress address is exclusive to another subscription now.", []);
         EgressBindFailures = new LabelledCounter(Meter, "relaygate_egress_bind_failures_total", "Connections not made because the egress address could not be bound.", []);
@@ -99,8 +101,11 @@ public sealed class RelayGateMetrics : IDisposable
 
     public LabelledCounter Dsns { get; }
 
-    /// <summary>Labels: mechanism (PLAIN, LOGIN), result (accepted, rejected, try-later, cancelled, malformed).</summary>
+    /// <summary>Labels: mechanism (PLAIN, LOGIN, SCRAM-SHA-256), result (accepted, rejected, refused, try-later, cancelled, malformed).</summary>
     public LabelledCounter Authentications { get; }
+
+    /// <summary>Label: address or login.</summary>
+    public LabelledCounter Guessing { get; }
 
     public LabelledCounter EgressMismatches { get; }
 

@@ -27,7 +27,7 @@ public sealed class LoopbackClientTests(LoopbackGateway host) : IClassFixture<Lo
 
         string[] offered = [.. result.ShouldSucceed().Output.Split('\n').Where(static l => l.StartsWith("<-  250", StringComparison.Ordinal))
             .Skip(1).Select(static l => l["<-  250-".Length..].TrimEnd()).Order(StringComparer.Ordinal)];
-        Assert.Equal(["8BITMIME", "AUTH PLAIN LOGIN", "CHUNKING", "DSN", "ENHANCEDSTATUSCODES", "PIPELINING", "SIZE 52428800", "SMTPUTF8"], offered);
+        Assert.Equal(["8BITMIME", "AUTH PLAIN LOGIN SCRAM-SHA-256", "CHUNKING", "DSN", "ENHANCEDSTATUSCODES", "PIPELINING", "SIZE 52428800", "SMTPUTF8"], offered);
     }
 
     [InteropFact("swaks")]

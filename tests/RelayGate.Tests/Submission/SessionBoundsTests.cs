@@ -158,7 +158,7 @@ public class SessionBoundsTests
             await right.LogInAsync();
         await using (TestClient elsewhere = await InTlsAsync(host, IPAddress.Parse("198.51.100.2")))
         {
-            Task<string> answer = elsewhere.CommandAsync(TestClient.AuthPlain("info@shop.test", "wrong"));
+            Task<string> answer = elsewhere.CommandAsync(TestClient.AuthPlain("few@shop.test", "wrong")); // A login that nobody guesses.
             await SubmissionHost.UntilAsync(() => host.Metrics.Authentications.Value("PLAIN", "rejected") == answers.Count + 1);
             host.Time.Advance(TimeSpan.FromSeconds(1));
             Assert.StartsWith("535", await answer, StringComparison.Ordinal);

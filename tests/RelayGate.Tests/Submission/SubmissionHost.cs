@@ -83,6 +83,9 @@ internal sealed class SubmissionHost : IAsyncDisposable
 
     public SubmissionService Service => _service;
 
+    /// <summary>Password hashes computed so far.</summary>
+    public long PasswordHashes => _directory.PasswordHashes;
+
     public EndPoint Local { get; private set; } = null!;
 
     public EndPoint StartTls { get; private set; } = null!;
