@@ -69,6 +69,16 @@ public sealed class HoldReleaser : IDisposable
         _ = Task.Run(() => RetryStuckAsync(subscriptions));
     }
 
+    /// <summary>Nothing runs: all that is due has been looked at.</summary>
+    internal bool IsIdle
+    {
+        get
+        {
+            lock (_gate)
+                return _active.Count == 0;
+        }
+    }
+
     /// <summary>Ends after the writes that run.</summary>
     public void Dispose()
     {
@@ -140,10 +150,12 @@ public sealed class HoldReleaser : IDisposable
             wait = AfterFault;
         }
         lock (_gate)
+        {
             _active.Remove(key);
-        if (wait is { } again)
-            Schedule(key, again);
-        Begin();
+            if (wait is { } again)
+                Schedule(key, again);
+            BeginLocked();
+        }
     }
 
     /// <returns>When to look again, or null: nothing waits there.</returns>

@@ -41,8 +41,11 @@ internal sealed record ScheduledOffer(int Who, int Recipients);
 /// <summary>What the engine said of one offer.</summary>
 /// <param name="Moment">Offers of one batch share one.</param>
 /// <param name="Usage">Time of the usage clock.</param>
-/// <param name="Decision">Null: it failed, and counts nothing.</param>
-internal sealed record Ruled(int Moment, QueueId Id, DateTimeOffset Usage, SenderAccount Account, int Recipients, Decision? Decision, bool IsCommitted);
+/// <param name="Decision">Null: it failed, and counts nothing, or it was held before and is released now.</param>
+/// <param name="Counts">It fills windows from now on.</param>
+/// <param name="WasWaiting">Mail waited somewhere for room when it came.</param>
+internal sealed record Ruled(
+    int Moment, QueueId Id, DateTimeOffset Usage, SenderAccount Account, int Recipients, Decision? Decision, bool Counts, bool WasWaiting = false);
 
 /// <summary>Store, writer, usage and accounts as the gateway puts them together, without sessions; and time, which a test moves.</summary>
 internal sealed class ExactnessRig : IDisposable
@@ -53,6 +56,10 @@ internal sealed class ExactnessRig : IDisposable
     private SqliteRelayStore _store = null!;
     private QueueWriter _writer = null!;
     private AccountDirectory _directory = null!;
+    private QueueScheduler _scheduler = null!;
+    private MailLog _log = null!;
+    private HoldReleaser _releaser = null!;
+    private readonly Dictionary<QueueId, OfferedMessage> _held = [];
     private int _ids;
     private int _moment;
     private TimeSpan _stepsSinceNoted;
@@ -125,7 +132,43 @@ internal sealed class ExactnessRig : IDisposable
     public async Task LimitAsync(AccountKey key, string value, OverLimitAction action = OverLimitAction.Refuse) =>
         Ok(await Accounts().SetLimitAsync(key, null, value, action, default));
 
-    public void Advance(TimeSpan by)
+    /// <summary>Messages that wait for room.</summary>
+    public int Held => _held.Count;
+
+    /// <summary>Minute by minute while mail is held, so that the time of each release is known.</summary>
+    public async Task AdvanceAsync(TimeSpan by)
+    {
+        while (by > TimeSpan.Zero)
+        {
+            TimeSpan next = TimeSpan.FromTicks(TimeSpan.TicksPerMinute - Usage.Now.Ticks % TimeSpan.TicksPerMinute);
+            TimeSpan part = _held.Count == 0 || by < next ? by : next;
+            Advance(part);
+            by -= part;
+            await SettleAsync();
+        }
+    }
+
+    /// <summary>Waits until the releaser has done all it can do now, and notes what it released.</summary>
+    public async Task SettleAsync()
+    {
+        DateTime end = DateTime.UtcNow.AddSeconds(10);
+        while (!_releaser.IsIdle)
+        {
+            Assert.True(DateTime.UtcNow < end, "the releaser does not come to rest");
+            await Task.Delay(1);
+        }
+        if (_held.Count == 0)
+            return;
+        HashSet<QueueId> waiting = await IdsAsync("select id from message where held <> 0");
+        foreach ((QueueId id, OfferedMessage message) in _held.Where(h => !waiting.Contains(h.Key)).ToList())
+        {
+            _held.Remove(id);
+            _stepsSinceNoted = default;
+            Log.Add(new Ruled(++_moment, id, Usage.Now, message.Account, message.Envelope.Recipients.Length, null, true));
+        }
+    }
+
+    private void Advance(TimeSpan by)
     {
         Time.Advance(by);
         Elapsed += by;
@@ -149,6 +192,7 @@ internal sealed class ExactnessRig : IDisposable
             gate.Wait(TimeSpan.FromSeconds(10)); // The writer's thread: what comes now waits for one commit.
         });
         await stands.Task;
+        bool isWaiting = _held.Count > 0;
         var waiting = new List<(OfferedMessage Message, Task<OfferResult> Result)>();
         foreach (ScheduledOffer offer in offers)
         {
@@ -158,7 +202,7 @@ internal sealed class ExactnessRig : IDisposable
                 waiting.Add((message, _writer.OfferAsync(message, default)));
                 continue;
             }
-            Record(message, early, false);
+            Record(message, early, isWaiting);
             _writer.RecordRefusal(new RefusedOffer
             {
                 Id = message.Id,
@@ -179,28 +223,33 @@ internal sealed class ExactnessRig : IDisposable
         {
             OfferResult ruled = await result.WaitAsync(TimeSpan.FromSeconds(10));
             message.Body.Release();
-            Record(message, ruled.Decision, ruled.Outcome == OfferOutcome.Committed);
-            if (ruled.Outcome == OfferOutcome.Committed)
+            bool isCommitted = ruled.Outcome == OfferOutcome.Committed;
+            Record(message, ruled.Decision, isWaiting || _held.Count > 0, isCommitted && ruled.Decision!.IsAccepted);
+            if (isCommitted && ruled.Decision!.Verdict == Verdict.Hold)
+                _held.Add(message.Id, message);
+            else if (isCommitted)
                 _stepsSinceNoted = default;
         }
         _writer.CommitFault = default;
         await _writer.WriteAsync(_ => 0); // Opens a store that was closed, and takes back what was answered with 451.
+        await SettleAsync();
     }
 
     /// <summary>Stops and starts again.</summary>
     /// <param name="setBack">How far the wall clock is set back while nothing runs.</param>
-    public void Restart(TimeSpan stopped, TimeSpan setBack)
+    public async Task RestartAsync(TimeSpan stopped, TimeSpan setBack)
     {
         Close();
         StartAgain(stopped, setBack);
+        await SettleAsync();
     }
 
     /// <summary>What a killed process leaves behind is opened again.</summary>
-    public void Crash(TimeSpan stopped, TimeSpan setBack)
+    public async Task CrashAsync(TimeSpan stopped, TimeSpan setBack)
     {
         if (_stepsSinceNoted > TimeSpan.Zero) // Docs/decisions/0003: a step forward that nothing noted cannot be told from time that passed.
         {
-            Restart(stopped, setBack);
+            await RestartAsync(stopped, setBack);
             return;
         }
         MayBeBehind |= _stepsSinceNoted < TimeSpan.Zero;
@@ -209,14 +258,17 @@ internal sealed class ExactnessRig : IDisposable
         Close();
         _folders.Add(folder);
         StartAgain(stopped, setBack);
+        await SettleAsync();
     }
 
     /// <summary>Ids that the decision log calls accepted.</summary>
-    public Task<HashSet<QueueId>> AcceptedAsync() => _store.ReadRawAsync(
+    public Task<HashSet<QueueId>> AcceptedAsync() => IdsAsync("select id from decision where verdict = 2");
+
+    private Task<HashSet<QueueId>> IdsAsync(string sql) => _store.ReadRawAsync(
         connection =>
         {
             var ids = new HashSet<QueueId>();
-            SqliteStatement row = connection.Prepared("select id from decision where verdict = 2");
+            SqliteStatement row = connection.Prepared(sql);
             while (row.Step())
                 ids.Add(QueueId.FromBytes(row.Blob(0)));
             return ids;
@@ -253,8 +305,8 @@ internal sealed class ExactnessRig : IDisposable
         };
     }
 
-    private void Record(OfferedMessage message, Decision? decision, bool isCommitted) =>
-        Log.Add(new Ruled(_moment, message.Id, Usage.Now, message.Account, message.Envelope.Recipients.Length, decision, isCommitted));
+    private void Record(OfferedMessage message, Decision? decision, bool isWaiting, bool counts = false) =>
+        Log.Add(new Ruled(_moment, message.Id, Usage.Now, message.Account, message.Envelope.Recipients.Length, decision, counts, isWaiting));
 
     /// <summary>The session's part: the early decision with the last known usage.</summary>
     private async Task<(OfferedMessage Message, Decision Early)> PrepareAsync(ScheduledOffer offer)
@@ -275,7 +327,7 @@ internal sealed class ExactnessRig : IDisposable
             Envelope = envelope,
             Facts = facts,
             Early = early,
-            HeaderSection = Encoding.ASCII.GetBytes("From: x\r\n\r\n"),
+            HeaderSection = Encoding.ASCII.GetBytes($"From: {sender}\r\n\r\n"),
             HeaderChanges = [],
             Body = MessageBody.FromBytes(Encoding.ASCII.GetBytes("x\r\n")),
         };
@@ -315,10 +367,19 @@ internal sealed class ExactnessRig : IDisposable
             new FreeSpace(() => long.MaxValue, () => true, 1, Time, NullLogger.Instance));
         _directory = new AccountDirectory(_store, Usage, _options, Time);
         _writer.Reopened += _directory.Forget;
+        _log = new MailLog(_metrics, Time, NullLogger<MailLog>.Instance, new MailLogOutput(Stream.Null));
+        _scheduler = new QueueScheduler(
+            _store, _writer, new DestinationLanes(_ => "smarthost", _ => 1), () => Suspensions.None, TimeSpan.FromMinutes(1), Time, NullLogger<QueueScheduler>.Instance);
+        _releaser = new HoldReleaser(
+            _store, _writer, _scheduler, Usage,
+            async (identity, path, from, cancellationToken) => (await _directory.LookUpAsync(identity, path, from, cancellationToken)).Account,
+            _log, Time, NullLogger<HoldReleaser>.Instance);
     }
 
     private void Close()
     {
+        _releaser.Dispose();
+        _scheduler.Dispose();
         _writer.Dispose();
         _directory.Dispose();
         _store.Dispose();
