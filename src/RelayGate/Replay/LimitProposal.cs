@@ -77,6 +77,6 @@ internal sealed class LimitProposals(IReadOnlyList<LimitProposal> proposals, Ove
         if (!_own.TryGetValue(inForce.Key, out LimitProposal? proposal)
             && (inForce.Origin == LimitsInForce.Own || !_defaults.TryGetValue(inForce.Key.Level, out proposal)))
             return inForce;
-        return inForce with { Limits = proposal.Limits, Origin = ReplayReport.Proposed, Action = over ?? inForce.Action };
+        return inForce with { Limits = proposal.Limits, Origin = ReplayReport.Proposed, Action = over ?? inForce.Action, IsEnforced = true };
     }
 }

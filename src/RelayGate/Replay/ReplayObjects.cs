@@ -43,35 +43,48 @@ internal sealed class ReplayObjects(SqliteRelayStore store, RelayGateOptions opt
             throw new ReplayException($"more than {LimitReplay.MaxObjects:N0} objects sent in this time, which a replay cannot keep in memory; ask for a shorter one with --since");
         foreach (AccountKey[][] chains in unknown.Values.Chunk(MaxLookUps))
         {
-            LevelLimit[] limits = await store.ReadAsync(db =>
+            List<LevelLimit[]> limits = await store.ReadAsync(db =>
             {
                 var reader = new AccountReader(_cache, db);
                 EffectiveSettings settings = reader.Settings()!;
                 _networks ??= reader.Networks();
                 _exempt = settings.ExemptClasses;
-                var found = new LevelLimit[chains.Length];
-                for (int i = 0; i < chains.Length; i++)
-                    found[i] = LimitsInForce.Of(ref reader, settings, chains[i]) with { Boost = null }; // It was for another time.
+                var found = new List<LevelLimit[]>(chains.Length);
+                foreach (AccountKey[] chain in chains)
+                {
+                    LevelLimit own = LimitsInForce.Of(ref reader, settings, chain);
+                    found.Add([own, .. LimitsInForce.OfClasses(ref reader, settings, chain, own)]);
+                }
                 return found;
             }, cancellationToken);
-            foreach (LevelLimit limit in limits)
-                _objects.Add(limit.Key, new ReplayObject(proposals.At(limit)));
+            foreach (LevelLimit[] all in limits)
+            {
+                ReplayObject[] classes = [.. all.Skip(1).Select(static limit => new ReplayObject(limit with { Boost = null }, []))];
+                _objects.Add(all[0].Key, new ReplayObject(proposals.At(all[0] with { Boost = null }), classes)); // It was for another time.
+            }
         }
     }
 
-    /// <summary>The objects of a record that was met.</summary>
+    /// <summary>The objects of a record that was met, each with those of its classes that have limits.</summary>
     public void Find(ImmutableArray<AccountKey> keys, List<ReplayObject> found)
     {
         found.Clear();
         foreach (AccountKey key in keys)
         {
             ReplayObject known = _objects[key];
-            found.Add(known);
-            if (known.IsOpen)
-                continue;
-            known.Open();
-            _open.Add(known);
+            Take(known, found);
+            foreach (ReplayObject ofClass in known.Classes)
+                Take(ofClass, found);
         }
+    }
+
+    private void Take(ReplayObject known, List<ReplayObject> found)
+    {
+        found.Add(known);
+        if (known.IsOpen)
+            return;
+        known.Open();
+        _open.Add(known);
     }
 
     /// <summary>Packs all rings when too many are open. Between two records: what <see cref="Find"/> gave stays open until then.</summary>
@@ -91,12 +104,16 @@ internal sealed class ReplayObjects(SqliteRelayStore store, RelayGateOptions opt
 }
 
 /// <summary>One object of a replay.</summary>
-internal sealed class ReplayObject(LevelLimit limit)
+/// <param name="limit">What would be in force; a boost of these days is none of those.</param>
+/// <param name="classes">Mail of single classes of the object, where that has limits.</param>
+internal sealed class ReplayObject(LevelLimit limit, ReplayObject[] classes)
 {
     private byte[]? _packed;
     private UsageRing? _ring;
 
     public LevelLimit Limit { get; } = limit;
+
+    public ReplayObject[] Classes { get; } = classes;
 
     public bool IsOpen => _ring is not null;
 

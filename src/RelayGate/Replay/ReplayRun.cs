@@ -46,7 +46,7 @@ internal sealed class ReplayRun(ReplayObjects objects, DateTimeOffset since)
 
     public ReplayReport Report(DateTimeOffset until)
     {
-        ReplayItem[] items = [.. objects.All.Where(o => o.Item is not null).Select(o => o.Item!).OrderByDescending(i => i.Stopped.Messages).ThenBy(i => i.First)];
+        ReplayItem[] items = [.. objects.All.SelectMany(o => o.Classes.Prepend(o)).Where(o => o.Item is not null).Select(o => o.Item!).OrderByDescending(i => i.Stopped.Messages).ThenBy(i => i.First)];
         return new ReplayReport
         {
             Since = since,
@@ -118,7 +118,7 @@ internal sealed class ReplayRun(ReplayObjects objects, DateTimeOffset since)
             levels.Add(_counted[i].Limit);
             rings[i] = _counted[i].Ring;
         }
-        (SenderAccount sender, MessageFacts facts) = Senders[(int)(record.Ruling.Class ?? MessageClass.Login)];
+        (SenderAccount sender, MessageFacts facts) = Senders[(int)ClassOf(record)];
         SenderAccount account = sender with { Levels = levels.MoveToImmutable(), IsExemptFromLimits = objects.IsExempt(record), ExemptClasses = objects.ExemptClasses };
         return RelayPolicy.Decide(account, new UsageView(rings, at), EnvelopeOf(record.Recipients), facts);
     }
@@ -154,10 +154,16 @@ internal sealed class ReplayRun(ReplayObjects objects, DateTimeOffset since)
         return (account, facts);
     }
 
+    private static MessageClass ClassOf(ReplayedRecord record) => record.Ruling.Class ?? MessageClass.Login;
+
     private void Count(ReplayedRecord record, DateTimeOffset at)
     {
+        MessageClass value = ClassOf(record);
         foreach (ReplayObject counted in _counted)
-            counted.Ring.Add(record.Recipients, at);
+        {
+            if (counted.Limit.Key.Counts(value))
+                counted.Ring.Add(record.Recipients, at);
+        }
     }
 
     private void Stop(Decision decision, ReplayedRecord record, DateTimeOffset at, long messages)
