@@ -86,6 +86,8 @@ internal sealed class OfferWrite : PendingWrite
             context.Usage.Count(account.Levels, messageClass, decision.IsExempt, _message.Envelope.Recipients.Length, context.Connection);
         else if (!decision.IsTaken)
             context.Usage.CountRefused(account.Levels, messageClass);
+        if (!decision.IsAccepted)
+            context.Usage.Stopped(decision, account.Levels);
         RecordOutcome outcome = decision.Verdict switch { Verdict.Accept => RecordOutcome.Queued, Verdict.Hold => RecordOutcome.Held, _ => RecordOutcome.Refused };
         RecordRows.Insert(
             context, _id, RecordKind.Offered, decision, outcome, account.Subscription, account.Identity.Key, _message.Envelope.ReversePath.Text,

@@ -142,7 +142,7 @@ public sealed partial class QueueWriter
 
     private void ExecuteInSavepoint(PendingWrite write)
     {
-        (int Undo, int Counts, int Held) mark = _usageBatch.Mark();
+        (int Undo, int Counts, int Held, int Alarms) mark = _usageBatch.Mark();
         _context.Prepared(Sql.Savepoint).Execute();
         try
         {
@@ -342,6 +342,7 @@ public sealed partial class QueueWriter
             _context.Attach(connection);
             _usage.Clear();
             _usageBatch.LoadHeld(connection);
+            _usageBatch.LoadAlarms(connection);
             Reopened?.Invoke(); // A cache that cannot be read anew would decide by what may no longer be true.
         }
         catch (Exception e)

@@ -16,6 +16,8 @@ namespace RelayGate.Queue;
 /// </remarks>
 public sealed partial class QueueWriter : IDisposable
 {
+    private static readonly TimeSpan AlarmInterval = TimeSpan.FromMinutes(1);
+
     private readonly SqliteRelayStore _store;
     private readonly UsageTable _usage;
     private readonly RelayGateOptions _options;
@@ -30,6 +32,7 @@ public sealed partial class QueueWriter : IDisposable
     private readonly WriteContext _context;
     private readonly WalCheckpointer _checkpointer;
     private readonly ITimer _retryTimer;
+    private readonly ITimer _alarmTimer;
     private readonly Thread _thread;
     private int _disposed;
     private int _missingLogged;
@@ -59,7 +62,10 @@ public sealed partial class QueueWriter : IDisposable
         _usageBatch = new UsageBatch(usage);
         _context = new WriteContext(_usageBatch, versionOf);
         _context.Attach(store.OpenWriteConnection());
+        _usageBatch.LoadAlarms(_context.Connection);
+        _usageBatch.Crossed = Tell;
         _checkpointer = new WalCheckpointer(store, metrics, time, logger);
+        _alarmTimer = time.CreateTimer(_ => SweepAlarms(), null, AlarmInterval, AlarmInterval);
         _retryTimer = time.CreateTimer(_ => RetryOutcomes(), null, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
         _thread = new Thread(Run) { IsBackground = true, Name = "store write" };
         _thread.Start();
@@ -73,6 +79,9 @@ public sealed partial class QueueWriter : IDisposable
 
     /// <summary>The records that were committed last.</summary>
     public RecordFeed Feed => _context.Feed;
+
+    /// <summary>A limit was warned of, exceeded, or has recovered: once for each crossing. Runs on the writer's thread after the commit; must not block.</summary>
+    public event Action<LimitCrossing>? LimitCrossed;
 
     /// <summary>Outcomes that waited are durable. Runs on the writer's thread.</summary>
     internal event Action? OutcomesWritten;
@@ -143,6 +152,7 @@ public sealed partial class QueueWriter : IDisposable
         _mailbox.Close();
         _thread.Join();
         _retryTimer.Dispose();
+        _alarmTimer.Dispose();
         _checkpointer.Dispose();
     }
 
@@ -166,6 +176,31 @@ public sealed partial class QueueWriter : IDisposable
     internal WalCheckpointer Checkpointer => _checkpointer;
 
     private DateTimeOffset FirstAttempt => _time.GetUtcNow() + _options.Delivery.Retry.First;
+
+    /// <summary>The mail is durable, whatever becomes of the news.</summary>
+    private void Tell(LimitCrossing crossing)
+    {
+        try
+        {
+            LimitCrossed?.Invoke(crossing);
+        }
+        catch (Exception e)
+        {
+            Log.WriterFault(_logger, e);
+        }
+    }
+
+    private void SweepAlarms()
+    {
+        if (_usageBatch.Alarms > 0)
+            _ = _mailbox.TryAdd(new ActionWrite<bool>(Sweep, null)); // A mailbox that is full is tried again in a minute.
+
+        static bool Sweep(WriteContext context)
+        {
+            context.Usage.SweepAlarms(context.Connection);
+            return true;
+        }
+    }
 
     private bool HasRoom => !OutcomesWait && _space.IsEnough;
 

@@ -30,7 +30,10 @@ internal sealed class RefusalWrite : PendingWrite
     public override void Execute(WriteContext context)
     {
         if (_refusal.Account is { } account)
+        {
             context.Usage.CountRefused(account.Levels, _refusal.Class);
+            context.Usage.Stopped(_refusal.Decision, account.Levels);
+        }
         RecordRows.Insert(
             context, _refusal.Id.ToBytes(), RecordKind.Offered, _refusal.Decision, RecordOutcome.Refused, _refusal.Account?.Subscription, _refusal.Identity.Key,
             _refusal.Envelope.ReversePath.Text, RecordRows.Recipients(_refusal.Envelope.Recipients), _refusal.Facts?.Octets ?? 0,

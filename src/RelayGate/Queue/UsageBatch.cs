@@ -25,7 +25,11 @@ internal sealed class UsageBatch(UsageTable table)
     private readonly List<(AccountKey Key, HourCounts Counts)> _counts = []; // The key with the class of the message.
     private readonly Dictionary<AccountKey, HourCounts> _totals = [];
     private readonly List<(HeldMessage Message, int Sign)> _held = [];
+    private readonly LimitAlarms _alarms = new();
     private int _mark = 1;
+
+    /// <summary>Hears of each limit that was crossed, when that is durable.</summary>
+    public Action<LimitCrossing>? Crossed { get; set; }
 
     /// <summary>Time of the usage clock, one for the whole batch.</summary>
     public DateTimeOffset Now { get; private set; }
@@ -67,6 +71,22 @@ internal sealed class UsageBatch(UsageTable table)
     /// <summary>Reads again what is held.</summary>
     public void LoadHeld(StoreConnection connection) => table.Holds.Load(connection);
 
+    /// <summary>Reads again which limits have been crossed.</summary>
+    public void LoadAlarms(StoreConnection connection) => _alarms.Load(connection);
+
+    /// <summary>Limits that have been crossed and have not recovered. For any thread.</summary>
+    public int Alarms => _alarms.Count;
+
+    /// <summary>Sees which of them have recovered.</summary>
+    public void SweepAlarms(StoreConnection connection) => _alarms.Sweep(key => RingOf(key, connection), Now, table.Wall);
+
+    /// <summary>A limit has stopped a message.</summary>
+    public void Stopped(Decision decision, ImmutableArray<LevelLimit> levels)
+    {
+        if (decision.Reason == Reasons.LimitReached && decision.Stopped is { } stopped)
+            _alarms.Stopped(stopped, levels, table.Wall);
+    }
+
     /// <summary>Counts one message that enters the queue, at every level that mail of its class counts at.</summary>
     /// <param name="isExempt">No limit held for it.</param>
     public void Count(ImmutableArray<LevelLimit> levels, MessageClass messageClass, bool isExempt, int recipients, StoreConnection connection)
@@ -74,7 +94,7 @@ internal sealed class UsageBatch(UsageTable table)
         foreach (LevelLimit level in levels)
         {
             if (level.Key.Counts(messageClass))
-                Count(level.Key, recipients, connection);
+                _alarms.Counted(level, Count(level.Key, recipients, connection), levels, Now, table.Wall);
             if (level.Key.Class is null)
                 _counts.Add((level.Key with { Class = messageClass }, new HourCounts(1, recipients, 0, isExempt ? 1 : 0)));
         }
@@ -103,22 +123,24 @@ internal sealed class UsageBatch(UsageTable table)
         }
     }
 
-    private void Count(AccountKey key, int recipients, StoreConnection connection)
+    private UsageRing Count(AccountKey key, int recipients, StoreConnection connection)
     {
         UsageTable.Entry entry = table.Get(key, connection);
         Remember(entry);
         table.Add(entry, recipients, Now);
+        return entry.Ring;
     }
 
     /// <summary>A point to roll back to, for a write with a savepoint.</summary>
-    public (int Undo, int Counts, int Held) Mark()
+    public (int Undo, int Counts, int Held, int Alarms) Mark()
     {
         _mark++;
-        return (_undo.Count, _counts.Count, _held.Count);
+        return (_undo.Count, _counts.Count, _held.Count, _alarms.Mark);
     }
 
-    public void RollBack((int Undo, int Counts, int Held) to)
+    public void RollBack((int Undo, int Counts, int Held, int Alarms) to)
     {
+        _alarms.RollBack(to.Alarms);
         for (int i = _undo.Count - 1; i >= to.Undo; i--)
         {
             (UsageTable.Entry entry, UsageRing before, int beforeMark) = _undo[i];
@@ -137,13 +159,14 @@ internal sealed class UsageBatch(UsageTable table)
     /// <summary>Takes back the whole batch.</summary>
     public void RollBack()
     {
-        RollBack((0, 0, 0));
+        RollBack((0, 0, 0, 0));
         End();
     }
 
     /// <summary>Writes what the batch changed: the last statements before the commit.</summary>
     public void Write(WriteContext context)
     {
+        _alarms.Write(context);
         if (_counts.Count == 0 && _undo.Count == 0)
             return;
         foreach ((UsageTable.Entry entry, _, int beforeMark) in _undo)
@@ -194,7 +217,11 @@ internal sealed class UsageBatch(UsageTable table)
     }
 
     /// <summary>The batch is durable.</summary>
-    public void Committed() => End();
+    public void Committed()
+    {
+        End();
+        _alarms.Committed(Crossed);
+    }
 
     private void Remember(UsageTable.Entry entry)
     {

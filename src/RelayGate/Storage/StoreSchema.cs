@@ -136,6 +136,20 @@ internal static class StoreSchema
           primary key (level, name, class)
         ) without rowid;
 
+        -- Limits that have been warned of or exceeded and have not recovered yet.
+        create table limit_alarm (
+          level integer not null,
+          name text not null,
+          class integer not null,
+          unit integer not null,
+          span integer not null,
+          state integer not null,
+          most integer not null,
+          warn_at integer not null,
+          subscription text,
+          primary key (level, name, class, unit, span)
+        ) without rowid;
+
         -- Every object's mail by class. Exempt: those of its messages that no limit held for.
         create table usage_hour (
           hour integer not null,
