@@ -21,7 +21,7 @@ internal static class NoticeCommands
             paging.AddTo(new Command("list", "List notices, newest first.").With(Kind, Subscription, Since)).Does(async (parsed, client, output, cancellationToken) =>
                 output.List(
                     await client.GetAsync(
-                        "notices" + paging.Query(parsed, ("kind", parsed.GetValue(Kind)), ("subscription", parsed.GetValue(Subscription)), ("since", Moment.Of(parsed.GetValue(Since)))),
+                        "notices" + paging.Query(parsed, ("event", parsed.GetValue(Kind)), ("subscription", parsed.GetValue(Subscription)), ("since", Moment.Of(parsed.GetValue(Since)))),
                         cancellationToken),
                     "nothing happened", ("TIME (UTC)", Cell.Time("at")), ("NOTICE", Cell.Of("summary")), ("TIMES", Cell.Of("repeats")), ("TOLD", Told), ("ID", Cell.Of("notice")))),
             new Command("show", "Show what is known of one notice.").With(Id).Does(async (parsed, client, output, cancellationToken) =>
@@ -43,7 +43,7 @@ internal static class NoticeCommands
             ("object", $"{Cell.Text(notice["level"])} {Cell.Text(notice["name"])}".TrimEnd()), ("class", Cell.Text(notice["class"])), ("subscription", Cell.Text(notice["subscription"])),
             ("limit", Cell.Text(notice["limit"])), ("used", Cell.Text(notice["used"])), ("refused", Cell.Text(notice["refused"])),
             ("next possible", Cell.Time(notice["nextPossible"])), ("by", Cell.Text(notice["by"])), ("note", Cell.Text(notice["remark"])), ("sample", Cell.Text(notice["ref"])),
-            ("more", Cell.Text(notice["more"])), ("stop", Cell.Text(notice["stop"])), ("told", Told(notice)));
+            ("more", Cell.Text(notice["more"])), (Cell.Text(notice["kind"]) == "suspended" ? "undo" : "stop", Cell.Text(notice["stop"])), ("told", Told(notice)));
         foreach (JsonNode? source in notice["sources"] as JsonArray ?? [])
             Console.WriteLine(Output.Clean($"  {Cell.Text(source!["what"])} {Cell.Text(source["name"])}{(source["messages"] is { } messages ? $": {messages} messages" : "")}"));
     }

@@ -1,5 +1,6 @@
 using RelayGate.Accounts;
 using RelayGate.Core.Notices;
+using RelayGate.Core.Policy;
 
 namespace RelayGate.Notices;
 
@@ -7,6 +8,23 @@ namespace RelayGate.Notices;
 internal sealed class NoticeHooks(NoticeBoard board, AccountDirectory accounts)
 {
     public void Attach() => accounts.SuspensionTold += Suspended;
+
+    /// <summary>A limit was nearly used, reached, or has room again.</summary>
+    public void Crossed(LimitCrossing crossing) => board.Raise(new Notice
+    {
+        Kind = crossing.Kind switch
+        {
+            CrossingKind.Warning => NoticeKind.Warning,
+            CrossingKind.Exceeded => NoticeKind.Exceeded,
+            _ => NoticeKind.Recovered,
+        },
+        Level = crossing.Key.Level.ToString().ToLowerInvariant(),
+        Name = crossing.Key.Name,
+        Class = crossing.Key.Class?.Word(),
+        Subscription = crossing.Subscription,
+        Limit = crossing.Limit.ToString(),
+        Used = crossing.Used,
+    });
 
     private void Suspended(SuspensionNews news) => board.Raise(new Notice
     {

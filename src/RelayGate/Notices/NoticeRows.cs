@@ -25,16 +25,24 @@ internal static class NoticeRows
     /// <returns>Its id; null when there is none.</returns>
     public static byte[]? Repeat(DbConnection db, Notice notice, DateTimeOffset at, long since)
     {
-        byte[]? id = db.First(
-            "select id from notice where kind = $1 and level = $2 and name = $3 and class = $4 and opened_clock > $5 order by id desc limit 1",
-            static row => (byte[])row.GetValue(0), (int)notice.Kind, notice.Level, notice.Name, notice.Class ?? "", since);
-        if (id is not null)
+        KeptNotice? open = Open(db, notice, since);
+        if (open is null || !QueueId.TryParse(open.Id, out QueueId id))
+            return null;
+        Notice merged = notice with
         {
-            db.Execute(
-                "update notice set repeats = repeats + 1, last_at = max(last_at, $2), detail = $3 where id = $1", id, at.ToUnixTimeMilliseconds(), Detail(notice));
-        }
-        return id;
+            Sources = notice.Sources.IsEmpty ? open.Notice.Sources : notice.Sources,
+            Ref = notice.Ref ?? open.Notice.Ref,
+            Refused = notice.Refused ?? open.Notice.Refused,
+        };
+        byte[] octets = id.ToBytes();
+        db.Execute("update notice set repeats = repeats + 1, last_at = max(last_at, $2), detail = $3 where id = $1", octets, at.ToUnixTimeMilliseconds(), Detail(merged));
+        return octets;
     }
+
+    /// <summary>The notice of this kind and object that was opened after a time of the clock of notices, or null.</summary>
+    public static KeptNotice? Open(DbConnection db, Notice notice, long since) => db.First(
+        $"select {Columns} from notice where kind = $1 and level = $2 and name = $3 and class = $4 and opened_clock > $5 order by id desc limit 1",
+        Read, (int)notice.Kind, notice.Level, notice.Name, notice.Class ?? "", since);
 
     public static void Insert(DbConnection db, byte[] id, Notice notice, DateTimeOffset at, long clock) => db.Execute(
         "insert into notice (id, kind, level, name, class, subscription, opened_clock, last_at, repeats, detail) values ($1, $2, $3, $4, $5, $6, $7, $8, 1, $9)",

@@ -29,6 +29,7 @@ internal sealed class NoticeService : IDisposable
     private readonly NoticeClock _clock;
     private readonly NoticeWriter _writer;
     private readonly NoticeReceivers _receivers;
+    private readonly SourceFinder _sources;
     private readonly CancellationTokenSource _stopping = new();
     private readonly CancellationToken _stop; // Of the source, which cannot be asked for it once it is disposed.
     private readonly List<RaisedNotice> _batch = [];
@@ -51,6 +52,7 @@ internal sealed class NoticeService : IDisposable
         _webhooks = webhooks;
         _clock = clock;
         _receivers = new NoticeReceivers(options);
+        _sources = new SourceFinder(store);
         _writer = new NoticeWriter(options, _receivers, _clock, time);
         _stop = _stopping.Token;
     }
@@ -106,6 +108,8 @@ internal sealed class NoticeService : IDisposable
             catch (Exception e)
             {
                 Log.NoticesFailed(_logger, e); // Full disk, broken store: what was taken waits, what is on the board stays there.
+                if (StoreErrors.Classify(e) == StoreError.Statement)
+                    Drop(e);
                 wait = AfterFailure;
             }
             if (_stop.IsCancellationRequested)
@@ -121,6 +125,8 @@ internal sealed class NoticeService : IDisposable
         {
             while (_batch.Count < MaxBatch && _board.Raised.TryRead(out RaisedNotice? raised))
                 _batch.Add(raised);
+            for (int i = 0; i < _batch.Count; i++)
+                _batch[i] = await FillAsync(_batch[i]);
             EgressChoice egress = await _accounts.ServerEgressAsync(CancellationToken.None);
             NoticeResult result = await _queue.RunAsync(context => _writer.Write(context, _batch, egress), CancellationToken.None, static done => done.Enqueue());
             Tell(result);
@@ -132,6 +138,23 @@ internal sealed class NoticeService : IDisposable
         }
     }
 
+    /// <summary>What the store refuses for its own sake would be refused again and again, and everything behind it would wait.</summary>
+    private void Drop(Exception cause)
+    {
+        _metrics.DroppedNotices.Add(_batch.Count, "fault");
+        foreach (RaisedNotice raised in _batch)
+            raised.Stored?.TrySetException(cause);
+        _batch.Clear();
+    }
+
+    /// <summary>Looks for the sources of what is new; a repetition keeps those of the first.</summary>
+    private async Task<RaisedNotice> FillAsync(RaisedNotice raised)
+    {
+        if (_board.Raised.Count > MaxBatch || await _store.ReadAsync(db => NoticeRows.Open(db, raised.Notice, _writer.Since) is not null, CancellationToken.None))
+            return raised; // Or far behind: what is known at once is better than all of it late.
+        return raised with { Notice = await _sources.FillAsync(raised.Notice, raised.At, CancellationToken.None) };
+    }
+
     private void Tell(NoticeResult result)
     {
         foreach (QueuedMessage mail in result.Mails)
@@ -141,6 +164,8 @@ internal sealed class NoticeService : IDisposable
         }
         if (result.ForWebhooks)
             _webhooks.Wake();
+        if (result.Flooded > 0)
+            _metrics.DroppedNotices.Add(result.Flooded, "flood");
         if (result.Dropped > 0)
             _metrics.DroppedNotices.Add(result.Dropped, "webhook");
         (string, string)[] mails = [.. result.Mails.Select(static m => (m.Recipients[0].ForwardPath.Text, m.Id.ToString()))];

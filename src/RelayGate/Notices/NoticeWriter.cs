@@ -11,12 +11,20 @@ namespace RelayGate.Notices;
 /// <summary>Stores what was raised and enqueues the mails that are due, all within one write.</summary>
 internal sealed class NoticeWriter(RelayGateOptions options, NoticeReceivers receivers, NoticeClock clock, TimeProvider time)
 {
+    /// <summary>New notices in one period; what comes beyond is dropped and counted.</summary>
+    public const int MaxInPeriod = 10_000;
+
     private const int MaxMails = 16; // In one write; the rest in the next.
 
     private readonly TimeSpan _period = options.Notices.Period;
+    private long _periodBegan;
+    private int _inPeriod;
 
     /// <summary>By the clock of notices.</summary>
     public long Now => clock.Now;
+
+    /// <summary>A notice like one that was opened later than this is a repetition of it.</summary>
+    public long Since => clock.Now - (long)_period.TotalMilliseconds;
 
     /// <param name="egress">From where the server's own mail leaves now.</param>
     public NoticeResult Write(WriteContext context, IReadOnlyList<RaisedNotice> raised, EgressChoice egress)
@@ -25,7 +33,7 @@ internal sealed class NoticeWriter(RelayGateOptions options, NoticeReceivers rec
         long now = clock.Now;
         var result = new NoticeResult(context);
         foreach (RaisedNotice one in raised)
-            result.Ids.Add(Store(db, one, now, result));
+            result.Ids.Add(Store(db, one, now, result) ?? default);
         List<string> due = NoticeRows.Due(db, now, MaxMails);
         if (receivers.Administrator is { } administrator && raised.Any(static r => r.Notice.Kind == NoticeKind.Test) && !due.Contains(administrator.Text))
             due.Add(administrator.Text); // Who tests waits for it.
@@ -36,11 +44,16 @@ internal sealed class NoticeWriter(RelayGateOptions options, NoticeReceivers rec
         return result;
     }
 
-    private QueueId Store(DbConnection db, RaisedNotice raised, long now, NoticeResult result)
+    private QueueId? Store(DbConnection db, RaisedNotice raised, long now, NoticeResult result)
     {
         Notice notice = raised.Notice;
-        if (notice.Kind != NoticeKind.Test && NoticeRows.Repeat(db, notice, raised.At, now - (long)_period.TotalMilliseconds) is { } known)
+        if (notice.Kind != NoticeKind.Test && NoticeRows.Repeat(db, notice, raised.At, Since) is { } known)
             return QueueId.FromBytes(known);
+        if (IsFlood(now))
+        {
+            result.Flooded++;
+            return null;
+        }
         QueueId id = OwnMail.NewId(raised.At);
         byte[] octets = id.ToBytes();
         NoticeRows.Insert(db, octets, notice, raised.At, now);
@@ -53,6 +66,13 @@ internal sealed class NoticeWriter(RelayGateOptions options, NoticeReceivers rec
             result.ForWebhooks = true;
         }
         return id;
+    }
+
+    private bool IsFlood(long now)
+    {
+        if (now - _periodBegan >= (long)_period.TotalMilliseconds)
+            (_periodBegan, _inPeriod) = (now, 0);
+        return ++_inPeriod > MaxInPeriod;
     }
 
     private void Mail(WriteContext context, string receiver, long now, EgressChoice egress, NoticeResult result)
@@ -86,6 +106,9 @@ internal sealed class NoticeResult(WriteContext context)
 
     /// <summary>Something may wait for a webhook.</summary>
     public bool ForWebhooks { get; set; }
+
+    /// <summary>Notices that came beyond the bound of one period.</summary>
+    public int Flooded { get; set; }
 
     /// <summary>Deliveries that too many waited before.</summary>
     public int Dropped { get; set; }

@@ -30,10 +30,11 @@ internal static class WebhookTarget
     private static string? WhyNot(Uri url, bool allowsHttp, bool allowsPrivate, IPAddress address)
     {
         string? what = PublicAddress.WhyNot(address);
+        string where = url.Host.Trim('[', ']') == address.ToString() ? $"{address} is" : $"{url.Host} leads to {address}, which is";
         if (what is not null && !allowsPrivate)
-            return $"{url.Host} leads to {address}, which is {what}: add the webhook with --allow-private if that is meant";
+            return $"{where} {what}: add the webhook with --allow-private if that is meant";
         if (what is null && url.Scheme == "http" && !allowsHttp)
-            return $"{url.Host} leads to {address} on the internet: use https, or add the webhook with --allow-http";
+            return $"{where} on the internet: use https, or add the webhook with --allow-http";
         return null;
     }
 }

@@ -13,8 +13,9 @@ namespace RelayGate.Queue;
 /// <param name="Chunks">Chunk rows that no message came for.</param>
 /// <param name="UsageHours">Hourly totals.</param>
 /// <param name="Audit">Rows of the audit list.</param>
+/// <param name="Notices">Notices, or deliveries to webhooks.</param>
 /// <param name="Pages">Free pages given back to the file system.</param>
-public sealed record MaintenanceResult(long Decisions, long Messages, long Chunks, long UsageHours, long Audit, long Pages);
+public sealed record MaintenanceResult(long Decisions, long Messages, long Chunks, long UsageHours, long Audit, long Notices, long Pages);
 
 /// <summary>Removes what is kept no longer: old records, content of failed messages, orphan chunks, hourly totals; and gives free pages back.</summary>
 /// <remarks>
@@ -92,8 +93,9 @@ public sealed class Maintenance : IHostedService, IDisposable
         TimeSpan keep = _retention.Decisions > LeastUsageHours ? _retention.Decisions : LeastUsageHours;
         long hours = await RemoveUsageHoursAsync(now - keep, cancellationToken);
         long audit = await RemoveAuditAsync(now - keep, cancellationToken);
+        long notices = await RemoveNoticesAsync(now - keep, cancellationToken);
         long pages = await VacuumAsync(cancellationToken);
-        return new MaintenanceResult(decisions, messages, chunks, hours, audit, pages);
+        return new MaintenanceResult(decisions, messages, chunks, hours, audit, notices, pages);
     }
 
     private async Task RunAsync()
@@ -105,8 +107,8 @@ public sealed class Maintenance : IHostedService, IDisposable
             {
                 await Task.Delay(wait, _time, _stop);
                 MaintenanceResult done = await RunOnceAsync(_stop);
-                if (done.Decisions + done.Messages + done.Chunks + done.UsageHours + done.Audit + done.Pages > 0)
-                    Log.MaintenanceDone(_logger, done.Decisions, done.Messages, done.Chunks, done.UsageHours, done.Audit, done.Pages);
+                if (done.Decisions + done.Messages + done.Chunks + done.UsageHours + done.Audit + done.Notices + done.Pages > 0)
+                    Log.MaintenanceDone(_logger, done.Decisions, done.Messages, done.Chunks, done.UsageHours, done.Audit, done.Notices, done.Pages);
             }
             catch (OperationCanceledException) when (_stop.IsCancellationRequested)
             {
@@ -222,6 +224,19 @@ public sealed class Maintenance : IHostedService, IDisposable
         while (true)
         {
             int done = await WriteAsync(context => AuditRows.RemoveOld(context.Connection.Connection, before, MaxRows), cancellationToken);
+            removed += done;
+            if (done < MaxRows)
+                return removed;
+        }
+    }
+
+    private async Task<long> RemoveNoticesAsync(DateTimeOffset before, CancellationToken cancellationToken)
+    {
+        byte[] end = QueueId.Create(before, 0, 0).ToBytes();
+        long removed = 0;
+        while (true)
+        {
+            int done = await WriteAsync(context => MaintenanceRows.RemoveNotices(context, end, MaxRows), cancellationToken);
             removed += done;
             if (done < MaxRows)
                 return removed;

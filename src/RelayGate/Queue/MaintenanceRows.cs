@@ -28,6 +28,11 @@ internal static class MaintenanceRows
     private const string DeleteHours =
         "delete from usage_hour where (hour, level, name, class) in (select hour, level, name, class from usage_hour where hour < ? order by hour limit ?)";
 
+    private const string DeleteNotices = "delete from notice where id in (select id from notice where id < ? order by id limit ?)";
+    private const string DeleteReceipts = "delete from notice_receipt where notice in (select id from notice where id < ? order by id limit ?)";
+    private const string DeleteDeliveries = "delete from webhook_delivery where id in (select id from webhook_delivery where id < ? order by id limit ?)";
+    private const string DeleteHookAttempts = "delete from webhook_attempt where delivery in (select id from webhook_delivery where id < ? order by id limit ?)";
+
     private const string FreePages = "PRAGMA freelist_count";
     private const string VacuumPages = "PRAGMA incremental_vacuum(128)";
 
@@ -125,6 +130,16 @@ internal static class MaintenanceRows
 
     public static int RemoveUsageHours(WriteContext context, long before, int limit) =>
         context.Prepared(DeleteHours).Bind(1, before).Bind(2, limit).Execute();
+
+    /// <summary>Deletes some old notices with their receipts, and some old deliveries to webhooks with their attempts.</summary>
+    /// <returns>The larger number of both.</returns>
+    public static int RemoveNotices(WriteContext context, byte[] end, int limit)
+    {
+        context.Prepared(DeleteReceipts).Bind(1, end).Bind(2, limit).Execute();
+        context.Prepared(DeleteHookAttempts).Bind(1, end).Bind(2, limit).Execute();
+        return Math.Max(
+            context.Prepared(DeleteNotices).Bind(1, end).Bind(2, limit).Execute(), context.Prepared(DeleteDeliveries).Bind(1, end).Bind(2, limit).Execute());
+    }
 
     /// <summary>Gives up to 128 pages from the end of the file back; others move into free ones for that.</summary>
     /// <returns>Pages given back.</returns>

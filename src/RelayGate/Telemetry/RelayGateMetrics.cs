@@ -57,7 +57,7 @@ public sealed class RelayGateMetrics : IDisposable
             [.. NoticeKinds.All.Select(k => (NoticeKinds.Word(k), ""))]);
         NoticeMails = new LabelledCounter(Meter, "relaygate_notice_mails_total", "Mails of notices put into the queue.", []);
         DroppedNotices = new LabelledCounter(Meter, "relaygate_notices_dropped_total", "Notices that nobody is told of: too many waited, or too many in one period.", ["reason"],
-            ("backlog", ""), ("flood", ""), ("webhook", ""));
+            ("backlog", ""), ("flood", ""), ("webhook", ""), ("fault", ""));
         WebhookAttempts = new LabelledCounter(Meter, "relaygate_webhook_attempts_total", "Attempts to deliver to webhooks, by what became of the delivery.", ["result"],
             ("delivered", ""), ("deferred", ""), ("failed", ""));
 
@@ -131,7 +131,7 @@ public sealed class RelayGateMetrics : IDisposable
 
     public LabelledCounter NoticeMails { get; }
 
-    /// <summary>Label: backlog, flood or webhook.</summary>
+    /// <summary>Label: backlog, flood, webhook or fault.</summary>
     public LabelledCounter DroppedNotices { get; }
 
     /// <summary>Label: delivered, deferred or failed.</summary>
