@@ -48,6 +48,9 @@ public sealed record SenderAccount
     /// <summary>The login's own mailbox address; null for uid, network and the credential of a domain or subscription.</summary>
     public MailboxAddress? Mailbox { get; init; }
 
+    /// <summary>Domains of the subscription that reverse-path and header From name, other than the one the message counts at; at most two.</summary>
+    public ImmutableArray<string> NamedDomains { get; init; } = [];
+
     /// <summary>Aliases of the mailbox that are its own to use, canonical.</summary>
     public ImmutableArray<string> Aliases { get; init; } = [];
 

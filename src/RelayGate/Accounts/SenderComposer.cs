@@ -59,6 +59,7 @@ internal static class SenderComposer
             Suspended = Suspended(ref reader, subscription, counted, reverseOwner == DomainOwner.Own ? reverse : null, fromOwner == DomainOwner.Own ? author : null, claim),
             SenderMode = mode,
             HeaderFromMode = rules.HeaderFrom.Value,
+            NamedDomains = [.. new[] { reverse, author }.Where(d => d is not null && d.Subscription == name && d.Name != counted?.Name).Select(static d => d!.Name).Distinct()],
             Aliases = rules.Owned.Value >= OwnedAddresses.Aliases && claim.Mailbox is { } its ? its.Aliases : [],
             OwnedDomains = OwnedDomains(ref reader, settings, name, claim, rules.Owned.Value, reversePath, from, others),
             Mailbox = claim.Mailbox is { } mailbox ? MailboxAddress.Parse(mailbox.Address) : null,

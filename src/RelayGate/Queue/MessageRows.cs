@@ -9,8 +9,8 @@ namespace RelayGate.Queue;
 internal static class MessageRows
 {
     private const string InsertMessage = """
-        insert into message (seq, id, subscription, reverse_path, flags, dsn_return, envelope_id, egress, octets, held, held_since, held_at, held_for, uid, credential, script, header, body)
-        values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+        insert into message (seq, id, subscription, reverse_path, flags, dsn_return, envelope_id, egress, octets, held, held_since, held_at, held_for, uid, credential, script, named_domains, header, body)
+        values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
         """;
 
     private const string InsertRecipient = """
@@ -33,11 +33,11 @@ internal static class MessageRows
             .Bind(6, (long)message.Return).Bind(7, message.EnvelopeId).Bind(8, egress).Bind(9, message.Octets)
             .Bind(10, (long)(hold?.Reason ?? HoldReason.None)).Bind(11, hold is null ? null : message.ReceivedAt.ToUnixTimeMilliseconds())
             .Bind(12, hold?.At).Bind(13, hold?.For).Bind(14, message.Uid).Bind(15, message.Credential).Bind(16, message.Script)
-            .Bind(17, message.HeaderSection.Span);
+            .Bind(17, message.NamedDomains).Bind(18, message.HeaderSection.Span);
         if (message.Body.IsChunked)
-            insert.BindNull(18);
+            insert.BindNull(19);
         else
-            insert.Bind(18, message.Body.Memory.Span);
+            insert.Bind(19, message.Body.Memory.Span);
         insert.Execute();
         if (hold is not null)
             HoldRows.Inserted(context, hold, message);

@@ -43,6 +43,7 @@ internal sealed class OfferWrite : PendingWrite
             Uid = message.Account.Identity.Uid,
             Credential = message.Account.Identity.Credential,
             Script = message.Facts.Script?.Key.Script,
+            NamedDomains = message.Account.NamedDomains.IsEmpty ? null : string.Join(' ', message.Account.NamedDomains),
             ReceivedAt = message.ReceivedAt,
             ReversePath = message.Early.ReversePath,
             Recipients = MessageRows.NewRecipients(message.Envelope, nextAttempt),

@@ -25,7 +25,7 @@ internal static class QueueReader
         """;
 
     private const string SelectMessage =
-        "select id, subscription, reverse_path, flags, dsn_return, envelope_id, egress, octets, header, body, uid, credential, script from message where seq = ?";
+        "select id, subscription, reverse_path, flags, dsn_return, envelope_id, egress, octets, header, body, uid, credential, script, named_domains from message where seq = ?";
 
     private const string SelectRecipients =
         "select position, address, notify, original_recipient, state, attempts, next_attempt, last_reply, counted_at, delay_noticed from recipient where message = ? order by position";
@@ -80,6 +80,7 @@ internal static class QueueReader
                 Uid = row.IsNull(10) ? null : row.Int32(10),
                 Credential = row.NullableText(11),
                 Script = row.NullableText(12),
+                NamedDomains = row.NullableText(13),
                 ReceivedAt = id.Timestamp,
                 ReversePath = row.Text(2) is { Length: > 0 } path ? new ReversePath(Address(path)) : ReversePath.Null,
                 Recipients = recipients,

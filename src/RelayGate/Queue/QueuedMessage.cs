@@ -54,6 +54,9 @@ public sealed record QueuedMessage
     /// <summary>The script that made it.</summary>
     public string? Script { get; init; }
 
+    /// <summary>Domains of its subscription that reverse-path and header From name beside the one it was counted at, with a blank between them; null: none.</summary>
+    public string? NamedDomains { get; init; }
+
     public required DateTimeOffset ReceivedAt { get; init; }
 
     /// <summary>The reverse-path it leaves with.</summary>
@@ -86,7 +89,7 @@ public sealed record QueuedMessage
 
     public long Octets => HeaderSection.Length + Body.Octets;
 
-    internal MailSource Source => new(Subscription, CountedAt, Uid, Credential, Script);
+    internal MailSource Source => new(Subscription, CountedAt, Uid, Credential, Script, NamedDomains);
 
     public void Release() => Body.Release();
 }

@@ -9,7 +9,8 @@ namespace RelayGate.Queue;
 /// <param name="Uid">Of the process that handed it in on the unix socket.</param>
 /// <param name="Credential">Name of the credential it came in with.</param>
 /// <param name="Script">The script that made it, as the message's row names it.</param>
-internal readonly record struct MailSource(string Subscription, string? CountedAt, int? Uid, string? Credential, string? Script);
+/// <param name="Named">Further domains of its subscription that reverse-path and header From name, with a blank between them; null: none.</param>
+internal readonly record struct MailSource(string Subscription, string? CountedAt, int? Uid, string? Credential, string? Script, string? Named = null);
 
 /// <summary>Whose queued mail is held now: one state of the accounts, swapped whole.</summary>
 /// <param name="Subscriptions">Suspended by themselves or with their plan.</param>
@@ -40,6 +41,8 @@ public sealed record Suspensions(FrozenSet<string> Subscriptions, FrozenSet<stri
             return (HoldReason.Suspended, $"subscription {source.Subscription}");
         if (Senders.Count > 0 && source.CountedAt is { } countedAt && SenderOf(countedAt) is { } sender)
             return (HoldReason.Suspended, $"sender {sender}");
+        if (Senders.Count > 0 && source.Named is { } named && Array.Find(named.Split(' '), Senders.Contains) is { } domain)
+            return (HoldReason.Suspended, $"sender {domain}");
         if (source.Uid is { } uid && Uids.Contains(uid))
             return (HoldReason.Suspended, string.Create(CultureInfo.InvariantCulture, $"uid {uid}"));
         if (source.Credential is { } credential && Credentials.Contains(credential))

@@ -22,7 +22,8 @@ internal static class StoreSchema
 
         -- One row for each message that has recipients to serve, is held, or is kept after it failed. Only flags, expires_at, held and held_… change.
         -- held_at: what it waits for, as HoldKey writes it; held_for: whose it is, where senders take turns; held_note: why it was not released.
-        -- uid, credential, script: who made it, so that it can be held and found by that.
+        -- uid, credential, script: who made it, so that it can be held and found by that. named_domains: further domains of the subscription that
+        -- reverse-path and From name, so that it is held where one of them is suspended.
         create table message (
           seq integer primary key,
           id blob not null,
@@ -41,6 +42,7 @@ internal static class StoreSchema
           uid integer,
           credential text,
           script text,
+          named_domains text,
           expires_at integer,
           header blob not null,
           body blob

@@ -20,7 +20,7 @@ public sealed class ResumeTests
     {
         await using var hop = new FakeNextHop { Script = e => e.Line.Contains("<b@example.org>", StringComparison.Ordinal) && _isDeferring ? new HopAction.Raw("451 4.3.0 Later\r\n") : null };
         var time = new ManualTimeProvider();
-        await using TestGateway gateway = await TestGateway.StartAsync(hop.Url, time: time);
+        await using TestGateway gateway = await TestGateway.StartAsync(hop.Url, o => o.Notices.Administrator = "", time); // Who is told of the suspension gets mail.
         AccountAdministration accounts = gateway.Get<AccountAdministration>();
         await AddAsync(accounts, "basic", "acme", "info@shop.test", "other@shop.test", "info@blog.test");
         await AddAsync(accounts, "large", "globex", "info@news.test");
@@ -44,6 +44,33 @@ public sealed class ResumeTests
         Assert.StartsWith("RCPT TO:<b@example.org>", Assert.Single(message.Rcpts), StringComparison.Ordinal);
     }
 
+    /// <summary>Queued mail of a mailbox waits as well where the other domain that it names, in envelope or From, is suspended.</summary>
+    [Theory]
+    [InlineData("info@shop.test", "Ann <x@blog.test>")]
+    [InlineData("info@shop.test", "x@sub.blog.test")]
+    [InlineData("x@blog.test", "info@shop.test")]
+    public async Task Queued_mail_that_names_a_suspended_domain_of_its_own_waits(string reversePath, string from)
+    {
+        await using var hop = new FakeNextHop { Script = e => e.Line.Contains("<b@example.org>", StringComparison.Ordinal) && _isDeferring ? new HopAction.Raw("451 4.3.0 Later\r\n") : null };
+        var time = new ManualTimeProvider();
+        await using TestGateway gateway = await TestGateway.StartAsync(hop.Url, o => (o.Sender.Owned, o.Notices.Administrator) = (OwnedAddresses.Subscription, ""), time);
+        AccountAdministration accounts = gateway.Get<AccountAdministration>();
+        await AddAsync(accounts, "basic", "acme", "info@shop.test", "info@blog.test");
+        await OfferAsync(gateway, "info@shop.test", "b@example.org", reversePath, from);
+        await UntilAttemptedAsync(gateway.Get<SqliteRelayStore>());
+        _isDeferring = false;
+
+        var key = new AccountKey(Level.Domain, "blog.test");
+        Assert.True((await accounts.SetSuspendedAsync(key, true, default)).IsOk);
+        time.Advance(TimeSpan.FromMinutes(10));
+        await OfferAsync(gateway, "info@shop.test", "c@example.org");
+        Assert.StartsWith("RCPT TO:<c@example.org>", Assert.Single((await hop.NextAsync()).Rcpts), StringComparison.Ordinal);
+        Assert.Empty(hop.Messages);
+        Assert.True((await accounts.SetSuspendedAsync(key, false, default)).IsOk);
+
+        Assert.StartsWith("RCPT TO:<b@example.org>", Assert.Single((await hop.NextAsync()).Rcpts), StringComparison.Ordinal);
+    }
+
     private volatile bool _isDeferring = true;
 
     private static async Task AddAsync(AccountAdministration accounts, string plan, string subscription, params string[] mailboxes)
@@ -56,10 +83,10 @@ public sealed class ResumeTests
             Assert.True((await accounts.AddMailboxAsync(mailbox, "secret", default)).IsOk);
     }
 
-    private static async Task OfferAsync(TestGateway gateway, string login, string recipient)
+    private static async Task OfferAsync(TestGateway gateway, string login, string recipient, string? reversePath = null, string? from = null)
     {
         await using TestClient client = await TestClient.LogInAsync(gateway.Local, login);
-        Assert.StartsWith("250 ", await client.OfferAsync($"From: {login}\r\n\r\nhello\r\n", login, recipient), StringComparison.Ordinal);
+        Assert.StartsWith("250 ", await client.OfferAsync($"From: {from ?? login}\r\n\r\nhello\r\n", reversePath ?? login, recipient), StringComparison.Ordinal);
     }
 
     private static async Task UntilAttemptedAsync(SqliteRelayStore store)
