@@ -62,6 +62,7 @@ internal static class CommandLine
             NoticeCommands.Create(),
             WebhookCommands.Create(),
             AuditCommands.Create(),
+            ReportCommands.Create(),
             MessageCommands.Create(),
             QueueCommands.Create(),
             ExplainCommand.Create(),

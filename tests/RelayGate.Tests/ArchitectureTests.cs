@@ -12,17 +12,18 @@ public partial class ArchitectureTests
     {
         ["Configuration"] = [],
         ["Telemetry"] = ["Configuration", "Queue"],
-        ["Storage"] = ["Accounts", "Configuration", "Notices", "Queue", "Telemetry"],
+        ["Storage"] = ["Accounts", "Configuration", "Notices", "Queue", "Reports", "Telemetry"],
         ["Accounts"] = ["Configuration", "Queue", "Storage", "Telemetry"],
         ["Queue"] = ["Configuration", "Storage", "Telemetry"],
         ["Replay"] = ["Accounts", "Configuration", "Queue", "Storage"],
+        ["Reports"] = ["Accounts", "Configuration", "Notices", "Queue", "Storage", "Telemetry"],
         ["Tls"] = ["Configuration", "Telemetry"],
         ["Dns"] = ["Configuration", "Telemetry"],
         ["Submission"] = ["Accounts", "Configuration", "Queue", "Telemetry", "Tls"],
         ["Delivery"] = ["Configuration", "Dns", "Queue", "Telemetry"],
         ["Notices"] = ["Accounts", "Configuration", "Dns", "Queue", "Storage", "Telemetry"],
-        ["Admin"] = ["Accounts", "Configuration", "Dns", "Notices", "Queue", "Replay", "Storage", "Telemetry", "Tls"],
-        ["Hosting"] = ["Accounts", "Admin", "Configuration", "Delivery", "Dns", "Notices", "Queue", "Replay", "Storage", "Submission", "Telemetry", "Tls"],
+        ["Admin"] = ["Accounts", "Configuration", "Dns", "Notices", "Queue", "Replay", "Reports", "Storage", "Telemetry", "Tls"],
+        ["Hosting"] = ["Accounts", "Admin", "Configuration", "Delivery", "Dns", "Notices", "Queue", "Replay", "Reports", "Storage", "Submission", "Telemetry", "Tls"],
     };
 
     private static string Root([CallerFilePath] string thisFile = "") => Path.GetFullPath(Path.Combine(Path.GetDirectoryName(thisFile)!, "..", ".."));

@@ -4,6 +4,7 @@ using System.Net;
 using System.Net.Sockets;
 using RelayGate.Configuration;
 using RelayGate.Core.Policy;
+using RelayGate.Core.Reports;
 
 namespace RelayGate.Accounts;
 
@@ -41,6 +42,8 @@ internal sealed record EffectiveSettings
     /// <summary>Classes:… Exempt.</summary>
     public required ImmutableArray<MessageClass> ExemptClasses { get; init; }
 
+    public required ReportPeriod ReportPeriod { get; init; }
+
     /// <summary>Limits:Defaults, by level.</summary>
     public required ImmutableArray<LimitSet> Defaults { get; init; }
 
@@ -76,6 +79,7 @@ internal sealed record EffectiveSettings
         EnforceLimits = stored.TryGetValue("Limits:Enforce", out string? enforce) ? enforce == "true" : options.Limits.Enforce,
         WarnAt = stored.TryGetValue("Limits:WarnAt", out string? warnAt) && Setting.PercentOf(warnAt) is { } percent ? percent : options.Limits.WarnAt,
         ExemptClasses = [.. Enum.GetValues<MessageClass>().Where(c => Choice(Setting.NameOf(c), options.Classes[c], stored) == ClassTreatment.Exempt)],
+        ReportPeriod = Choice("Reports:Period", options.Reports.Period, stored),
         Defaults =
         [
             Limits(options.Limits.Defaults.Server), Limits(options.Limits.Defaults.Plan), Limits(options.Limits.Defaults.Subscription),
@@ -111,6 +115,7 @@ public sealed record Setting(string Name, string Value, string Origin)
     [
         "Egress:Mode", "Egress:IPv4", "Egress:IPv6", "Egress:MissingFamily", "Egress:NoAddress",
         "Sender:Login", "Sender:Local", "Sender:Network", "Sender:HeaderFrom", "Sender:Owned", "Limits:Enforce", "Limits:WarnAt",
+        "Reports:Period",
         .. Enum.GetValues<MessageClass>().Select(NameOf),
     ];
 
@@ -130,6 +135,7 @@ public sealed record Setting(string Name, string Value, string Origin)
         "Sender:HeaderFrom" => OneOf<HeaderFromMode>(value),
         "Sender:Owned" => OneOf<OwnedAddresses>(value),
         "Limits:WarnAt" => PercentOf(value) is null ? "a percentage from 0 (never) to 100" : null,
+        "Reports:Period" => OneOf<ReportPeriod>(value),
         "Limits:Enforce" => value is "true" or "false" ? null : "true or false",
         _ when ClassOf(name) is not null => OneOf<ClassTreatment>(value),
         _ => OneOf<SenderMode>(value),
@@ -146,6 +152,7 @@ public sealed record Setting(string Name, string Value, string Origin)
         "Sender:Local" => options.Sender.Local.ToString(),
         "Sender:Network" => options.Sender.Network.ToString(),
         "Limits:WarnAt" => options.Limits.WarnAt.ToString(CultureInfo.InvariantCulture),
+        "Reports:Period" => options.Reports.Period.ToString(),
         _ when ClassOf(name) is { } messageClass => options.Classes[messageClass].ToString(),
         "Sender:HeaderFrom" => options.Sender.HeaderFrom.ToString(),
         "Sender:Owned" => options.Sender.Owned.ToString(),

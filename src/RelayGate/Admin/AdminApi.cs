@@ -23,6 +23,7 @@ public static class AdminApi
         ActivatorUtilities.CreateInstance<SendersApi>(services).Map(api);
         ActivatorUtilities.CreateInstance<LimitsApi>(services).Map(api);
         ActivatorUtilities.CreateInstance<AuditApi>(services).Map(api);
+        ActivatorUtilities.CreateInstance<ReportsApi>(services).Map(api);
         ActivatorUtilities.CreateInstance<SimulationApi>(services).Map(api);
         ActivatorUtilities.CreateInstance<MessagesApi>(services).Map(api);
         ActivatorUtilities.CreateInstance<ExplainApi>(services).Map(api);

@@ -114,8 +114,10 @@ internal static class OptionsReader
             foreach (MessageClass messageClass in Enum.GetValues<MessageClass>())
                 options.Classes[messageClass] = c.Choice(messageClass.ToString(), options.Classes[messageClass]);
         });
+        s.Section("Reports", r => options.Reports.Period = r.Choice("Period", options.Reports.Period));
         s.Section("Retention", r =>
         {
+            options.Retention.History = r.Time("History", options.Retention.History, TimeSpan.FromDays(31), 10 * Year);
             options.Retention.Decisions = r.Time("Decisions", options.Retention.Decisions, Hour, 10 * Year);
             options.Retention.FailedContent = r.Time("FailedContent", options.Retention.FailedContent, TimeSpan.Zero, Year);
         });

@@ -1,4 +1,5 @@
 using RelayGate.Core.Policy;
+using RelayGate.Core.Reports;
 
 namespace RelayGate.Configuration;
 
@@ -41,6 +42,8 @@ public sealed class RelayGateOptions
     public NoticeOptions Notices { get; set; } = new();
 
     public ClassOptions Classes { get; set; } = new();
+
+    public ReportOptions Reports { get; set; } = new();
 
     public RetentionOptions Retention { get; set; } = new();
 
@@ -317,10 +320,20 @@ public sealed class NoticeOptions
     public string OwnerKinds { get; set; } = "all";
 }
 
+/// <summary>What reports cover.</summary>
+public sealed class ReportOptions
+{
+    /// <summary>The period of a report, and of <c>status</c>, where none is given. It changes what is shown, never what is stored.</summary>
+    public ReportPeriod Period { get; set; } = ReportPeriod.Day;
+}
+
 public sealed class RetentionOptions
 {
     /// <summary>How long decision records are kept.</summary>
     public TimeSpan Decisions { get; set; } = TimeSpan.FromDays(31);
+
+    /// <summary>How long the hourly history is kept, from which reports are made. Default 62 days: two months to compare; at least 31 days.</summary>
+    public TimeSpan History { get; set; } = TimeSpan.FromDays(62);
 
     /// <summary>How long the content of failed messages is kept.</summary>
     public TimeSpan FailedContent { get; set; } = TimeSpan.FromDays(3);

@@ -15,6 +15,7 @@ using RelayGate.Dns;
 using RelayGate.Notices;
 using RelayGate.Queue;
 using RelayGate.Replay;
+using RelayGate.Reports;
 using RelayGate.Storage;
 using RelayGate.Submission;
 using RelayGate.Telemetry;
@@ -87,6 +88,7 @@ public static class RelayGateServices
         services.AddSingleton(provider => provider.GetRequiredService<QueueWriter>().Feed);
         services.AddSingleton<MessageLog>();
         services.AddSingleton<LimitReplay>();
+        services.AddSingleton<ReportMaker>();
         services.AddSingleton<QueueAdministration>();
         services.AddSingleton<QueueGauge>();
         services.AddSingleton<Maintenance>();

@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using System.Text.Json;
 using RelayGate.Core.Dsn;
 using RelayGate.Core.Policy;
@@ -20,6 +21,7 @@ internal sealed class CompletionWrite : PendingWrite
     private const string SelectMessage = "select held from message where seq = ?";
     private const string CountStates = "select count(*) filter (where state = 0), count(*) filter (where state = 1), count(*) filter (where state = 2) from recipient where message = ?";
     private const string KeepMessage = "update message set expires_at = ?, held = 0, held_at = null where seq = ?";
+    private const string SelectPlan = "select plan from subscription where name = ?";
     private const string SelectDecision = "select 1 from decision where id = ?";
 
     private readonly TaskCompletionSource<bool> _done = new(TaskCreationOptions.RunContinuationsAsynchronously);
@@ -77,10 +79,12 @@ internal sealed class CompletionWrite : PendingWrite
         _isSkipped = _isOfHeld && HoldRows.Find(context, _job.Message.RowId) is not ({ Reason: > HoldReason.Fault }, _);
         if (_isSkipped)
             return;
-        context.Prepared(InsertAttempt)
+        bool isNew = context.Prepared(InsertAttempt)
             .Bind(1, _id).Bind(2, _attempt.StartedAt.ToUnixTimeMilliseconds()).Bind(3, _job.Recipients[0].Index).Bind(4, (long)_attempt.Duration.TotalMilliseconds)
             .Bind(5, _attempt.Stage).Bind(6, _attempt.NextHop).Bind(7, _attempt.Remote).Bind(8, _attempt.Local).Bind(9, _attempt.Tls).BindUtf8(10, _results.Written)
-            .Execute();
+            .Execute() > 0;
+        if (isNew && !_allDelivered)
+            CountBounced(context);
         bool existed = _allDelivered ? EndDelivered(context) : Update(context);
         if (existed && _notification is not null)
             InsertDsn(context);
@@ -176,6 +180,30 @@ internal sealed class CompletionWrite : PendingWrite
         RecordOutcome outcome = failed == 0 ? RecordOutcome.Delivered : delivered == 0 ? RecordOutcome.Failed : RecordOutcome.PartlyFailed;
         RecordRows.SetOutcome(context, _id, outcome, _now);
         return true;
+    }
+
+    /// <summary>Counts what failed where the message was counted; at its subscription's plan of now. Mail of our own counts nowhere.</summary>
+    private void CountBounced(WriteContext context)
+    {
+        int failed = _attempt.Results.Count(static result => result.Result == DeliveryResult.Failed);
+        QueuedMessage message = _job.Message;
+        if (failed == 0 || message.Class is not { } messageClass)
+            return;
+        SqliteStatement select = context.Prepared(SelectPlan).Bind(1, message.Subscription);
+        string? plan = select.Step() ? select.NullableText(0) : null;
+        select.Reset();
+        var objects = new List<AccountKey>(5) { AccountKey.Server };
+        if (plan is not null)
+            objects.Add(new AccountKey(Level.Plan, plan));
+        objects.Add(new AccountKey(Level.Subscription, message.Subscription));
+        if (message.CountedAt is { } countedAt)
+        {
+            int at = countedAt.LastIndexOf('@');
+            objects.Add(new AccountKey(Level.Domain, countedAt[(at + 1)..]));
+            if (at >= 0)
+                objects.Add(new AccountKey(Level.Mailbox, countedAt));
+        }
+        context.Usage.CountBounced(CollectionsMarshal.AsSpan(objects), messageClass, failed);
     }
 
     private void InsertDsn(WriteContext context)

@@ -1,4 +1,5 @@
 using System.Collections.Immutable;
+using System.Net;
 using RelayGate.Core.Mail;
 using RelayGate.Core.Messages;
 using RelayGate.Core.Policy;
@@ -16,7 +17,7 @@ public delegate ValueTask<SenderAccount> SenderLookup(
 internal sealed record HeldOffer(long Seq, QueueId Id, string For, SenderIdentity Identity, Envelope Envelope, MessageFacts Message)
 {
     private const string Select = """
-        select m.id, m.subscription, m.flags, m.uid, m.header, m.held_for, d.identity, d.sender, m.credential, m.script
+        select m.id, m.subscription, m.flags, m.uid, m.header, m.held_for, d.identity, d.sender, m.credential, m.script, d.detail ->> '$.client'
         from message m left join decision d on d.id = m.id where m.seq = ?
         """;
 
@@ -45,7 +46,7 @@ internal sealed record HeldOffer(long Seq, QueueId Id, string For, SenderIdentit
             if (row.NullableInt64(3) is { } uid && row.NullableText(9) is { } script)
                 facts = facts with { Script = new SendingScript(new ScriptKey(int.CreateChecked(uid), script), IsProved: false) };
             return new HeldOffer(
-                seq, QueueId.FromBytes(row.Blob(0)), row.NullableText(5) ?? row.Text(1), IdentityOf(row.Text(6), row.NullableInt64(3), row.NullableText(8)),
+                seq, QueueId.FromBytes(row.Blob(0)), row.NullableText(5) ?? row.Text(1), IdentityOf(row.Text(6), row.NullableInt64(3), row.NullableText(8), row.NullableText(10)),
                 new Envelope(reversePath, recipients, SmtpUtf8: isUtf8), facts with { ReceivedFields = Math.Max(0, facts.ReceivedFields - 1) });
         }
         finally
@@ -77,12 +78,15 @@ internal sealed record HeldOffer(long Seq, QueueId Id, string For, SenderIdentit
     }
 
     /// <summary>The identity that a record names.</summary>
-    private static SenderIdentity IdentityOf(string key, long? uid, string? credential)
+    private static SenderIdentity IdentityOf(string key, long? uid, string? credential, string? client)
     {
         int blank = key.IndexOf(' ', StringComparison.Ordinal);
         (string kind, string name) = blank < 0 ? (key, "") : (key[..blank], key[(blank + 1)..]);
         IdentityKind known = Enum.TryParse(kind, ignoreCase: true, out IdentityKind parsed) ? parsed : IdentityKind.None;
-        return new SenderIdentity(known, name, Process: uid is { } number ? new PeerProcess(int.CreateChecked(number)) : null) { Credential = credential };
+        return new SenderIdentity(known, name, client is null ? null : IPAddress.Parse(client), uid is { } number ? new PeerProcess(int.CreateChecked(number)) : null)
+        {
+            Credential = credential,
+        };
     }
 
     private static ImmutableArray<EnvelopeRecipient> Recipients(StoreConnection connection, long seq)

@@ -72,8 +72,7 @@ internal static class HoldRelease
 
     /// <summary>Counts a message at its levels.</summary>
     public static void Count(WriteContext context, SenderAccount account, HeldOffer offer, bool isExempt) =>
-        context.Usage.Count(
-            account.Levels, MessageClasses.Of(account, offer.Envelope, offer.Message), isExempt, offer.Envelope.Recipients.Length, context.Connection);
+        context.Usage.Count(account, MessageClasses.Of(account, offer.Envelope, offer.Message), isExempt, offer.Envelope.Recipients.Length, context.Connection);
 
     /// <summary>It would be refused now: it stays where people find it with the reason, is tried again when accounts change, and expires.</summary>
     private static void Stick(WriteContext context, HoldReleaseStep step, HeldOffer offer, in HeldMessage held, byte[] id, Decision decision, DateTimeOffset now)

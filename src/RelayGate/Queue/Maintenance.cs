@@ -11,13 +11,13 @@ namespace RelayGate.Queue;
 /// <param name="Decisions">Records, with their attempts.</param>
 /// <param name="Messages">Failed messages whose content is kept no longer.</param>
 /// <param name="Chunks">Chunk rows that no message came for.</param>
-/// <param name="UsageHours">Hourly totals.</param>
+/// <param name="UsageHours">Rows of the hourly history.</param>
 /// <param name="Audit">Rows of the audit list.</param>
 /// <param name="Notices">Notices, or deliveries to webhooks.</param>
 /// <param name="Pages">Free pages given back to the file system.</param>
 public sealed record MaintenanceResult(long Decisions, long Messages, long Chunks, long UsageHours, long Audit, long Notices, long Pages);
 
-/// <summary>Removes what is kept no longer: old records, content of failed messages, orphan chunks, hourly totals; and gives free pages back.</summary>
+/// <summary>Removes what is kept no longer: old records, content of failed messages, orphan chunks, old hours; and gives free pages back.</summary>
 /// <remarks>
 /// A round runs every ten minutes. It finds by short reads and deletes in writes of at most <see cref="MaxRows"/> rows, with a pause after each,
 /// so that mail never waits behind it. A round that fails is logged, and the next one goes on.
@@ -35,7 +35,7 @@ public sealed class Maintenance : IHostedService, IDisposable
     private static readonly TimeSpan Interval = TimeSpan.FromMinutes(10);
     private static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(50);
     private static readonly TimeSpan OrphanAge = TimeSpan.FromHours(1);
-    private static readonly TimeSpan LeastUsageHours = TimeSpan.FromDays(31);
+    private static readonly TimeSpan LeastAudit = TimeSpan.FromDays(31);
 
     private readonly SqliteRelayStore _store;
     private readonly QueueWriter _writer;
@@ -90,8 +90,8 @@ public sealed class Maintenance : IHostedService, IDisposable
         long messages = await RemoveFailedAsync(now, cancellationToken);
         long decisions = await RemoveDecisionsAsync(now - _retention.Decisions, cancellationToken);
         long chunks = await RemoveOrphansAsync(now, cancellationToken);
-        TimeSpan keep = _retention.Decisions > LeastUsageHours ? _retention.Decisions : LeastUsageHours;
-        long hours = await RemoveUsageHoursAsync(now - keep, cancellationToken);
+        long hours = await RemoveHistoryAsync(now - _retention.History, cancellationToken);
+        TimeSpan keep = _retention.Decisions > LeastAudit ? _retention.Decisions : LeastAudit;
         long audit = await RemoveAuditAsync(now - keep, cancellationToken);
         long notices = await RemoveNoticesAsync(now - keep, cancellationToken);
         long pages = await VacuumAsync(cancellationToken);
@@ -206,12 +206,12 @@ public sealed class Maintenance : IHostedService, IDisposable
         }
     }
 
-    private async Task<long> RemoveUsageHoursAsync(DateTimeOffset before, CancellationToken cancellationToken)
+    private async Task<long> RemoveHistoryAsync(DateTimeOffset before, CancellationToken cancellationToken)
     {
         long removed = 0;
         while (true)
         {
-            int done = await WriteAsync(context => MaintenanceRows.RemoveUsageHours(context, before.ToUnixTimeSeconds() / 3600, MaxRows), cancellationToken);
+            int done = await WriteAsync(context => MaintenanceRows.RemoveHistory(context, UsageHistory.HourOf(before), MaxRows), cancellationToken);
             removed += done;
             if (done < MaxRows)
                 return removed;

@@ -32,6 +32,8 @@ internal static class MaintenanceRows
     private const string DeleteReceipts = "delete from notice_receipt where notice in (select id from notice where id < ? order by id limit ?)";
     private const string DeleteDeliveries = "delete from webhook_delivery where id in (select id from webhook_delivery where id < ? order by id limit ?)";
     private const string DeleteHookAttempts = "delete from webhook_attempt where delivery in (select id from webhook_delivery where id < ? order by id limit ?)";
+    private const string DeleteAddressHours =
+        "delete from address_hour where (hour, subscription, address) in (select hour, subscription, address from address_hour where hour < ? order by hour limit ?)";
 
     private const string FreePages = "PRAGMA freelist_count";
     private const string VacuumPages = "PRAGMA incremental_vacuum(128)";
@@ -128,8 +130,12 @@ internal static class MaintenanceRows
         return isThere ? 0 : context.Prepared(DeleteChunks).Bind(1, octets).Bind(2, limit).Execute();
     }
 
-    public static int RemoveUsageHours(WriteContext context, long before, int limit) =>
-        context.Prepared(DeleteHours).Bind(1, before).Bind(2, limit).Execute();
+    /// <summary>Deletes some of the hourly history before an hour.</summary>
+    public static int RemoveHistory(WriteContext context, long before, int limit)
+    {
+        int removed = context.Prepared(DeleteHours).Bind(1, before).Bind(2, limit).Execute();
+        return removed < limit ? removed + context.Prepared(DeleteAddressHours).Bind(1, before).Bind(2, limit - removed).Execute() : removed;
+    }
 
     /// <summary>Deletes some old notices with their receipts, and some old deliveries to webhooks with their attempts.</summary>
     /// <returns>The larger number of both.</returns>

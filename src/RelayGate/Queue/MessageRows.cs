@@ -90,9 +90,16 @@ internal static class MessageRows
         return recipients.MoveToImmutable();
     }
 
+    /// <summary>The class that flags tell of.</summary>
+    public static MessageClass? ClassOf(MessageFlags flags) =>
+        (flags & MessageFlags.Class) is var bits and not MessageFlags.None ? (MessageClass)(((int)bits >> ClassShift) - 1) : null;
+
     private static MessageFlags Flags(QueuedMessage message) =>
         (message.HeaderNeedsUtf8 ? MessageFlags.HeaderNeedsUtf8 : MessageFlags.None)
         | (message.BodyIs8Bit ? MessageFlags.BodyIs8Bit : MessageFlags.None)
         | (message.IsDsn ? MessageFlags.IsDsn : MessageFlags.None)
-        | (message.Body.IsChunked ? MessageFlags.IsChunked : MessageFlags.None);
+        | (message.Body.IsChunked ? MessageFlags.IsChunked : MessageFlags.None)
+        | (message.Class is { } messageClass ? (MessageFlags)(((int)messageClass + 1) << ClassShift) : MessageFlags.None);
+
+    private const int ClassShift = 8;
 }

@@ -40,6 +40,7 @@ internal sealed class OfferWrite : PendingWrite
             RowId = 0,
             Subscription = message.Account.Subscription ?? "",
             CountedAt = message.Account.Levels is [.., { Key: { Level: Level.Domain or Level.Mailbox } key }] ? key.Name : null,
+            Class = MessageClasses.Of(message.Account, message.Envelope, message.Facts),
             Uid = message.Account.Identity.Uid,
             Credential = message.Account.Identity.Credential,
             Script = message.Facts.Script?.Key.Script,
@@ -84,9 +85,11 @@ internal sealed class OfferWrite : PendingWrite
         (_counted, _hour) = (context.Usage.Now, context.Usage.Hour);
         MessageClass messageClass = ClassOf(decision);
         if (decision.IsAccepted)
-            context.Usage.Count(account.Levels, messageClass, decision.IsExempt, _message.Envelope.Recipients.Length, context.Connection);
-        else if (!decision.IsTaken)
-            context.Usage.CountRefused(account.Levels, messageClass);
+            context.Usage.Count(account, messageClass, decision.IsExempt, _message.Envelope.Recipients.Length, context.Connection);
+        else if (decision.IsTaken)
+            context.Usage.CountHeld(account, messageClass, decision.Stopped?.Key);
+        else
+            context.Usage.CountRefused(CountedSender.Of(account), messageClass, decision.Stopped?.Key);
         if (!decision.IsAccepted)
             context.Usage.Stopped(decision, account.Levels);
         RecordOutcome outcome = decision.Verdict switch { Verdict.Accept => RecordOutcome.Queued, Verdict.Hold => RecordOutcome.Held, _ => RecordOutcome.Refused };
@@ -135,15 +138,20 @@ internal sealed class OfferWrite : PendingWrite
         {
             connection.Prepared("delete from recipient where message = ?").Bind(1, found).Execute();
             connection.Prepared("delete from message where seq = ?").Bind(1, found).Execute();
-            TakeBackUsage(connection);
         }
-        connection.Prepared(DeleteDecision).Bind(1, _id).Execute();
+        if (connection.Prepared(DeleteDecision).Bind(1, _id).Execute() > 0)
+            TakeBackUsage(connection);
     }
 
     private void TakeBackUsage(StoreConnection connection)
     {
-        if (_decision is { IsAccepted: true } decision)
-            UsageBatch.TakeBack(connection, _message.Account.Levels, ClassOf(decision), decision.IsExempt, _message.Envelope.Recipients.Length, _counted, _hour);
+        SenderAccount account = _message.Account;
+        int recipients = _message.Envelope.Recipients.Length;
+        if (_decision is not { } decision)
+            return;
+        if (decision.IsAccepted)
+            UsageBatch.TakeBack(connection, account.Levels, ClassOf(decision), recipients, _counted);
+        UsageHistory.TakeBack(connection, _hour, CountedSender.Of(account), ClassOf(decision), HourCounts.Of(decision, recipients), decision.Stopped?.Key);
     }
 
     private MessageClass ClassOf(Decision decision) => decision.Class ?? MessageClasses.Of(_message.Account.Identity.Kind);

@@ -81,6 +81,7 @@ internal static class QueueReader
                 Credential = row.NullableText(11),
                 Script = row.NullableText(12),
                 NamedDomains = row.NullableText(13),
+                Class = MessageRows.ClassOf(flags),
                 ReceivedAt = id.Timestamp,
                 ReversePath = row.Text(2) is { Length: > 0 } path ? new ReversePath(Address(path)) : ReversePath.Null,
                 Recipients = recipients,

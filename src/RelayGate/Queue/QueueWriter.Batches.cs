@@ -142,7 +142,7 @@ public sealed partial class QueueWriter
 
     private void ExecuteInSavepoint(PendingWrite write)
     {
-        (int Undo, int Counts, int Held, int Alarms) mark = _usageBatch.Mark();
+        UsageMark mark = _usageBatch.Mark();
         _context.Prepared(Sql.Savepoint).Execute();
         try
         {

@@ -45,6 +45,9 @@ public sealed record QueuedMessage
     /// <summary>Mailbox, else domain that it was counted at; null: neither, or a DSN of our own.</summary>
     public string? CountedAt { get; init; }
 
+    /// <summary>For what its recipients' failures count as; null: mail of our own making.</summary>
+    public MessageClass? Class { get; init; }
+
     /// <summary>Uid of the process that handed it in on the unix socket.</summary>
     public int? Uid { get; init; }
 

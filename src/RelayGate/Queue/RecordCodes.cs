@@ -55,6 +55,9 @@ internal enum MessageFlags
 
     /// <summary>It was held when it came and counts at no level yet.</summary>
     NotCounted = 32,
+
+    /// <summary>Three bits with its class and 1; 0: mail of our own making.</summary>
+    Class = 7 << 8,
 }
 
 internal static class RecordCodes

@@ -1,7 +1,3 @@
-using System.Buffers.Binary;
-using System.Collections.Immutable;
-using System.Net;
-using System.Net.Sockets;
 using RelayGate.Core.Mail;
 using RelayGate.Core.Policy;
 using RelayGate.Telemetry;
@@ -92,16 +88,8 @@ internal sealed class RefusalRecorder(Func<PendingWrite, bool> tryAdd, RecordBuf
     }
 
     /// <summary>The identity where one was proved, else the client's /32 or /64.</summary>
-    private static string Source(SenderIdentity identity)
-    {
-        if (identity.Kind != IdentityKind.None || identity.Client is not { } client)
-            return identity.Key;
-        if (client.AddressFamily == AddressFamily.InterNetwork || client.IsIPv4MappedToIPv6)
-            return client.ToString();
-        Span<byte> octets = stackalloc byte[16];
-        client.TryWriteBytes(octets, out _);
-        return BinaryPrimitives.ReadUInt64BigEndian(octets).ToString("x16");
-    }
+    private static string Source(SenderIdentity identity) =>
+        identity.Kind != IdentityKind.None || identity.Client is not { } client ? identity.Key : ClientNetwork.Text(ClientNetwork.Of(client));
 }
 
 /// <summary>Refusals of one source for one reason within a minute.</summary>
@@ -121,8 +109,11 @@ internal sealed class RefusalFlood(DateTimeOffset since)
     /// <summary>The record that the rest are merged into.</summary>
     public QueueId Id { get; private set; }
 
-    /// <summary>The objects whose refused attempts are counted.</summary>
-    public ImmutableArray<LevelLimit> Levels { get; private set; } = [];
+    /// <summary>Where refused attempts are counted: those of the first one that was merged.</summary>
+    public CountedSender Sender { get; private set; } = new([], null, null);
+
+    /// <summary>Whose limit refuses, or null.</summary>
+    public AccountKey? Stopped { get; private set; }
 
     /// <summary>Of the first one that was merged.</summary>
     public MessageClass Class { get; private set; }
@@ -135,7 +126,8 @@ internal sealed class RefusalFlood(DateTimeOffset since)
             _count++;
             _last = refusal.ReceivedAt;
         }
-        Levels = refusal.Account?.Levels ?? [];
+        Sender = CountedSender.Of(refusal);
+        Stopped = refusal.Decision.Stopped?.Key;
         Class = refusal.Class;
     }
 

@@ -29,11 +29,9 @@ internal sealed class RefusalWrite : PendingWrite
 
     public override void Execute(WriteContext context)
     {
+        context.Usage.CountRefused(CountedSender.Of(_refusal), _refusal.Class, _refusal.Decision.Stopped?.Key);
         if (_refusal.Account is { } account)
-        {
-            context.Usage.CountRefused(account.Levels, _refusal.Class);
             context.Usage.Stopped(_refusal.Decision, account.Levels);
-        }
         RecordRows.Insert(
             context, _refusal.Id.ToBytes(), RecordKind.Offered, _refusal.Decision, RecordOutcome.Refused, _refusal.Account?.Subscription, _refusal.Identity.Key,
             _refusal.Envelope.ReversePath.Text, RecordRows.Recipients(_refusal.Envelope.Recipients), _refusal.Facts?.Octets ?? 0,
@@ -75,7 +73,7 @@ internal sealed class MergedRefusalWrite(RefusalFlood flood, Action ended) : Pen
     {
         (long count, DateTimeOffset last, int uncounted) = flood.TakeUpdate();
         context.Prepared(Update).Bind(1, count).Bind(2, last.ToUnixTimeMilliseconds()).Bind(3, flood.Id.ToBytes()).Execute();
-        context.Usage.CountRefused(flood.Levels, flood.Class, uncounted);
+        context.Usage.CountRefused(flood.Sender, flood.Class, flood.Stopped, uncounted);
     }
 
     public override void Committed(WriteContext context)

@@ -11,19 +11,11 @@ internal sealed class UsageBatch(UsageTable table)
 {
     private const string UpsertRing = "insert into usage (level, name, class, ring) values (?, ?, ?, ?) on conflict (level, name, class) do update set ring = excluded.ring";
 
-    private const string UpsertHour = """
-        insert into usage_hour (hour, level, name, class, messages, recipients, refused, exempt) values (?, ?, ?, ?, ?, ?, ?, ?)
-        on conflict (hour, level, name, class) do update set
-          messages = messages + excluded.messages, recipients = recipients + excluded.recipients, refused = refused + excluded.refused,
-          exempt = exempt + excluded.exempt
-        """;
-
     private const string UpsertClocks =
         "insert into setting_state (name, value) values ('usage_clock', ?), ('usage_wall_clock', ?) on conflict (name) do update set value = excluded.value";
 
     private readonly List<(UsageTable.Entry Entry, UsageRing Before, int BeforeMark)> _undo = [];
-    private readonly List<(AccountKey Key, HourCounts Counts)> _counts = []; // The key with the class of the message.
-    private readonly Dictionary<AccountKey, HourCounts> _totals = [];
+    private readonly UsageHistory _history = new();
     private readonly List<(HeldMessage Message, int Sign)> _held = [];
     private readonly LimitAlarms _alarms = new();
     private int _mark = 1;
@@ -40,7 +32,7 @@ internal sealed class UsageBatch(UsageTable table)
     public void Begin()
     {
         Now = table.Now;
-        Hour = table.Wall.ToUnixTimeSeconds() / 3600;
+        Hour = UsageHistory.HourOf(table.Wall);
     }
 
     /// <summary>The rings of these levels as they are now, for a decision on this thread.</summary>
@@ -89,15 +81,14 @@ internal sealed class UsageBatch(UsageTable table)
 
     /// <summary>Counts one message that enters the queue, at every level that mail of its class counts at.</summary>
     /// <param name="isExempt">No limit held for it.</param>
-    public void Count(ImmutableArray<LevelLimit> levels, MessageClass messageClass, bool isExempt, int recipients, StoreConnection connection)
+    public void Count(SenderAccount account, MessageClass messageClass, bool isExempt, int recipients, StoreConnection connection)
     {
-        foreach (LevelLimit level in levels)
+        foreach (LevelLimit level in account.Levels)
         {
             if (level.Key.Counts(messageClass))
-                _alarms.Counted(level, Count(level.Key, recipients, connection), levels, Now, table.Wall);
-            if (level.Key.Class is null)
-                _counts.Add((level.Key with { Class = messageClass }, new HourCounts(1, recipients, 0, isExempt ? 1 : 0)));
+                _alarms.Counted(level, Count(level.Key, recipients, connection), account.Levels, Now, table.Wall);
         }
+        _history.Add(CountedSender.Of(account), messageClass, new HourCounts(1, recipients, Exempt: isExempt ? 1 : 0));
     }
 
     /// <summary>The use of one object as it is now.</summary>
@@ -113,14 +104,21 @@ internal sealed class UsageBatch(UsageTable table)
         table.Replace(entry, new UsageRing());
     }
 
-    /// <summary>Counts a refused attempt at every level, for the report alone.</summary>
-    public void CountRefused(ImmutableArray<LevelLimit> levels, MessageClass messageClass, int attempts = 1)
+    /// <summary>Counts refused attempts at every level, for the report alone.</summary>
+    /// <param name="stopped">Whose limit refused, or null.</param>
+    public void CountRefused(in CountedSender sender, MessageClass messageClass, AccountKey? stopped, int attempts = 1) =>
+        _history.Add(sender, messageClass, new HourCounts(Refused: attempts), stopped);
+
+    /// <summary>Counts a message that is taken and held at every level, for the report alone.</summary>
+    /// <param name="stopped">Whose limit holds it, or null.</param>
+    public void CountHeld(SenderAccount account, MessageClass messageClass, AccountKey? stopped) =>
+        _history.Add(CountedSender.Of(account), messageClass, new HourCounts(Held: 1), stopped);
+
+    /// <summary>Counts recipients that failed for good at some objects, for the report alone.</summary>
+    public void CountBounced(ReadOnlySpan<AccountKey> objects, MessageClass messageClass, int recipients)
     {
-        foreach (LevelLimit level in levels)
-        {
-            if (level.Key.Class is null)
-                _counts.Add((level.Key with { Class = messageClass }, new HourCounts(0, 0, attempts, 0)));
-        }
+        foreach (AccountKey key in objects)
+            _history.Add(key, messageClass, new HourCounts(Bounced: recipients));
     }
 
     private UsageRing Count(AccountKey key, int recipients, StoreConnection connection)
@@ -132,13 +130,13 @@ internal sealed class UsageBatch(UsageTable table)
     }
 
     /// <summary>A point to roll back to, for a write with a savepoint.</summary>
-    public (int Undo, int Counts, int Held, int Alarms) Mark()
+    public UsageMark Mark()
     {
         _mark++;
-        return (_undo.Count, _counts.Count, _held.Count, _alarms.Mark);
+        return new UsageMark(_undo.Count, _history.Mark(), _held.Count, _alarms.Mark);
     }
 
-    public void RollBack((int Undo, int Counts, int Held, int Alarms) to)
+    public void RollBack(in UsageMark to)
     {
         _alarms.RollBack(to.Alarms);
         for (int i = _undo.Count - 1; i >= to.Undo; i--)
@@ -152,14 +150,14 @@ internal sealed class UsageBatch(UsageTable table)
             table.Holds.Apply(_held[i].Message, -_held[i].Sign);
         CollectionsMarshal.SetCount(_held, to.Held);
         CollectionsMarshal.SetCount(_undo, to.Undo);
-        CollectionsMarshal.SetCount(_counts, to.Counts);
+        _history.RollBack(to.History);
         _mark++;
     }
 
     /// <summary>Takes back the whole batch.</summary>
     public void RollBack()
     {
-        RollBack((0, 0, 0, 0));
+        RollBack(default(UsageMark));
         End();
     }
 
@@ -167,7 +165,7 @@ internal sealed class UsageBatch(UsageTable table)
     public void Write(WriteContext context)
     {
         _alarms.Write(context);
-        if (_counts.Count == 0 && _undo.Count == 0)
+        if (_history.IsEmpty && _undo.Count == 0)
             return;
         foreach ((UsageTable.Entry entry, _, int beforeMark) in _undo)
         {
@@ -175,17 +173,7 @@ internal sealed class UsageBatch(UsageTable table)
                 context.Prepared(UpsertRing).Bind(1, (long)entry.Key.Level).Bind(2, entry.Key.Name).Bind(3, UsageTable.Number(entry.Key.Class))
                     .Bind(4, entry.Ring.ToBytes()).Execute();
         }
-        foreach ((AccountKey key, HourCounts counts) in _counts)
-        {
-            ref HourCounts total = ref CollectionsMarshal.GetValueRefOrAddDefault(_totals, key, out _);
-            total = new HourCounts(
-                total.Messages + counts.Messages, total.Recipients + counts.Recipients, total.Refused + counts.Refused, total.Exempt + counts.Exempt);
-        }
-        foreach ((AccountKey key, HourCounts total) in _totals)
-        {
-            context.Prepared(UpsertHour).Bind(1, Hour).Bind(2, (long)key.Level).Bind(3, key.Name).Bind(4, UsageTable.Number(key.Class))
-                .Bind(5, total.Messages).Bind(6, total.Recipients).Bind(7, total.Refused).Bind(8, total.Exempt).Execute();
-        }
+        _history.Write(context, Hour);
         WriteClocks(context);
     }
 
@@ -193,26 +181,18 @@ internal sealed class UsageBatch(UsageTable table)
     public void WriteClocks(WriteContext context) =>
         context.Prepared(UpsertClocks).Bind(1, Now.ToUnixTimeMilliseconds()).Bind(2, table.Wall.ToUnixTimeMilliseconds()).Execute();
 
-    /// <summary>Takes one message out of what is stored: its commit had reached the disk, and its client was told that it had not.</summary>
+    /// <summary>Takes one message out of what is stored at its levels: its commit had reached the disk, and its client was told that it had not.</summary>
     /// <param name="counted">Time of the usage clock when it was counted.</param>
-    /// <param name="hour">In which it was reported.</param>
-    public static void TakeBack(
-        StoreConnection connection, ImmutableArray<LevelLimit> levels, MessageClass messageClass, bool isExempt, int recipients, DateTimeOffset counted, long hour)
+    public static void TakeBack(StoreConnection connection, ImmutableArray<LevelLimit> levels, MessageClass messageClass, int recipients, DateTimeOffset counted)
     {
         foreach (LevelLimit level in levels)
         {
             AccountKey key = level.Key;
-            if (key.Counts(messageClass))
-            {
-                UsageRing ring = UsageTable.Read(connection, key);
-                ring.Remove(recipients, counted);
-                connection.Prepared(UpsertRing).Bind(1, (long)key.Level).Bind(2, key.Name).Bind(3, UsageTable.Number(key.Class)).Bind(4, ring.ToBytes()).Execute();
-            }
-            if (key.Class is null)
-            {
-                connection.Prepared(UpsertHour).Bind(1, hour).Bind(2, (long)key.Level).Bind(3, key.Name).Bind(4, UsageTable.Number(messageClass))
-                    .Bind(5, -1L).Bind(6, -recipients).Bind(7, 0L).Bind(8, isExempt ? -1L : 0L).Execute();
-            }
+            if (!key.Counts(messageClass))
+                continue;
+            UsageRing ring = UsageTable.Read(connection, key);
+            ring.Remove(recipients, counted);
+            connection.Prepared(UpsertRing).Bind(1, (long)key.Level).Bind(2, key.Name).Bind(3, UsageTable.Number(key.Class)).Bind(4, ring.ToBytes()).Execute();
         }
     }
 
@@ -240,10 +220,10 @@ internal sealed class UsageBatch(UsageTable table)
             entry.Mark = 0;
         }
         _undo.Clear();
-        _counts.Clear();
-        _totals.Clear();
+        _history.Clear();
         _held.Clear();
     }
-
-    private readonly record struct HourCounts(int Messages, int Recipients, int Refused, int Exempt);
 }
+
+/// <summary>How much a batch had noted.</summary>
+internal readonly record struct UsageMark(int Undo, (int Objects, int Addresses) History, int Held, int Alarms);

@@ -1,5 +1,6 @@
 using RelayGate.Accounts;
 using RelayGate.Notices;
+using RelayGate.Queue;
 
 namespace RelayGate.Storage;
 
@@ -12,7 +13,7 @@ internal static class StoreSchema
     /// <summary>Kept in <c>PRAGMA application_id</c>: "RLYG".</summary>
     public const int ApplicationId = 0x524C5947;
 
-    public const string Ddl = QueueDdl + AuditRows.Ddl + AccountSchema.Ddl + CredentialSchema.Ddl + NoticeSchema.Ddl + WebhookSchema.Ddl;
+    public const string Ddl = QueueDdl + UsageHistory.Ddl + AuditRows.Ddl + AccountSchema.Ddl + CredentialSchema.Ddl + NoticeSchema.Ddl + WebhookSchema.Ddl;
 
     private const string QueueDdl = """
         create table setting_state (
@@ -150,19 +151,6 @@ internal static class StoreSchema
           warn_at integer not null,
           subscription text,
           primary key (level, name, class, unit, span)
-        ) without rowid;
-
-        -- Every object's mail by class. Exempt: those of its messages that no limit held for.
-        create table usage_hour (
-          hour integer not null,
-          level integer not null,
-          name text not null,
-          class integer not null,
-          messages integer not null,
-          recipients integer not null,
-          refused integer not null,
-          exempt integer not null,
-          primary key (hour, level, name, class)
         ) without rowid;
 
         """;

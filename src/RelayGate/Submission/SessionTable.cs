@@ -1,7 +1,7 @@
 using System.Collections.Concurrent;
 using System.Net;
-using System.Net.Sockets;
 using RelayGate.Configuration;
+using RelayGate.Core.Policy;
 
 namespace RelayGate.Submission;
 
@@ -71,17 +71,7 @@ internal sealed class SessionTable : IDisposable
     public void Dispose() => _timer.Dispose();
 
     /// <summary>One key for a client: an IPv4 address, or the /64 that one IPv6 customer has.</summary>
-    public static string KeyOf(IPAddress address)
-    {
-        if (address.IsIPv4MappedToIPv6)
-            address = address.MapToIPv4();
-        if (address.AddressFamily != AddressFamily.InterNetworkV6)
-            return $"address {address}";
-        Span<byte> octets = stackalloc byte[16];
-        address.TryWriteBytes(octets, out _);
-        octets[8..].Clear();
-        return $"address {new IPAddress(octets)}/64";
-    }
+    public static string KeyOf(IPAddress address) => $"address {ClientNetwork.Text(ClientNetwork.Of(address))}";
 
     private bool TryCount(string key, int most)
     {
