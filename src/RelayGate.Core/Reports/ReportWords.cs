@@ -45,7 +45,7 @@ internal static class ReportWords
     }
 
     public static string Name(ReportRow row, string section) =>
-        Clean(section == ReportSection.Over && row.Kind != row.Name ? $"{row.Kind} {row.Name}" : row.Of is null ? row.Name : $"{row.Of} {row.Name}") + (row.IsFlagged ? " (mass)" : "");
+        Clean(section == ReportSection.Over ? $"{row.Kind} {row.Name}" : row.Of is null ? row.Name : $"{row.Of} {row.Name}") + (row.IsFlagged ? " (mass)" : "");
 
     public static string Number(long? value) => value is { } known ? known.ToString("#,0", CultureInfo.InvariantCulture) : "-";
 

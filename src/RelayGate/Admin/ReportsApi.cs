@@ -43,6 +43,8 @@ internal sealed class ReportsApi(ReportMaker maker, AccountAdministration accoun
     {
         "json" => Json,
         "text" => report => Content(name, ReportText.Write(report)),
+        "html" => report => Content(name, ReportHtml.Write(report)),
+        "csv" => report => Content(name, ReportCsv.Write(report)),
         _ => throw AdminRequest.Bad($"format is '{AccountNames.Printable(name)}': one of text, html, csv, json is expected"),
     };
 
