@@ -1,3 +1,4 @@
+using System.Buffers;
 using System.Globalization;
 using System.Text;
 
@@ -6,6 +7,8 @@ namespace RelayGate.Core.Reports;
 /// <summary>A report as CSV (RFC 4180): one row for each line of each table, all with the same columns.</summary>
 public static class ReportCsv
 {
+    private static readonly SearchValues<char> Quoted = SearchValues.Create(",\"\r\n;'");
+
     /// <summary>UTF-8 without a byte order mark; lines end with CRLF. A figure that is not kept is an empty field.</summary>
     public static string Write(Report report)
     {
@@ -41,7 +44,7 @@ public static class ReportCsv
         string text = ReportWords.Clean(name);
         if (text.Length > 0 && text[0] is '=' or '+' or '-' or '@' or '\uFF1D' or '\uFF0B' or '\uFF0D' or '\uFF20') // The last four: full-width forms.
             text = '\'' + text;
-        return text.AsSpan().IndexOfAny(",\"\r\n;'") < 0 ? text : $"\"{text.Replace("\"", "\"\"", StringComparison.Ordinal)}\"";
+        return !text.AsSpan().ContainsAny(Quoted) ? text : $"\"{text.Replace("\"", "\"\"", StringComparison.Ordinal)}\"";
     }
 
     private static string Time(DateTimeOffset at) => at.UtcDateTime.ToString("yyyy-MM-ddTHH:mm:ssZ", CultureInfo.InvariantCulture);

@@ -26,7 +26,7 @@ public static class ReportText
     {
         text.Append('\n');
         bool hasBefore = totals.Rows.Length > 1;
-        var rows = new List<string[]> { new[] { "", "Period" }.Concat(hasBefore ? ["Before", "Change"] : []).ToArray() };
+        List<string[]> rows = [hasBefore ? ["", "Period", "Before", "Change"] : ["", "Period"]];
         foreach (ReportColumns column in ReportWords.Of(totals))
         {
             string[] cells = [ReportWords.Heading(column), .. totals.Rows.Select(row => ReportWords.Number(row[column]))];

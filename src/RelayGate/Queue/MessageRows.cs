@@ -18,6 +18,10 @@ internal static class MessageRows
         values (?, ?, ?, ?, ?, ?, ?, ?, 0, ?, null, 0)
         """;
 
+    /// <summary>The class and 1; 0: mail of our own making.</summary>
+    public const int ClassBits = 7 << ClassShift;
+
+    private const int ClassShift = 8;
     private const string DeleteRecipients = "delete from recipient where message = ?";
     private const string DeleteMessage = "delete from message where seq = ? returning held, held_at, subscription, octets, flags";
     private const string DeleteChunks = "delete from chunk where id = ?";
@@ -92,7 +96,7 @@ internal static class MessageRows
 
     /// <summary>The class that flags tell of.</summary>
     public static MessageClass? ClassOf(MessageFlags flags) =>
-        (flags & MessageFlags.Class) is var bits and not MessageFlags.None ? (MessageClass)(((int)bits >> ClassShift) - 1) : null;
+        ((int)flags & ClassBits) is var bits and not 0 ? (MessageClass)((bits >> ClassShift) - 1) : null;
 
     private static MessageFlags Flags(QueuedMessage message) =>
         (message.HeaderNeedsUtf8 ? MessageFlags.HeaderNeedsUtf8 : MessageFlags.None)
@@ -100,6 +104,4 @@ internal static class MessageRows
         | (message.IsDsn ? MessageFlags.IsDsn : MessageFlags.None)
         | (message.Body.IsChunked ? MessageFlags.IsChunked : MessageFlags.None)
         | (message.Class is { } messageClass ? (MessageFlags)(((int)messageClass + 1) << ClassShift) : MessageFlags.None);
-
-    private const int ClassShift = 8;
 }

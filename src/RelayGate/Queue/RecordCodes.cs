@@ -43,7 +43,7 @@ public enum RecordKind
     Notice = 4,
 }
 
-/// <summary>Flags of a stored message. The numbers are stored.</summary>
+/// <summary>Flags of a stored message. The numbers are stored; its class stands in the bits of <see cref="MessageRows.ClassBits"/>.</summary>
 [Flags]
 internal enum MessageFlags
 {
@@ -55,9 +55,6 @@ internal enum MessageFlags
 
     /// <summary>It was held when it came and counts at no level yet.</summary>
     NotCounted = 32,
-
-    /// <summary>Three bits with its class and 1; 0: mail of our own making.</summary>
-    Class = 7 << 8,
 }
 
 internal static class RecordCodes
