@@ -14,9 +14,10 @@ namespace RelayGate.Replay;
 /// is what was really accepted in the 25 hours before. Merged refusals are spread evenly from the first to the last. What other limits would have
 /// refused is not offered again, and what they would have held is not released again.
 /// </remarks>
-public sealed class LimitReplay(SqliteRelayStore store, RelayGateOptions options, TimeProvider time)
+/// <param name="maxObjects">Of one replay.</param>
+public sealed class LimitReplay(SqliteRelayStore store, RelayGateOptions options, TimeProvider time, int maxObjects = LimitReplay.MaxObjects)
 {
-    /// <summary>Objects of one replay, some 250 octets each.</summary>
+    /// <summary>Objects of one replay by default, some 250 octets each.</summary>
     public const int MaxObjects = 500_000;
 
     /// <summary>Objects that a report lists.</summary>
@@ -40,7 +41,7 @@ public sealed class LimitReplay(SqliteRelayStore store, RelayGateOptions options
         DateTimeOffset begin = since - LongestWindow;
         QueueId end = QueueId.Create(until, 0, 0);
         QueueId after = QueueId.Create(begin, 0, 0);
-        var objects = new ReplayObjects(store, options, new LimitProposals(proposals, over));
+        var objects = new ReplayObjects(store, options, new LimitProposals(proposals, over), maxObjects);
         var run = new ReplayRun(objects, since);
         var page = new List<ReplayedRecord>(MaxPage);
         while (true)

@@ -8,7 +8,7 @@ using RelayGate.Storage;
 namespace RelayGate.Replay;
 
 /// <summary>The objects that a replay has met, with the limits they would have and their usage; bounded.</summary>
-internal sealed class ReplayObjects(SqliteRelayStore store, RelayGateOptions options, LimitProposals proposals)
+internal sealed class ReplayObjects(SqliteRelayStore store, RelayGateOptions options, LimitProposals proposals, int maxObjects)
 {
     private const int MaxCached = 20_000; // Account records of a replay's own: the gateway's cache is not for it.
     private const int MaxRings = 16_384; // Open at a time, about 1 KiB each; the others are packed into some 50 octets.
@@ -26,7 +26,7 @@ internal sealed class ReplayObjects(SqliteRelayStore store, RelayGateOptions opt
     public ImmutableArray<MessageClass> ExemptClasses => _exempt;
 
     /// <summary>Finds out what would be in force at the objects of these records.</summary>
-    /// <exception cref="ReplayException">There are more than <see cref="LimitReplay.MaxObjects"/>.</exception>
+    /// <exception cref="ReplayException">There are too many.</exception>
     public async ValueTask MeetAsync(IEnumerable<ReplayedRecord> records, CancellationToken cancellationToken)
     {
         var unknown = new Dictionary<AccountKey, AccountKey[]>();
@@ -39,8 +39,8 @@ internal sealed class ReplayObjects(SqliteRelayStore store, RelayGateOptions opt
                     unknown.Add(levels[i], [.. levels.AsSpan()[..(i + 1)]]);
             }
         }
-        if (_objects.Count + unknown.Count > LimitReplay.MaxObjects)
-            throw new ReplayException($"more than {LimitReplay.MaxObjects:N0} objects sent in this time, which a replay cannot keep in memory; ask for a shorter one with --since");
+        if (_objects.Count + unknown.Count > maxObjects)
+            throw new ReplayException($"more than {maxObjects} objects sent in this time, which a replay cannot keep in memory; ask for a shorter one with --since");
         foreach (AccountKey[][] chains in unknown.Values.Chunk(MaxLookUps))
         {
             List<LevelLimit[]> limits = await store.ReadAsync(db =>

@@ -4,6 +4,8 @@ using System.Text;
 using FsCheck;
 using FsCheck.Fluent;
 using Microsoft.Data.Sqlite;
+using RelayGate.Accounts;
+using RelayGate.Configuration;
 using RelayGate.Core.Mail;
 using RelayGate.Core.Policy;
 using RelayGate.Core.Smtp;
@@ -94,6 +96,63 @@ public sealed class LimitReplayTests : IDisposable
         Assert.Equal("mailbox info@acme.test", Assert.Single((await ReplayAsync("mailbox=1/h")).Items).Key.ToString());
     }
 
+    [Theory]
+    [InlineData(ClassTreatment.Count, 3)]
+    [InlineData(ClassTreatment.Exempt, 2)]
+    public async Task Mail_of_a_class_that_no_limit_holds_for_is_never_stopped_and_counts(ClassTreatment treatment, long stopped)
+    {
+        _queue.Options.Classes[MessageClass.Forward] = treatment;
+        for (int i = 0; i < 4; i++)
+        {
+            OfferedMessage message = _queue.Message(_queue.Account());
+            await _queue.OfferAsync(i < 2 ? message with { Facts = message.Facts with { HasResentFields = true } } : message);
+        }
+
+        Assert.Equal(stopped, (await ReplayAsync("mailbox=1/h")).Stopped.Messages);
+    }
+
+    [Theory]
+    [InlineData(MessageClass.Login)]
+    [InlineData(MessageClass.Local)]
+    [InlineData(MessageClass.Script)]
+    [InlineData(MessageClass.Network)]
+    [InlineData(MessageClass.Forward)]
+    [InlineData(MessageClass.Automatic)]
+    public async Task A_limit_of_one_class_stops_that_class_alone(MessageClass value)
+    {
+        using (var directory = new AccountDirectory(_queue.Store, _queue.Usage, _queue.Options, _queue.Time))
+        {
+            var accounts = new AccountAdministration(_queue.Store, _queue.Writer, directory, _queue.Usage, _queue.Time);
+            AdminResult<LimitView> set = await accounts.SetLimitAsync(new AccountKey(Level.Server, "", value), null, "1/h", null, default);
+            Assert.True(set.IsOk, set.Error?.Message);
+        }
+        foreach (MessageClass of in Enum.GetValues<MessageClass>())
+        {
+            await OfferAsync(of);
+            await OfferAsync(of);
+        }
+
+        ReplayReport report = await ReplayAsync("mailbox=100/h");
+
+        Assert.Equal(new ReplayItem(new AccountKey(Level.Server, "", value), "1/h", "own", OverLimitAction.Refuse, Start, new MailCount(1, 1), new MailCount(1, 1)), Assert.Single(report.Items));
+
+        async Task OfferAsync(MessageClass of)
+        {
+            SenderAccount account = _queue.Account();
+            account = of switch
+            {
+                MessageClass.Local or MessageClass.Script => account with { Identity = new SenderIdentity(IdentityKind.Uid, "web", Process: new PeerProcess(33)) },
+                MessageClass.Network => account with { Identity = new SenderIdentity(IdentityKind.Network, "192.0.2.0/24") },
+                _ => account,
+            };
+            OfferedMessage message = _queue.Message(account);
+            Assert.Equal(OfferOutcome.Committed, (await _queue.OfferAsync(message with
+            {
+                Facts = message.Facts with { HasResentFields = of == MessageClass.Forward, IsAutoSubmitted = of == MessageClass.Automatic, PhpScript = of == MessageClass.Script ? "33:a.php" : null },
+            })).Outcome);
+        }
+    }
+
     [Fact]
     public async Task Merged_refusals_count_as_often_as_they_were_spread_over_their_time()
     {
@@ -111,6 +170,23 @@ public sealed class LimitReplayTests : IDisposable
         Assert.Equal(new MailCount(51, 51), report.Stopped);
         Assert.Equal(new MailCount(70, 70), report.NewlyPassed);
         Assert.InRange(report.First!.Value, Start.AddSeconds(27), Start.AddSeconds(29));
+    }
+
+    [Fact]
+    public async Task More_objects_than_are_kept_end_it_with_one_line()
+    {
+        await _queue.AcceptAsync(_queue.Account("acme"));
+        await _queue.AcceptAsync(_queue.Account("zeta"));
+        _queue.Time.Advance(TimeSpan.FromSeconds(1));
+        var replay = new LimitReplay(_queue.Store, _queue.Options, _queue.Time, maxObjects: 7);
+
+        ReplayException error = await Assert.ThrowsAsync<ReplayException>(async () =>
+        {
+            await foreach (ReplayStep step in replay.RunAsync([], null, Start, default))
+                Assert.Null(step.Report);
+        });
+
+        Assert.StartsWith("more than 7 objects sent in this time", error.Message, StringComparison.Ordinal);
     }
 
     [Fact]
