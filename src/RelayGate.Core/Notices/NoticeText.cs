@@ -30,7 +30,7 @@ public static class NoticeText
         NoticeKind.Exceeded => $"{Capital(notice)} has reached its limit: {Use(notice)}. What it sends beyond that is refused or held, as the limit says.",
         NoticeKind.Recovered => $"{Capital(notice)} has room again: {Use(notice)}.",
         NoticeKind.ScriptBurst => $"{Capital(notice)} sends much more than usual: {Count(notice.Used, "message")}.",
-        NoticeKind.PasswordGuessing => $"Somebody guesses passwords: {Count(notice.Used, "wrong password")} for {Object(notice)}.",
+        NoticeKind.PasswordGuessing => $"Somebody guesses passwords: {Count(notice.Used, "wrong password")} {(notice.Level == "client" ? "from" : "for")} {Object(notice)}. More tries are refused for a time.",
         NoticeKind.Suspended => $"{Capital(notice)} was suspended: new mail is refused, queued mail is held.",
         NoticeKind.Resumed => $"{Capital(notice)} was resumed and may send again.",
         _ => "This is a test. If you read it, notices of this gateway reach you.",
@@ -66,7 +66,7 @@ public static class NoticeText
     {
         NoticeKind.Test => null,
         NoticeKind.ScriptBurst => $"relaygate script show {Words(notice)}",
-        NoticeKind.PasswordGuessing => notice.Ref is { } reference ? $"relaygate message explain {reference}" : null,
+        NoticeKind.PasswordGuessing => notice.Level is "mailbox" or "sender" ? $"relaygate {notice.Level} show {Words(notice)}" : "journalctl -u relaygate --grep guessing",
         NoticeKind.Suspended or NoticeKind.Resumed when notice.Level == "uid" => "relaygate uid list",
         NoticeKind.Suspended or NoticeKind.Resumed => Target(notice) is { } target ? $"relaygate {target.Noun} show {target.Name}" : null,
         _ => $"relaygate limit show {notice.Level}{(notice.Name.Length > 0 ? $" {Words(notice)}" : "")}",
@@ -78,14 +78,18 @@ public static class NoticeText
         NoticeKind.Warning or NoticeKind.Exceeded when notice.Level == "server" => "relaygate limit set server forbidden",
         NoticeKind.Warning or NoticeKind.Exceeded when Target(notice) is { } target => $"relaygate {target.Noun} suspend {target.Name}",
         NoticeKind.ScriptBurst => $"relaygate script block {Words(notice)}",
-        NoticeKind.PasswordGuessing when notice.Level is "mailbox" or "login" && notice.Subscription is not null => $"relaygate mailbox suspend {Words(notice)}",
+        NoticeKind.PasswordGuessing when notice.Level is "mailbox" or "sender" => $"relaygate {notice.Level} suspend {Words(notice)}",
         NoticeKind.Suspended when Target(notice) is { } target => $"relaygate {target.Noun} resume {target.Name}",
         _ => null,
     };
 
     /// <summary>For instance <c>domain shop.test</c>; <c>the server</c>.</summary>
-    public static string Object(Notice notice) =>
-        (notice.Level == "server" ? "the server" : $"{notice.Level} {Clean(notice.Name)}") + (notice.Class is { } ofClass ? $" (class {ofClass})" : "");
+    public static string Object(Notice notice) => notice.Level switch
+    {
+        "server" => "the server",
+        "login" when notice.Name.Length == 0 => "logins that do not exist",
+        _ => $"{notice.Level} {Clean(notice.Name)}",
+    } + (notice.Class is { } ofClass ? $" (class {ofClass})" : "");
 
     /// <summary>As records show times: UTC, to the second.</summary>
     public static string Time(DateTimeOffset at) => at.UtcDateTime.ToString("yyyy-MM-dd HH:mm:ss 'UTC'", CultureInfo.InvariantCulture);

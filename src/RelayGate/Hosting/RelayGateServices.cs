@@ -96,9 +96,8 @@ public static class RelayGateServices
         services.AddSingleton<NoticeClock>();
         services.AddSingleton<WebhookSender>();
         services.AddSingleton<WebhookAdministration>();
-        services.AddSingleton<NoticeService>();
+        services.AddSingleton(MakeNotices);
         services.AddSingleton<NoticeLog>();
-        services.AddSingleton<NoticeHooks>();
         services.AddSingleton(provider => LoadCertificate(options, provider));
         services.AddSingleton<SubmissionService>();
     }
@@ -138,6 +137,15 @@ public static class RelayGateServices
             provider.GetRequiredService<ILogger<SuspendedMail>>());
         directory.SuspensionChanged += suspended.Apply;
         return suspended;
+    }
+
+    /// <summary>What other parts report becomes notices.</summary>
+    private static NoticeService MakeNotices(IServiceProvider provider)
+    {
+        var hooks = new NoticeHooks(provider.GetRequiredService<NoticeBoard>());
+        provider.GetRequiredService<AccountDirectory>().SuspensionTold += hooks.Suspended;
+        provider.GetRequiredService<SubmissionService>().GuessingDetected += hooks.Guessed;
+        return ActivatorUtilities.CreateInstance<NoticeService>(provider);
     }
 
     private static void AddListeners(IServiceCollection services)

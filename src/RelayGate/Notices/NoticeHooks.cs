@@ -5,10 +5,8 @@ using RelayGate.Core.Policy;
 namespace RelayGate.Notices;
 
 /// <summary>Makes notices of what other parts report. What is called here runs on their threads, and none of it blocks.</summary>
-internal sealed class NoticeHooks(NoticeBoard board, AccountDirectory accounts)
+internal sealed class NoticeHooks(NoticeBoard board)
 {
-    public void Attach() => accounts.SuspensionTold += Suspended;
-
     /// <summary>A limit was nearly used, reached, or has room again.</summary>
     public void Crossed(LimitCrossing crossing) => board.Raise(new Notice
     {
@@ -26,7 +24,18 @@ internal sealed class NoticeHooks(NoticeBoard board, AccountDirectory accounts)
         Used = crossing.Used,
     });
 
-    private void Suspended(SuspensionNews news) => board.Raise(new Notice
+    /// <summary>Passwords are being guessed.</summary>
+    public void Guessed(GuessingDetected guessing) => board.Raise(new Notice
+    {
+        Kind = NoticeKind.PasswordGuessing,
+        Level = guessing.Object == GuessedObject.Address ? "client" : "login",
+        Name = guessing.Name,
+        Used = guessing.Failures,
+        Remark = $"since {NoticeText.Time(guessing.Since)}",
+    });
+
+    /// <summary>Somebody was suspended or resumed by hand.</summary>
+    public void Suspended(SuspensionNews news) => board.Raise(new Notice
     {
         Kind = news.IsSuspended ? NoticeKind.Suspended : NoticeKind.Resumed,
         Level = news.Kind,

@@ -17,7 +17,6 @@ internal sealed class NoticeService : IDisposable
     private static readonly TimeSpan AfterFailure = TimeSpan.FromSeconds(10);
 
     private readonly NoticeBoard _board;
-    private readonly NoticeHooks _hooks;
     private readonly SqliteRelayStore _store;
     private readonly QueueWriter _queue;
     private readonly AccountDirectory _accounts;
@@ -37,11 +36,10 @@ internal sealed class NoticeService : IDisposable
     private int _disposed;
 
     public NoticeService(
-        NoticeBoard board, NoticeHooks hooks, SqliteRelayStore store, QueueWriter queue, AccountDirectory accounts, WebhookSender webhooks, NoticeClock clock, RelayGateOptions options,
+        NoticeBoard board, SqliteRelayStore store, QueueWriter queue, AccountDirectory accounts, WebhookSender webhooks, NoticeClock clock, RelayGateOptions options,
         RelayGateMetrics metrics, MailLog mailLog, TimeProvider time, ILogger<NoticeService> logger)
     {
         _board = board;
-        _hooks = hooks;
         _store = store;
         _queue = queue;
         _accounts = accounts;
@@ -73,7 +71,6 @@ internal sealed class NoticeService : IDisposable
     /// <summary>Goes on where the process before this one ended.</summary>
     public async Task StartAsync(CancellationToken cancellationToken)
     {
-        _hooks.Attach();
         _clock.NotBefore(await _store.ReadAsync(NoticeRows.Clock, cancellationToken));
         _loop = Task.Run(RunAsync, CancellationToken.None);
         await _webhooks.StartAsync();

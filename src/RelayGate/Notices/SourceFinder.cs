@@ -30,9 +30,28 @@ internal sealed class SourceFinder(SqliteRelayStore store)
     /// <param name="at">When it happened.</param>
     public async Task<Notice> FillAsync(Notice notice, DateTimeOffset at, CancellationToken cancellationToken)
     {
+        if (notice is { Kind: NoticeKind.PasswordGuessing, Level: "login", Name.Length: > 0 })
+            return await store.ReadAsync(db => WithOwner(db, notice), cancellationToken);
         bool isOfLimit = notice.Kind is NoticeKind.Warning or NoticeKind.Exceeded;
         return isOfLimit && notice.Sources.IsEmpty ? await store.ReadAsync(db => Fill(db, notice, at), cancellationToken) : notice;
     }
+
+    /// <summary>Whose login it is.</summary>
+    private static Notice WithOwner(DbConnection db, Notice notice)
+    {
+        if (SubscriptionOf(db, Level.Mailbox, notice.Name) is { } owner)
+            return notice with { Level = "mailbox", Subscription = owner };
+        return db.All("select level, object from credential where name = $1", static row => ((Level)row.GetInt32(0), row.GetString(1)), notice.Name) is [var (level, of), ..]
+            ? notice with { Level = "sender", Subscription = SubscriptionOf(db, level, of) }
+            : notice;
+    }
+
+    private static string? SubscriptionOf(DbConnection db, Level level, string name) => level switch
+    {
+        Level.Subscription => name,
+        Level.Domain => AccountSql.Domain(db, name)?.Subscription,
+        _ => AccountSql.Mailbox(db, name) is { } mailbox ? SubscriptionOf(db, Level.Domain, mailbox.Domain) : null,
+    };
 
     private static Notice Fill(DbConnection db, Notice notice, DateTimeOffset at)
     {

@@ -4,6 +4,7 @@ using RelayGate.Core.Policy;
 using RelayGate.Notices;
 using RelayGate.Queue;
 using RelayGate.Tests.Fakes;
+using RelayGate.Tests.Submission;
 
 namespace RelayGate.Tests.Notices;
 
@@ -258,6 +259,59 @@ public sealed class NoticeMailTests
         Assert.Equal(500, told!.Kept.Repeats);
         Assert.Equal(499, told.Kept.Notice.Refused);
         Assert.Empty(hop.Messages);
+    }
+
+    [Fact]
+    public async Task A_limit_that_was_reached_is_told_with_the_login_and_the_address_that_used_it_up_and_a_sample()
+    {
+        await using var hop = new FakeNextHop();
+        await using TestGateway gateway = await TestGateway.StartAsync(hop.Url);
+        AccountAdministration accounts = gateway.Get<AccountAdministration>();
+        await accounts.AddSubscriptionAsync("acme", new SubscriptionChange(), CancellationToken.None);
+        await accounts.AddDomainAsync("shop.test", new DomainChange("acme"), CancellationToken.None);
+        foreach (string mailbox in new[] { "busy@shop.test", "calm@shop.test" })
+            await accounts.AddMailboxAsync(mailbox, "secret", CancellationToken.None);
+        await SendAsync(gateway, "calm@shop.test", 1);
+        await SendAsync(gateway, "busy@shop.test", 3);
+        while (hop.Messages.Count < 4)
+            await Task.Delay(20);
+
+        new NoticeHooks(gateway.Get<NoticeBoard>()).Crossed(new LimitCrossing(
+            CrossingKind.Exceeded, new AccountKey(Level.Domain, "shop.test"), new Limit(4, LimitUnit.Messages, LimitWindow.Hour), 4, TimeProvider.System.GetUtcNow(), "acme"));
+        ReceivedMessage mail = null!;
+        while (mail?.Text.Contains("exceeded: domain shop.test, 4 of 4/h", StringComparison.Ordinal) != true)
+            mail = await hop.NextAsync();
+
+        Assert.Contains("login busy@shop.test: 3 messages", mail.Text, StringComparison.Ordinal);
+        Assert.Contains("login calm@shop.test: 1 message\r\n", mail.Text, StringComparison.Ordinal);
+        Assert.Contains("client 127.0.0.1: 4 messages", mail.Text, StringComparison.Ordinal);
+        Assert.Contains("Refused:       0 attempts", mail.Text, StringComparison.Ordinal);
+        Assert.Contains("relaygate message explain 01", mail.Text, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Guessed_passwords_are_told_to_the_administrator_and_to_the_owner_of_the_login()
+    {
+        await using var hop = new FakeNextHop();
+        await using TestGateway gateway = await TestGateway.StartAsync(hop.Url);
+        AccountAdministration accounts = gateway.Get<AccountAdministration>();
+        await accounts.AddSubscriptionAsync("acme", new SubscriptionChange(Contact: "owner@home.test"), CancellationToken.None);
+        await accounts.AddDomainAsync("shop.test", new DomainChange("acme"), CancellationToken.None);
+        await accounts.AddMailboxAsync("info@shop.test", "secret", CancellationToken.None);
+
+        new NoticeHooks(gateway.Get<NoticeBoard>()).Guessed(new GuessingDetected(GuessedObject.Login, "info@shop.test", 20, TimeProvider.System.GetUtcNow()));
+        ReceivedMessage[] mails = [.. new[] { await hop.NextAsync(), await hop.NextAsync() }.OrderBy(static m => m.Rcpts[0])];
+
+        Assert.StartsWith("RCPT TO:<owner@home.test>", mails[0].Rcpts[0], StringComparison.Ordinal);
+        Assert.All(mails, m => Assert.Contains("password-guessing: mailbox info@shop.test, 20 wrong passwords", m.Text, StringComparison.Ordinal));
+        Assert.Contains("relaygate mailbox suspend info@shop.test", mails[1].Text, StringComparison.Ordinal);
+    }
+
+    private static async Task SendAsync(TestGateway gateway, string login, int count)
+    {
+        await using TestClient client = await TestClient.LogInAsync(gateway.Local, login);
+        for (int i = 0; i < count; i++)
+            Assert.StartsWith("250", await client.OfferAsync($"From: {login}\r\nSubject: hi\r\n\r\nhello\r\n", login, "b@dest.test"), StringComparison.Ordinal);
     }
 
     private static async Task NoticesAsync(TestGateway gateway, int count)
