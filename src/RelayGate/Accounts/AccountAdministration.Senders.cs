@@ -106,6 +106,7 @@ public sealed partial class AccountAdministration
     {
         CredentialRecord credential = Sender(write.Db, name);
         SenderView view = View(write.Db, credential);
+        write.RequireNothingHeld($"credential {name}", $"sender {name}", view.Subscription);
         write.Db.Execute("delete from credential where name = $1", name);
         write.Db.Execute("delete from identity_use where kind = $1 and name = $2", IdentityUses.Login, name);
         write.TouchCredential(name, view.Subscription);
@@ -146,17 +147,23 @@ public sealed partial class AccountAdministration
     }
 
     /// <summary>Takes away what was replaced with a grace that has ended, so that open sessions end with it.</summary>
-    internal Task<AdminResult<object>> EndGracesAsync(CancellationToken cancellationToken) => WriteAsync<object>(write =>
+    internal async Task EndGracesAsync(CancellationToken cancellationToken)
     {
-        List<CredentialRecord> ended = write.Db.All(
-            CredentialSql.Select + " where previous is not null and previous_until <= $1 limit 500", CredentialSql.Read, _time.GetUtcNow().ToUnixTimeMilliseconds());
-        foreach (CredentialRecord credential in ended)
+        long now = _time.GetUtcNow().ToUnixTimeMilliseconds();
+        if (!await _store.ReadAsync(db => db.Exists("select 1 from credential where previous is not null and previous_until <= $1", now), cancellationToken))
+            return;
+        await WriteAsync<object>(write =>
         {
-            write.Db.Execute("update credential set previous = null, previous_at = null, previous_until = null where name = $1", credential.Name);
-            write.TouchCredential(credential.Name, OwnerOf(write, credential.Of));
-        }
-        return ended;
-    }, AuditRows.Gateway, cancellationToken);
+            List<CredentialRecord> ended = write.Db.All(
+                CredentialSql.Select + " where previous is not null and previous_until <= $1 limit 500", CredentialSql.Read, now);
+            foreach (CredentialRecord credential in ended)
+            {
+                write.Db.Execute("update credential set previous = null, previous_at = null, previous_until = null where name = $1", credential.Name);
+                write.TouchCredential(credential.Name, OwnerOf(write, credential.Of));
+            }
+            return ended;
+        }, AuditRows.Gateway, cancellationToken);
+    }
 
     private static CredentialRecord Sender(DbConnection db, string name) => CredentialSql.Credential(db, name)
         ?? throw AdminException.NotFound($"There is no sender '{AccountNames.Printable(name)}'; see: relaygate sender list");

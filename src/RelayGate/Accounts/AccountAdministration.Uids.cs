@@ -28,7 +28,7 @@ public sealed partial class AccountAdministration
         write.Db.Execute("update system_user set suspended = $2 where uid = $1", record.Uid, suspended ? 1 : 0);
         write.Change.Records.Add((RecordKind.SystemUser, record.Uid.ToString(CultureInfo.InvariantCulture)));
         write.Touch(new AccountKey(Level.Subscription, record.Subscription));
-        write.Change.IsShared |= record.IsShared; // Its mail may be any subscription's.
+        write.Change.IsShared = true; // Its mail may be any subscription's: by its sender's domain, or by a login.
         write.TouchSuspended();
         write.Suspension("uid", record.Name, record.Subscription, record.IsSuspended, suspended);
         return View(write.Db, record with { IsSuspended = suspended });

@@ -93,6 +93,14 @@ internal sealed class AccountWrite(DbConnection db, string by = AuditRows.Gatewa
             throw AdminException.InUse($"{key} is suspended and has mail in the queue, which would leave; delete that first: relaygate queue delete --{key}");
     }
 
+    /// <summary>Mail that is held because its sender is suspended would leave if that were removed.</summary>
+    /// <param name="at">As it stands in <c>held_at</c>.</param>
+    public void RequireNothingHeld(string at, string name, string subscription)
+    {
+        if (db.Exists("select 1 from message where held = 6 and held_at = $1 limit 1", at))
+            throw AdminException.InUse($"{name} is suspended and has mail in the queue, which would leave; delete that first: relaygate queue list --subscription {subscription} --state held");
+    }
+
     /// <summary>Notes a change of a credential of a subscription, or of what that owns.</summary>
     public void TouchCredential(string name, string subscription)
     {

@@ -16,7 +16,7 @@ internal sealed record CredentialRecord(
 }
 
 /// <summary>A password that was replaced with a grace.</summary>
-/// <param name="Until">It is good for no login from then on; sessions that were opened with it end within a minute.</param>
+/// <param name="Until">It is good for no login from then on; sessions that were opened with it send no more from half a minute later on.</param>
 internal sealed record PreviousPassword(string Record, long At, DateTimeOffset Until);
 
 /// <summary>When and how an identity was used last.</summary>

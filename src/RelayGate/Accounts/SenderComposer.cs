@@ -56,7 +56,7 @@ internal static class SenderComposer
             Plan = subscription.Plan,
             Levels = LimitsInForce.OfAll(ref reader, settings, chain),
             MaxRecipients = LimitsInForce.MaxRecipients(ref reader, settings, chain).Count,
-            Suspended = Suspended(ref reader, subscription, counted, reverseOwner == DomainOwner.Own ? reverse : null, fromOwner == DomainOwner.Own ? author : null, claim),
+            Suspended = Suspended(ref reader, identity, subscription, counted, reverseOwner == DomainOwner.Own ? reverse : null, fromOwner == DomainOwner.Own ? author : null, claim),
             SenderMode = mode,
             HeaderFromMode = rules.HeaderFrom.Value,
             NamedDomains = [.. new[] { reverse, author }.Where(d => d is not null && d.Subscription == name && d.Name != counted?.Name).Select(static d => d!.Name).Distinct()],
@@ -107,10 +107,9 @@ internal static class SenderComposer
     {
         if (UserOf(ref reader, identity) is not { } user)
             return default;
-        SuspendedObject? suspended = user.IsSuspended ? new SuspendedObject(SuspendedObject.UidKind, user.Name) : null;
         return user.IsShared && (reverse ?? author) is { } chosen
-            ? new Claim(chosen.Subscription, IsClaimed: true, Suspended: suspended)
-            : new Claim(user.Subscription, Suspended: suspended);
+            ? new Claim(chosen.Subscription, IsClaimed: true)
+            : new Claim(user.Subscription);
     }
 
     private static Claim OfNetwork(ref AccountReader reader, SenderIdentity identity, DomainRecord? reverse) =>
@@ -166,7 +165,8 @@ internal static class SenderComposer
         }
     }
 
-    private static SuspendedObject? Suspended(ref AccountReader reader, SubscriptionRecord subscription, DomainRecord? counted, DomainRecord? reverse, DomainRecord? author, Claim claim)
+    private static SuspendedObject? Suspended(
+        ref AccountReader reader, SenderIdentity identity, SubscriptionRecord subscription, DomainRecord? counted, DomainRecord? reverse, DomainRecord? author, Claim claim)
     {
         if (subscription.Plan is { } name && reader.Plan(name) is { IsSuspended: true })
             return SuspendedObject.Of(new AccountKey(Level.Plan, name));
@@ -178,7 +178,10 @@ internal static class SenderComposer
             return SuspendedObject.Of(new AccountKey(Level.Domain, reverse.Name));
         if (author is { IsSuspended: true })
             return SuspendedObject.Of(new AccountKey(Level.Domain, author.Name));
-        return claim.Mailbox is { IsSuspended: true } mailbox ? SuspendedObject.Of(new AccountKey(Level.Mailbox, mailbox.Address)) : claim.Suspended;
+        if (claim.Mailbox is { IsSuspended: true } mailbox)
+            return SuspendedObject.Of(new AccountKey(Level.Mailbox, mailbox.Address));
+        // Whatever its processes hand in on the socket, by a login as well: it is the process that is stopped.
+        return claim.Suspended ?? (identity.Uid is { } uid && reader.SystemUser(uid) is { IsSuspended: true } user ? new SuspendedObject(SuspendedObject.UidKind, user.Name) : null);
     }
 
     private static MailboxAddress? DefaultSender(SenderIdentity identity, SubscriptionRecord subscription, Claim claim, string hostname)

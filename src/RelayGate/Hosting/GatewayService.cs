@@ -19,7 +19,7 @@ namespace RelayGate.Hosting;
 internal sealed class GatewayService(
     GatewayState state, ListenerPlan listeners, RelayGateOptions options, TimeProvider time, ILogger<GatewayService> logger, RelayGateMetrics metrics,
     SqliteRelayStore store, QueueWriter writer, QueueScheduler scheduler, AccountDirectory accounts, QueueGauge gauge, Maintenance maintenance,
-    DeliveryService delivery, HoldReleaser releaser, SuspendedMail suspended, HeldExpiry expiry, NoticeService notices, MailLog mailLog) : IHostedLifecycleService
+    DeliveryService delivery, HoldReleaser releaser, SuspendedMail suspended, HeldExpiry expiry, NoticeService notices, AccountUpkeep upkeep, MailLog mailLog) : IHostedLifecycleService
 {
     private readonly SystemdNotifier _systemd = SystemdNotifier.FromEnvironment();
 
@@ -46,6 +46,7 @@ internal sealed class GatewayService(
             () => scheduler.MemoryOctets, () => scheduler.InFlight);
         await maintenance.StartAsync(cancellationToken);
         await notices.StartAsync(cancellationToken);
+        upkeep.Start();
         await delivery.StartAsync(cancellationToken);
         expiry.Start();
     }
@@ -75,6 +76,7 @@ internal sealed class GatewayService(
         releaser.Dispose();
         await delivery.StopAsync(cancellationToken);
         await maintenance.StopAsync(cancellationToken);
+        await upkeep.StopAsync();
         await gauge.RefreshAsync(CancellationToken.None); // The last figures are those of the end.
         writer.Dispose();
         await mailLog.StopAsync();

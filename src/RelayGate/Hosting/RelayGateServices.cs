@@ -65,6 +65,7 @@ public static class RelayGateServices
         services.AddSingleton(provider => Reading(provider, store => new AccountDirectory(
             store, provider.GetRequiredService<UsageTable>(), options, provider.GetRequiredService<TimeProvider>())));
         services.AddSingleton<AccountAdministration>();
+        services.AddSingleton<AccountUpkeep>();
         services.AddSingleton(provider => MakeScheduler(options, provider));
         services.AddSingleton<SenderLookup>(provider =>
         {

@@ -24,6 +24,9 @@ internal static partial class Log
     [LoggerMessage(105, LogLevel.Warning, "Session on listener {Listener} from {Client} turned away: {Reply}")]
     public static partial void SessionRefused(ILogger logger, string listener, IPAddress? client, string reply);
 
+    [LoggerMessage(106, LogLevel.Warning, "When logins were used last could not be written, or passwords that were replaced not ended; tried again")]
+    public static partial void UpkeepFailed(ILogger logger, Exception error);
+
     [LoggerMessage(150, LogLevel.Information, "Certificate {Path} loaded, valid until {NotAfter:u}")]
     public static partial void CertificateLoaded(ILogger logger, string path, DateTimeOffset notAfter);
 

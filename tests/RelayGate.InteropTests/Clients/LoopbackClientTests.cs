@@ -120,6 +120,14 @@ public sealed class LoopbackClientTests(LoopbackGateway host) : IClassFixture<Lo
         result.ShouldFail().ShouldSay("530 5.7.0");
     }
 
+    [InteropFact("msmtp")]
+    public async Task Msmtp_logs_in_by_SCRAM()
+    {
+        (await MsmtpAsync(GatewayProcess.Password, "msmtp scram")).ShouldSucceed();
+        await host.Sink.ReceiveAsync("Subject: msmtp scram\r\n");
+        (await MsmtpAsync("wrong", "msmtp wrong")).ShouldFail().ShouldSay("535 5.7.8");
+    }
+
     [InteropFact("smtp-source", "smtp-sink")]
     public async Task Postfix_stands_before_and_behind_the_gateway()
     {
@@ -143,6 +151,11 @@ public sealed class LoopbackClientTests(LoopbackGateway host) : IClassFixture<Lo
             "a record for each message");
         await Eventually.TrueAsync(() => sink.Said.Contains($"{Messages}", StringComparison.Ordinal), "smtp-sink counts each message once");
     }
+
+    private Task<ProgramResult> MsmtpAsync(string password, string subject) => new ProgramRun(
+        "msmtp", "--host=127.0.0.1", $"--port={host.Gateway.Port}", "--auth=scram-sha-256", "--user=info@shop.test", $"--passwordeval=echo {password}", "--tls=off",
+        "--from=info@shop.test", "ann@example.com")
+    { InputText = $"From: info@shop.test\nSubject: {subject}\n\nx\n" }.RunAsync();
 
     private Task<ProgramResult> SwaksAsync(params string[] arguments) => new ProgramRun(
         "swaks", ["--server", host.Server, "--from", "info@shop.test", "--auth-user", "info@shop.test", "--auth-password", GatewayProcess.Password, .. arguments]).RunAsync();

@@ -1,4 +1,3 @@
-using System.Diagnostics;
 using System.Text.Json.Nodes;
 using RelayGate.Tests.Fakes;
 
@@ -7,8 +6,6 @@ namespace RelayGate.Tests.Server;
 /// <summary>The built command against a running gateway: what it prints where, and its exit codes.</summary>
 public sealed class CommandLineTests : IAsyncLifetime, IAsyncDisposable
 {
-    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(60);
-
     private TestGateway _gateway = null!;
     private FakeNextHop _nextHop = null!;
 
@@ -229,30 +226,7 @@ public sealed class CommandLineTests : IAsyncLifetime, IAsyncDisposable
         Assert.Contains("at most 107 octets", run.Error, StringComparison.Ordinal);
     }
 
-    private async Task<string> OkAsync(string arguments, string input = "")
-    {
-        Run run = await RunAsync(arguments, input);
-        Assert.True(run.ExitCode == 0, $"{arguments}: {run.ExitCode} {run.Error}{run.Output}");
-        return run.Output;
-    }
+    private Task<string> OkAsync(string arguments, string input = "") => new CommandRun(_gateway.ControlSocket).OkAsync(arguments, input);
 
-    private async Task<Run> RunAsync(string arguments, string input = "", string? socket = null)
-    {
-        string program = Path.Combine(AppContext.BaseDirectory, "RelayGate.Server.dll");
-        var start = new ProcessStartInfo("dotnet", [program, .. arguments.Split(' '), "--socket", socket ?? _gateway.ControlSocket])
-        {
-            UseShellExecute = false,
-            RedirectStandardInput = true,
-            RedirectStandardOutput = true,
-            RedirectStandardError = true,
-        };
-        using Process process = Process.Start(start)!;
-        Task<string> output = process.StandardOutput.ReadToEndAsync(), error = process.StandardError.ReadToEndAsync();
-        await process.StandardInput.WriteAsync(input);
-        process.StandardInput.Close();
-        await process.WaitForExitAsync().WaitAsync(Patience);
-        return new Run(process.ExitCode, await output, await error);
-    }
-
-    private sealed record Run(int ExitCode, string Output, string Error);
+    private Task<Run> RunAsync(string arguments, string input = "", string? socket = null) => new CommandRun(socket ?? _gateway.ControlSocket).RunAsync(arguments, input);
 }

@@ -130,7 +130,7 @@ public sealed class SenderLoginTests
     }
 
     [Fact]
-    public async Task A_suspended_uid_sends_nothing_and_its_logins_do()
+    public async Task A_suspended_uid_hands_in_nothing_by_a_login_either()
     {
         await using SubmissionHost host = await SubmissionHost.StartAsync();
         await using TestClient client = await TestClient.GreetAsync(host.Unix);
@@ -141,7 +141,9 @@ public sealed class SenderLoginTests
         await client.CommandAsync("RSET", "250");
         Assert.Contains($"uid {user.Name} is suspended", await client.CommandAsync("MAIL FROM:<info@shop.test>", "550 5.7.1"), StringComparison.Ordinal);
         await using TestClient login = await TestClient.LogInAsync(host.Unix);
-        await login.CommandAsync("MAIL FROM:<info@shop.test>", "250");
+        await login.CommandAsync("MAIL FROM:<info@shop.test>", "550 5.7.1");
+        await using TestClient elsewhere = await TestClient.LogInAsync(host.Local);
+        await elsewhere.CommandAsync("MAIL FROM:<info@shop.test>", "250");
         Value(await host.Administration.SetUidSuspendedAsync(user.Name, false, default));
         await client.CommandAsync("MAIL FROM:<info@shop.test>", "250");
     }
