@@ -271,21 +271,20 @@ public sealed class NoticeMailTests
         await accounts.AddDomainAsync("shop.test", new DomainChange("acme"), CancellationToken.None);
         foreach (string mailbox in new[] { "busy@shop.test", "calm@shop.test" })
             await accounts.AddMailboxAsync(mailbox, "secret", CancellationToken.None);
+        await accounts.SetLimitAsync(new AccountKey(Level.Domain, "shop.test"), null, "4/h", null, CancellationToken.None);
         await SendAsync(gateway, "calm@shop.test", 1);
         await SendAsync(gateway, "busy@shop.test", 3);
-        while (hop.Messages.Count < 4)
-            await Task.Delay(20);
+        await using (TestClient client = await TestClient.LogInAsync(gateway.Local, "busy@shop.test"))
+            await client.CommandAsync("MAIL FROM:<busy@shop.test>", "451 4.7.1");
 
-        new NoticeHooks(gateway.Get<NoticeBoard>()).Crossed(new LimitCrossing(
-            CrossingKind.Exceeded, new AccountKey(Level.Domain, "shop.test"), new Limit(4, LimitUnit.Messages, LimitWindow.Hour), 4, TimeProvider.System.GetUtcNow(), "acme"));
         ReceivedMessage mail = null!;
         while (mail?.Text.Contains("exceeded: domain shop.test, 4 of 4/h", StringComparison.Ordinal) != true)
             mail = await hop.NextAsync();
 
-        Assert.Contains("login busy@shop.test: 3 messages", mail.Text, StringComparison.Ordinal);
+        Assert.Contains("login busy@shop.test: 4 messages", mail.Text, StringComparison.Ordinal);
         Assert.Contains("login calm@shop.test: 1 message\r\n", mail.Text, StringComparison.Ordinal);
-        Assert.Contains("client 127.0.0.1: 4 messages", mail.Text, StringComparison.Ordinal);
-        Assert.Contains("Refused:       0 attempts", mail.Text, StringComparison.Ordinal);
+        Assert.Contains("client 127.0.0.1: 5 messages", mail.Text, StringComparison.Ordinal);
+        Assert.Contains("Refused:       1 attempt\r\n", mail.Text, StringComparison.Ordinal);
         Assert.Contains("relaygate message explain 01", mail.Text, StringComparison.Ordinal);
     }
 
