@@ -1,6 +1,7 @@
 using System.Collections.Immutable;
 using System.Data.Common;
 using System.Net;
+using System.Runtime.CompilerServices;
 using System.Text;
 using RelayGate.Configuration;
 using RelayGate.Core.Mail;
@@ -96,6 +97,7 @@ public sealed partial class AccountDirectory : IDisposable
         LookUpAsync(identity, reversePath, from, [], cancellationToken);
 
     /// <summary>Looks a message's sender up and decides by the last known usage. The From that is going to be written counts and signs like any other.</summary>
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
     public async ValueTask<(AccountLookup Lookup, Decision Decision)> DecideAsync(
         SenderIdentity identity, Envelope envelope, MessageFacts facts, CancellationToken cancellationToken)
     {
