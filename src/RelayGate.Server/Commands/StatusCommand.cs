@@ -18,9 +18,16 @@ internal static class StatusCommand
                 ("offered", $"{Cell.Text(s["accepted"])} accepted, {Cell.Text(s["refused"])} refused since start"),
                 ("attempts", $"{Cell.Text(s["delivered"])} delivered, {Cell.Text(s["deferred"])} deferred, {Cell.Text(s["failed"])} failed since start"),
                 ("queue", string.Join(", ", (s["queue"] as JsonObject ?? []).Select(q => $"{q.Value} {q.Key}"))),
+                ("limits", Limits(s["limits"]!)),
                 ("store", Cell.Text(s["store"])));
             foreach (JsonNode? listener in s["listeners"] as JsonArray ?? [])
                 Console.WriteLine(Output.Clean($"listens   {Cell.Text(listener)}"));
         });
     });
+
+    private static string Limits(JsonNode limits)
+    {
+        string exempt = (long?)limits["exempt"] is > 0 and var some ? $"; WARNING: no limit held for {some} of them" : "";
+        return $"{((bool?)limits["enforced"] == true ? "" : "NOT enforced, ")}{limits["messages"]} messages and {limits["refused"]} refusals in the last 24 h{exempt}";
+    }
 }

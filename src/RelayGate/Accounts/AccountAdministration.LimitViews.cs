@@ -133,7 +133,7 @@ public sealed partial class AccountAdministration
     }
 
     private static LimitView NoClassLimit(LimitFacts facts, MessageClass of) =>
-        new(facts.Key with { Class = of }, "unlimited", "no limit for this class", OverLimitAction.Refuse, [], 0, []);
+        new(facts.Key with { Class = of }, "unlimited", "no limit for this class", OverLimitAction.Refuse, [new LimitUse(null, 0, null, null)], 0, []);
 
     private static LimitUse Use(Limit limit, UsageRing ring, UsageView usage)
     {

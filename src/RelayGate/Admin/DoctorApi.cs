@@ -4,6 +4,7 @@ using System.Text.Json.Nodes;
 using RelayGate.Accounts;
 using RelayGate.Configuration;
 using RelayGate.Core.Dns;
+using RelayGate.Core.Policy;
 using RelayGate.Dns;
 using RelayGate.Queue;
 using RelayGate.Telemetry;
@@ -54,6 +55,7 @@ internal sealed class DoctorApi(
             findings.Add(Certificate(expiry));
         if (options.Delivery.NextHop == "mx")
             findings.Add(await DnsAsync(cancellationToken));
+        findings.Add(await LimitsAsync(cancellationToken));
         findings.AddRange(await AddressesAsync(cancellationToken));
         findings.AddRange((await probe(cancellationToken)).Select(Relay));
         return findings;
@@ -72,6 +74,17 @@ internal sealed class DoctorApi(
                 ? new(check, Warning, $"takes mail of every program on this host without login, as {identity} is listed ({taken}): relaygate network remove {identity["network ".Length..]}")
                 : new(check, Ok, $"takes mail of the gateway's own user, {identity}, who belongs to a subscription ({taken})"),
         };
+    }
+
+    /// <summary>How much mail passes the limits by.</summary>
+    private async Task<Finding> LimitsAsync(CancellationToken cancellationToken)
+    {
+        LimitView server = AdminJson.Value(await accounts.ShowLimitAsync(AccountKey.Server, cancellationToken));
+        if (server.EnforcementOrigin == "Limits:Enforce")
+            return new("limits", Warning, $"Limits:Enforce is false: nothing is limited ({server.Messages} messages in the last 24 h); relaygate setting set Limits:Enforce true");
+        return server.Exempt > 0
+            ? new("limits", Warning, $"no limit held for {server.Exempt} of {server.Messages} messages of the last 24 h: exempt networks or classes (relaygate network list, relaygate setting list)")
+            : new("limits", Ok, $"held for all {server.Messages} messages of the last 24 h");
     }
 
     /// <summary>Whether anything goes out at all: the figures since the start.</summary>

@@ -122,7 +122,7 @@ internal sealed class LimitsApi(AccountAdministration accounts)
                     ["enforced"] = part.IsEnforced,
                     ["used"] = use.Used,
                     ["percent"] = use.Percent,
-                    ["refused"] = view.Refused,
+                    ["refused"] = part.Key.Class is null ? view.Refused : null, // Not kept for one class of its limits.
                     ["held"] = part.Held,
                     ["boost"] = part.Boost?.Amount,
                     ["boostUntil"] = part.Boost is { } boost ? AdminJson.Time(boost.Until) : null,

@@ -1,4 +1,5 @@
 using System.Text.Json.Nodes;
+using RelayGate.Accounts;
 using RelayGate.Configuration;
 using RelayGate.Core.Policy;
 using RelayGate.Queue;
@@ -7,7 +8,8 @@ using RelayGate.Telemetry;
 namespace RelayGate.Admin;
 
 /// <summary><c>status</c>: how the gateway is, in one answer.</summary>
-internal sealed class StatusApi(GatewayState state, RelayGateOptions options, RelayGateMetrics metrics, QueueGauge gauge, TimeProvider time)
+internal sealed class StatusApi(
+    GatewayState state, RelayGateOptions options, RelayGateMetrics metrics, QueueGauge gauge, AccountAdministration accounts, TimeProvider time)
 {
     public void Map(AdminDispatcher api) => api.ReadAll("status", StatusAsync);
 
@@ -15,6 +17,7 @@ internal sealed class StatusApi(GatewayState state, RelayGateOptions options, Re
     {
         QueueFigures figures = await gauge.RefreshAsync(request.Aborted);
         TimeSpan uptime = time.GetUtcNow() - state.StartedAt;
+        LimitView server = AdminJson.Value(await accounts.ShowLimitAsync(AccountKey.Server, request.Aborted));
         long accepted = metrics.Messages.Value("accepted", Reasons.Accepted);
         return new JsonObject
         {
@@ -34,6 +37,7 @@ internal sealed class StatusApi(GatewayState state, RelayGateOptions options, Re
             ["failed"] = metrics.Deliveries.Value("failed"),
             ["dsns"] = metrics.Dsns.Total,
             ["queue"] = new JsonObject { ["waiting"] = figures.Waiting, ["active"] = figures.Active, ["deferred"] = figures.Deferred, ["held"] = figures.Held, ["inFlight"] = figures.InFlight },
+            ["limits"] = new JsonObject { ["enforced"] = server.IsEnforced, ["messages"] = server.Messages, ["refused"] = server.Refused, ["exempt"] = server.Exempt },
             ["oldestAt"] = figures.OldestAt is { } oldest ? AdminJson.Time(oldest) : null,
             ["nextHop"] = options.Delivery.NextHop,
             ["listeners"] = new JsonArray([.. state.Listeners.Select(l => (JsonNode)l)]),
