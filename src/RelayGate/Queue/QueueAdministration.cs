@@ -172,8 +172,34 @@ public sealed class QueueAdministration(SqliteRelayStore store, QueueWriter writ
         {
             Dictionary<long, HeldOffer>? offers = order == QueueOrder.Release ? await OffersAsync(some, cancellationToken) : null;
             tally.Add(await writer.RunAsync(
-                context => QueueOrders.Execute(context, order, some, selection, by, time.GetUtcNow(), offers), cancellationToken, step => Tell(step, by)));
+                context =>
+                {
+                    QueueOrderStep step = QueueOrders.Execute(context, order, some, selection, by, time.GetUtcNow(), offers);
+                    step.Audit = Audit(context, step, selection, by, tally);
+                    return step;
+                },
+                cancellationToken, step => Tell(step, by)));
         }
+    }
+
+    /// <summary>One row of the audit list for an order that is for many, which grows with each of its writes. What was done to one message stands in its record.</summary>
+    /// <returns>Its number, or null.</returns>
+    private long? Audit(WriteContext context, QueueOrderStep step, QueueSelection selection, string by, Tally tally)
+    {
+        if (step.Changed.Count == 0 || selection.Ids is { IsDefault: false, Length: 1 })
+            return tally.Audit;
+        System.Data.Common.DbConnection db = context.Connection.Connection;
+        string target = selection switch
+        {
+            { CountedAt: { } sender } => sender.Contains('@') ? $"mailbox {sender}" : $"domain {sender}",
+            { Subscription: { } subscription } => $"subscription {subscription}",
+            _ => "queue",
+        };
+        string done = $"{tally.Count + step.Changed.Count} messages{(selection.RecipientDomain is { } to ? $" to {to}" : "")}";
+        if (tally.Audit is not { } number)
+            return AuditRows.Add(db, time.GetUtcNow(), by, $"queue {step.Order.ToString().ToLowerInvariant()}", target, selection.Subscription, "", done);
+        AuditRows.Amend(db, number, done);
+        return number;
     }
 
     /// <summary>What is released by hand and counts nowhere yet, with the accounts at which it is going to.</summary>
@@ -267,6 +293,9 @@ public sealed class QueueAdministration(SqliteRelayStore store, QueueWriter writ
     {
         public int Count { get; private set; }
 
+        /// <summary>The row of the audit list, once there is one.</summary>
+        public long? Audit { get; private set; }
+
         public int Unchanged { get; private set; }
 
         public List<string> NotFound { get; } = [];
@@ -278,6 +307,7 @@ public sealed class QueueAdministration(SqliteRelayStore store, QueueWriter writ
         public void Add(QueueOrderStep step)
         {
             Count += step.Changed.Count;
+            Audit = step.Audit;
             Unchanged += step.Unchanged;
             UnchangedHeld += step.UnchangedHeld;
             InFlight += step.InFlight;

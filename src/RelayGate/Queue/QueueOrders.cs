@@ -30,6 +30,9 @@ internal sealed class QueueOrderStep(QueueOrder order)
     public int UnchangedHeld { get; set; }
 
     public int InFlight { get; set; }
+
+    /// <summary>Its row of the audit list, or null.</summary>
+    public long? Audit { get; set; }
 }
 
 /// <summary>The changes of rows that carry out orders, each message with its record in one transaction.</summary>

@@ -5,6 +5,7 @@ using RelayGate.Configuration;
 using RelayGate.Storage;
 using RelayGate.Telemetry;
 using RelayGate.Tests.Fakes;
+using RelayGate.Tests.Submission;
 
 namespace RelayGate.Tests.Admin;
 
@@ -99,6 +100,25 @@ public sealed class DoctorTests : IDisposable
 
         Assert.Equal("warning", (string?)finding["result"]);
         Assert.Contains("network remove 127.0.0.0/8", (string)finding["text"]!, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task It_warns_of_how_much_mail_passes_the_limits_by()
+    {
+        await using TestGateway gateway = await TestGateway.StartAsync();
+        AccountAdministration accounts = gateway.Get<AccountAdministration>();
+        Assert.Equal("ok", (string?)(await FindAsync(gateway, "limits"))["result"]);
+        Assert.True((await accounts.AddSubscriptionAsync("acme", new SubscriptionChange(), default)).IsOk);
+        Assert.True((await accounts.AddNetworkAsync("127.0.0.0/8", "acme", true, false, default)).IsOk);
+        await using (TestClient client = await TestClient.GreetAsync(gateway.Local))
+            Assert.StartsWith("250 ", await client.OfferAsync("From: a@example.org\r\n\r\nx\r\n", "a@example.org"), StringComparison.Ordinal);
+
+        JsonNode escaped = await FindAsync(gateway, "limits");
+        Assert.Equal("warning", (string?)escaped["result"]);
+        Assert.Contains("no limit held for 1 of 1 messages", (string)escaped["text"]!, StringComparison.Ordinal);
+
+        Assert.True((await accounts.SetSettingAsync("Limits:Enforce", "false", default)).IsOk);
+        Assert.Contains("Limits:Enforce is false", (string)(await FindAsync(gateway, "limits"))["text"]!, StringComparison.Ordinal);
     }
 
     [Theory]

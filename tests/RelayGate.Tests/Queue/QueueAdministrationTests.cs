@@ -167,6 +167,9 @@ public sealed class QueueAdministrationTests : IDisposable
         QueueOrderResult released = await _administration.ReleaseAsync(QueueSelection.All(), dryRun: false, null, default);
 
         Assert.Equal((150, 150, 150), (preview.Count, held.Count, released.Count));
+        Assert.Equal(1, await _queue.Count("audit", "what = 'queue hold' and object = 'subscription acme' and subscription = 'acme' and after = '150 messages'"));
+        Assert.Equal(1, await _queue.Count("audit", "what = 'queue release' and object = 'queue' and whom = 'the gateway' and after = '150 messages'"));
+        Assert.Equal(2, await _queue.Count("audit"));
         Assert.Equal(1050, await _queue.Count("recipient", $"next_attempt = {_queue.Time.GetUtcNow().ToUnixTimeMilliseconds()}"));
     }
 
