@@ -74,15 +74,15 @@ internal static class LimitSimulateCommand
             if (word == "subscription" || (word != "server" && (int)level["hit"]! > 0))
                 Console.WriteLine($"{Number(level["hit"])} of {Number(level["seen"])} {(word == "mailbox" ? "mailboxes" : word + "s")} would be hit{(word == "subscription" ? First(report) : "")}");
         }
-        Console.WriteLine($"stopped: {Count(report["stopped"])}; really accepted then: {Count(report["newlyStopped"])}");
+        Console.WriteLine($"stopped: {Count(report["stopped"])}; new (really accepted then): {Count(report["newlyStopped"])}");
         if ((long)report["newlyPassed"]!["messages"]! > 0)
             Console.WriteLine($"really refused or held then, and would have passed: {Count(report["newlyPassed"])}");
         if (items.Count == 0)
             return;
         Console.WriteLine();
-        Output.Table(["OBJECT", "LIMIT", "ORIGIN", "FIRST (UTC)", "MESSAGES", "RECIPIENTS", "ACCEPTED THEN"], items.Select(i => new[]
+        Output.Table(["OBJECT", "LIMIT", "FIRST (UTC)", "MESSAGES", "RECIPIENTS", "NEW"], items.Select(i => new[]
         {
-            Cell.Text(i!["object"])!, Cell.Text(i["limit"])!, Cell.Text(i["origin"])!, Cell.Time(i["first"]) ?? "", Number(i["stopped"]!["messages"]),
+            Cell.Text(i!["object"])!, $"{i["limit"]}{((string?)i["origin"] == "proposed" ? "" : " (in force)")}", Cell.Time(i["first"]) ?? "", Number(i["stopped"]!["messages"]),
             Number(i["stopped"]!["recipients"]), Number(i["newlyStopped"]!["messages"]),
         }));
         if ((int)report["itemsOmitted"]! is > 0 and var omitted)
