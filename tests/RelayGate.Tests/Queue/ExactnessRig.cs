@@ -1,4 +1,5 @@
 using System.Collections.Immutable;
+using System.Diagnostics;
 using System.Net;
 using System.Text;
 using Microsoft.Data.Sqlite;
@@ -151,10 +152,10 @@ internal sealed class ExactnessRig : IDisposable
     /// <summary>Waits until the releaser has done all it can do now, and notes what it released.</summary>
     public async Task SettleAsync()
     {
-        DateTime end = DateTime.UtcNow.AddSeconds(10);
+        long began = Stopwatch.GetTimestamp();
         while (!_releaser.IsIdle)
         {
-            Assert.True(DateTime.UtcNow < end, "the releaser does not come to rest");
+            Assert.True(Stopwatch.GetElapsedTime(began) < TimeSpan.FromSeconds(10), "the releaser does not come to rest");
             await Task.Delay(1);
         }
         if (_held.Count == 0)

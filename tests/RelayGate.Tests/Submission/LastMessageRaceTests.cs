@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using RelayGate.Accounts;
 using RelayGate.Core.Policy;
 using RelayGate.Queue;
@@ -56,11 +57,11 @@ public class LastMessageRaceTests
     /// <summary>Once the releaser has come to rest.</summary>
     private static async Task IsHeldAsync(TestGateway gateway, long messages)
     {
-        DateTime end = DateTime.UtcNow.AddSeconds(10);
+        long began = Stopwatch.GetTimestamp();
         HoldReleaser releaser = gateway.Get<HoldReleaser>();
         while (!releaser.IsIdle || gateway.Get<UsageTable>().Holds.Total != messages)
         {
-            Assert.True(DateTime.UtcNow < end, $"{gateway.Get<UsageTable>().Holds.Total} are held, not {messages}");
+            Assert.True(Stopwatch.GetElapsedTime(began) < TimeSpan.FromSeconds(10), $"{gateway.Get<UsageTable>().Holds.Total} are held, not {messages}");
             await Task.Delay(1);
         }
         UsageView view = await gateway.Get<UsageTable>().SnapshotAsync([new AccountKey(Level.Mailbox, "info@shop.test")], default);
