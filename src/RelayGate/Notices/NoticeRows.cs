@@ -23,7 +23,7 @@ internal static class NoticeRows
 
     /// <summary>Adds to the notice of this kind and object that was opened after <paramref name="since"/>.</summary>
     /// <returns>Its id; null when there is none.</returns>
-    public static byte[]? Repeat(DbConnection db, Notice notice, DateTimeOffset at, long since)
+    public static byte[]? Repeat(DbConnection db, Notice notice, DateTimeOffset at, long clock, long since)
     {
         KeptNotice? open = Open(db, notice, since);
         if (open is null || !QueueId.TryParse(open.Id, out QueueId id))
@@ -35,18 +35,33 @@ internal static class NoticeRows
             Refused = notice.Refused ?? open.Notice.Refused,
         };
         byte[] octets = id.ToBytes();
-        db.Execute("update notice set repeats = repeats + 1, last_at = max(last_at, $2), detail = $3 where id = $1", octets, at.ToUnixTimeMilliseconds(), Detail(merged));
+        db.Execute(
+            "update notice set repeats = repeats + 1, last_clock = $2, last_at = max(last_at, $3), detail = $4 where id = $1",
+            octets, clock, at.ToUnixTimeMilliseconds(), Detail(merged));
         return octets;
     }
 
-    /// <summary>The notice of this kind and object that was opened after a time of the clock of notices, or null.</summary>
-    public static KeptNotice? Open(DbConnection db, Notice notice, long since) => db.First(
-        $"select {Columns} from notice where kind = $1 and level = $2 and name = $3 and class = $4 and opened_clock > $5 order by id desc limit 1",
-        Read, (int)notice.Kind, notice.Level, notice.Name, notice.Class ?? "", since);
+    /// <summary>
+    /// The notice of this kind and object that was opened after a time of the clock of notices. None where the opposite has happened since:
+    /// what is exceeded again after it had recovered is news.
+    /// </summary>
+    public static KeptNotice? Open(DbConnection db, Notice notice, long since)
+    {
+        string kinds = notice.Kind switch
+        {
+            NoticeKind.Warning or NoticeKind.Exceeded or NoticeKind.Recovered => "in (2, 3, 4)",
+            NoticeKind.Suspended or NoticeKind.Resumed => "in (7, 8)",
+            _ => "= $5",
+        };
+        KeptNotice? last = db.First(
+            $"select {Columns} from notice where level = $1 and name = $2 and class = $3 and opened_clock > $4 and kind {kinds} order by last_clock desc, id desc limit 1",
+            Read, notice.Level, notice.Name, notice.Class ?? "", since, (int)notice.Kind);
+        return last?.Notice.Kind == notice.Kind ? last : null;
+    }
 
-    public static void Insert(DbConnection db, byte[] id, Notice notice, DateTimeOffset at, long clock) => db.Execute(
-        "insert into notice (id, kind, level, name, class, subscription, opened_clock, last_at, repeats, detail) values ($1, $2, $3, $4, $5, $6, $7, $8, 1, $9)",
-        id, (int)notice.Kind, notice.Level, notice.Name, notice.Class ?? "", notice.Subscription, clock, at.ToUnixTimeMilliseconds(), Detail(notice));
+    public static void Insert(DbConnection db, byte[] id, Notice notice, DateTimeOffset at, long clock, long tick) => db.Execute(
+        "insert into notice (id, kind, level, name, class, subscription, opened_clock, last_clock, last_at, repeats, detail) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, 1, $10)",
+        id, (int)notice.Kind, notice.Level, notice.Name, notice.Class ?? "", notice.Subscription, clock, tick, at.ToUnixTimeMilliseconds(), Detail(notice));
 
     public static string? Contact(DbConnection db, string subscription) =>
         db.First("select contact from subscription where name = $1 and contact is not null", static row => row.GetString(0), subscription);

@@ -4,7 +4,7 @@ namespace RelayGate.Notices;
 internal static class NoticeSchema
 {
     public const string Ddl = """
-        -- One row for all notices of one kind and object within one period. class is '' where the limit holds for all messages.
+        -- One row for all notices of one kind and object within one period, unless the opposite came between. class is '' where the limit holds for all messages.
         create table notice (
           id blob not null primary key,
           kind integer not null,
@@ -13,11 +13,12 @@ internal static class NoticeSchema
           class text not null,
           subscription text,
           opened_clock integer not null,
+          last_clock integer not null,
           last_at integer not null,
           repeats integer not null,
           detail text not null
         ) without rowid;
-        create index notice_object on notice (kind, level, name, class, id);
+        create index notice_object on notice (level, name, class, kind, last_clock);
         create index notice_subscription on notice (subscription, id);
 
         -- Who is told of a notice by mail; mail is null while the notice waits for its digest.

@@ -17,6 +17,7 @@ internal sealed class NoticeWriter(RelayGateOptions options, NoticeReceivers rec
     private const int MaxMails = 16; // In one write; the rest in the next.
 
     private readonly TimeSpan _period = options.Notices.Period;
+    private long _tick;
     private long _periodBegan;
     private int _inPeriod;
 
@@ -47,7 +48,8 @@ internal sealed class NoticeWriter(RelayGateOptions options, NoticeReceivers rec
     private QueueId? Store(DbConnection db, RaisedNotice raised, long now, NoticeResult result)
     {
         Notice notice = raised.Notice;
-        if (notice.Kind != NoticeKind.Test && NoticeRows.Repeat(db, notice, raised.At, Since) is { } known)
+        _tick = Math.Max(now, _tick + 1); // What happened one after the other stays in that order, also within a millisecond.
+        if (notice.Kind != NoticeKind.Test && NoticeRows.Repeat(db, notice, raised.At, _tick, Since) is { } known)
             return QueueId.FromBytes(known);
         if (IsFlood(now))
         {
@@ -56,13 +58,14 @@ internal sealed class NoticeWriter(RelayGateOptions options, NoticeReceivers rec
         }
         QueueId id = OwnMail.NewId(raised.At);
         byte[] octets = id.ToBytes();
-        NoticeRows.Insert(db, octets, notice, raised.At, now);
+        NoticeRows.Insert(db, octets, notice, raised.At, now, _tick);
         string? contact = notice.Subscription is { } subscription ? NoticeRows.Contact(db, subscription) : null;
         foreach (MailboxAddress receiver in receivers.Of(notice.Kind, contact))
             NoticeRows.Wait(db, octets, notice.Kind, receiver.Text, now, _period);
         if (notice.Kind != NoticeKind.Test)
         {
-            result.Dropped += WebhookRows.Enqueue(db, new KeptNotice(id.ToString(), raised.At, raised.At, 1, notice), options.Hostname, now);
+            result.Hooks ??= WebhookRows.Backlogs(db);
+            result.Dropped += WebhookRows.Enqueue(db, result.Hooks, new KeptNotice(id.ToString(), raised.At, raised.At, 1, notice), options.Hostname, _tick);
             result.ForWebhooks = true;
         }
         return id;
@@ -103,6 +106,9 @@ internal sealed class NoticeResult(WriteContext context)
     public List<QueueId> Ids { get; } = [];
 
     public List<QueuedMessage> Mails { get; } = [];
+
+    /// <summary>Those that may want a notice; null while none was asked for.</summary>
+    public List<WebhookBacklog>? Hooks { get; set; }
 
     /// <summary>Something may wait for a webhook.</summary>
     public bool ForWebhooks { get; set; }

@@ -1,3 +1,4 @@
+using System.Collections.Immutable;
 using RelayGate.Core.Notices;
 
 namespace RelayGate.Notices;
@@ -42,3 +43,9 @@ public sealed record WebhookAttempt(int Number, DateTimeOffset At, TimeSpan Dura
 
 /// <summary>What an attempt needs to know.</summary>
 internal sealed record WebhookJob(byte[] Id, string Webhook, Uri Url, bool AllowsHttp, bool AllowsPrivate, IReadOnlyList<byte[]> Keys, byte[] Payload, int Attempts);
+
+/// <summary>A webhook as the writer of notices needs it.</summary>
+internal sealed record WebhookBacklog(string Name, ImmutableArray<NoticeKind> Kinds, string? Subscription)
+{
+    public long Waiting { get; set; }
+}

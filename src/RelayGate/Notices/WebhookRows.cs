@@ -54,17 +54,21 @@ internal static class WebhookRows
         db.Execute("delete from webhook where name = $1", name);
     }
 
+    /// <summary>The webhooks that work, with what waits for each.</summary>
+    public static List<WebhookBacklog> Backlogs(DbConnection db) => db.All(SelectView + " where disabled is null", View, 0L)
+        .ConvertAll(static hook => new WebhookBacklog(hook.Name, NoticeKinds.ParseList(hook.Kinds) ?? [], hook.Subscription) { Waiting = hook.Waiting });
+
     /// <summary>Lets a notice wait for each webhook that wants its kind.</summary>
     /// <returns>How many were dropped, because too many wait for their webhook.</returns>
-    public static int Enqueue(DbConnection db, KeptNotice kept, string hostname, long clock)
+    public static int Enqueue(DbConnection db, List<WebhookBacklog> hooks, KeptNotice kept, string hostname, long clock)
     {
         int dropped = 0;
         byte[]? payload = null;
-        foreach (WebhookView hook in db.All(SelectView + " where disabled is null", View, 0L))
+        foreach (WebhookBacklog hook in hooks)
         {
-            if (NoticeKinds.ParseList(hook.Kinds)?.Contains(kept.Notice.Kind) != true || (hook.Subscription is { } only && only != kept.Notice.Subscription))
+            if (!hook.Kinds.Contains(kept.Notice.Kind) || (hook.Subscription is { } only && only != kept.Notice.Subscription))
                 continue;
-            if (hook.Waiting >= MaxWaiting)
+            if (++hook.Waiting > MaxWaiting)
                 dropped++;
             else
                 InsertDelivery(db, Queue.OwnMail.NewId(kept.At).ToBytes(), hook.Name, kept.Notice.Kind, payload ??= NoticePayload.Write(hostname, kept), clock);

@@ -58,6 +58,27 @@ public sealed class WebhookTests
     }
 
     [Fact]
+    public async Task A_program_hears_of_each_change_but_not_of_repetitions()
+    {
+        await using WebhookReceiver receiver = await WebhookReceiver.StartAsync();
+        await using TestGateway gateway = await TestGateway.StartAsync();
+        await AddAsync(gateway, receiver.Url);
+        NoticeKind[] history = [NoticeKind.Exceeded, NoticeKind.Exceeded, NoticeKind.Recovered, NoticeKind.Exceeded, NoticeKind.Exceeded];
+        var heard = new List<string>();
+        foreach (NoticeKind kind in history)
+            gateway.Get<NoticeBoard>().Raise(Exceeded with { Kind = kind });
+
+        for (int i = 0; i < 3; i++)
+        {
+            using JsonDocument payload = JsonDocument.Parse((await receiver.NextAsync()).Payload);
+            heard.Add(payload.RootElement.GetProperty("type").GetString()!);
+        }
+
+        Assert.Equal(["notice.exceeded", "notice.recovered", "notice.exceeded"], heard);
+        Assert.Empty(receiver.Requests);
+    }
+
+    [Fact]
     public async Task A_failed_delivery_is_tried_again_later_with_the_same_id_and_in_the_end_given_up()
     {
         await using WebhookReceiver receiver = await WebhookReceiver.StartAsync();
