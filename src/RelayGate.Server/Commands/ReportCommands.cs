@@ -14,6 +14,13 @@ internal static class ReportCommands
     private static readonly Option<string?> End = new("--end") { Description = "Last day (2026-01-31), or end (2026-01-31T06:00Z), in UTC (default: now).", HelpName = "DATE" };
     private static readonly Option<int?> Top = new("--top") { Description = "Rows of each table (1 to 1000, default 10).", HelpName = "N" };
 
+    private static readonly Option<string> Each = new("--period") { Description = "day, week (each Monday) or month (the first).", HelpName = "PERIOD", Required = true };
+    private static readonly Option<string?> To = new("--to") { Description = "Who gets it.", HelpName = "ADDRESS" };
+    private static readonly Option<bool> ToOwner = new("--to-owner") { Description = "The contact of the object's subscription gets it." };
+    private static readonly Option<string?> At = new("--at") { Description = "Time of day in UTC (default 06:00).", HelpName = "HH:MM" };
+    private static readonly Option<bool> Csv = new("--csv") { Description = "Attach it as CSV as well." };
+    private static readonly Argument<string> Id = new("ID") { Description = "As the list shows it." };
+
     public static Command Create() => new Command("report", "Reports: what was sent, refused, held and bounced, by whom and from where.").With(
         new Command("run", "Print a report.").With(Period, Level, Object, Format, End, Top).Does(async (parsed, client, output, cancellationToken) =>
         {
@@ -26,7 +33,32 @@ internal static class ReportCommands
                 return new Output(json: true).Show(answer, static () => { });
             Console.Write((string?)answer["content"]);
             return ExitCode.Ok;
-        }));
+        }),
+        new Command("schedule", "Reports that are sent by mail: every day, each Monday, or the first of each month.").With(
+            new Command("add", "Have a report sent.").With(Each, Level, Object, To, ToOwner, At, Csv).Does(async (parsed, client, output, cancellationToken) =>
+            {
+                var body = new JsonObject();
+                Fields.Set(body, "period", parsed.GetValue(Each));
+                Fields.Set(body, "level", LevelOf(parsed));
+                Fields.Set(body, "name", parsed.GetValue(Object));
+                Fields.Set(body, "to", parsed.GetValue(To));
+                Fields.Set(body, "at", parsed.GetValue(At));
+                body["toOwner"] = parsed.GetValue(ToOwner);
+                body["csv"] = parsed.GetValue(Csv);
+                JsonNode added = await client.PostAsync("reports/schedules", body, cancellationToken);
+                return output.Done(added, $"{Cell.Text(added["id"])}: one {Cell.Text(added["period"])} of {Cell.Text(added["object"])} to {Receiver(added)}, first at {Cell.Time(added["next"])} UTC");
+            }),
+            new Command("list", "List what is sent, when and to whom.").Does(async (_, client, output, cancellationToken) => output.List(
+                await client.GetAsync("reports/schedules", cancellationToken), "no reports are sent",
+                ("ID", Cell.Of("id")), ("PERIOD", Cell.Of("period")), ("OBJECT", Cell.Of("object")), ("TO", Receiver), ("AT (UTC)", Cell.Of("at")), ("CSV", Cell.Flag("csv", "yes")),
+                ("NEXT (UTC)", Cell.Time("next")), ("LAST SENT (UTC)", Cell.Time("lastSent")))),
+            new Command("remove", "Send it no more.").With(Id).Does(async (parsed, client, output, cancellationToken) =>
+            {
+                string id = parsed.GetRequiredValue(Id);
+                return output.Done(await client.DeleteAsync($"reports/schedules/{Uri.EscapeDataString(id)}", cancellationToken), $"{id}: removed");
+            })));
+
+    private static string? Receiver(JsonNode schedule) => Cell.Text(schedule["to"]) ?? "the owner";
 
     private static string? LevelOf(ParseResult parsed)
     {

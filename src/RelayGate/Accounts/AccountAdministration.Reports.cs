@@ -21,14 +21,19 @@ public sealed partial class AccountAdministration
         {
             // As if it were another's.
         }
+        SubscriptionRecord? owner = subscription is null ? null : AccountSql.Subscription(db, subscription);
         return onlySubscription is null || subscription == onlySubscription
-            ? new ReportTarget(stored, subscription, settings.EnforceLimits, settings.ReportPeriod)
+            ? new ReportTarget(stored, owner?.Contact, owner is null ? default : NextHour(owner.Since), settings.EnforceLimits, settings.ReportPeriod)
             : throw AdminException.NotFound($"There is no {stored} in subscription {onlySubscription}");
     }, cancellationToken);
+
+    /// <summary>The hour in which another subscription may still have had the name is not this one's.</summary>
+    private static DateTimeOffset NextHour(DateTimeOffset since) => since.ToUnixTimeMilliseconds() <= 0 ? default : ReportPeriods.EndOfHour(since);
 }
 
 /// <summary>What a report must know of the object it is about.</summary>
 /// <param name="Key">In its stored form.</param>
-/// <param name="Subscription">That it is or is below; null for server and plans.</param>
+/// <param name="Contact">Of the subscription that it is or is below, or null.</param>
+/// <param name="Since">The first whole hour of that subscription: what was before is none of its owner's business.</param>
 /// <param name="Period">Reports:Period.</param>
-public sealed record ReportTarget(AccountKey Key, string? Subscription, bool LimitsEnforced, ReportPeriod Period);
+public sealed record ReportTarget(AccountKey Key, string? Contact, DateTimeOffset Since, bool LimitsEnforced, ReportPeriod Period);

@@ -24,6 +24,7 @@ public static class AdminApi
         ActivatorUtilities.CreateInstance<LimitsApi>(services).Map(api);
         ActivatorUtilities.CreateInstance<AuditApi>(services).Map(api);
         ActivatorUtilities.CreateInstance<ReportsApi>(services).Map(api);
+        ActivatorUtilities.CreateInstance<ReportSchedulesApi>(services).Map(api);
         ActivatorUtilities.CreateInstance<SimulationApi>(services).Map(api);
         ActivatorUtilities.CreateInstance<MessagesApi>(services).Map(api);
         ActivatorUtilities.CreateInstance<ExplainApi>(services).Map(api);

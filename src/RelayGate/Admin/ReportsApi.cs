@@ -24,7 +24,7 @@ internal sealed class ReportsApi(ReportMaker maker, AccountAdministration accoun
             throw new ProblemException(Problem.Forbidden($"uid {request.Caller.Peer.Uid} may only read what belongs to subscription {request.Caller.Subscription}"));
         ReportTarget target = AdminJson.Value(await accounts.FindReportTargetAsync(key, request.Caller.Subscription, request.Aborted));
         ReportPeriod period = request.Query("period") is { } word ? AdminJson.Choice<ReportPeriod>("period", word) : target.Period;
-        var wanted = new ReportRequest(period, End(request), target.Key, Top(request), target.LimitsEnforced, NextHour(request.Caller.Since));
+        var wanted = new ReportRequest(period, End(request), target.Key, Top(request), target.LimitsEnforced, request.Caller.IsAdministrator ? default : target.Since);
         Func<Report, JsonNode> format = Format(request.Query("format") ?? "json");
         if (request.Caller.IsAdministrator)
             return format(await maker.MakeAsync(wanted, request.Aborted));
@@ -73,7 +73,4 @@ internal sealed class ReportsApi(ReportMaker maker, AccountAdministration accoun
     private static int Top(AdminRequest request) => request.Query("top") is not { } text ? ReportMaker.DefaultTop
         : int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out int top) && top is >= 1 and <= ReportMaker.MaxTop ? top
         : throw AdminRequest.Bad($"top is '{AccountNames.Printable(text)}': a number from 1 to {ReportMaker.MaxTop} is expected");
-
-    /// <summary>The hour in which another subscription may still have had the name is left out.</summary>
-    private static DateTimeOffset NextHour(DateTimeOffset since) => since.ToUnixTimeMilliseconds() <= 0 ? default : ReportPeriods.EndOfHour(since);
 }

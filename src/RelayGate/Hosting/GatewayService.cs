@@ -6,6 +6,7 @@ using RelayGate.Configuration;
 using RelayGate.Delivery;
 using RelayGate.Notices;
 using RelayGate.Queue;
+using RelayGate.Reports;
 using RelayGate.Storage;
 using RelayGate.Telemetry;
 
@@ -19,7 +20,8 @@ namespace RelayGate.Hosting;
 internal sealed class GatewayService(
     GatewayState state, ListenerPlan listeners, RelayGateOptions options, TimeProvider time, ILogger<GatewayService> logger, RelayGateMetrics metrics,
     SqliteRelayStore store, QueueWriter writer, QueueScheduler scheduler, AccountDirectory accounts, QueueGauge gauge, Maintenance maintenance,
-    DeliveryService delivery, HoldReleaser releaser, SuspendedMail suspended, HeldExpiry expiry, NoticeService notices, AccountUpkeep upkeep, MailLog mailLog) : IHostedLifecycleService
+    DeliveryService delivery, HoldReleaser releaser, SuspendedMail suspended, HeldExpiry expiry, NoticeService notices, ReportSender reports, AccountUpkeep upkeep,
+    MailLog mailLog) : IHostedLifecycleService
 {
     private readonly SystemdNotifier _systemd = SystemdNotifier.FromEnvironment();
 
@@ -47,6 +49,7 @@ internal sealed class GatewayService(
         await maintenance.StartAsync(cancellationToken);
         await notices.StartAsync(cancellationToken);
         upkeep.Start();
+        await reports.StartAsync(cancellationToken);
         await delivery.StartAsync(cancellationToken);
         expiry.Start();
     }
@@ -70,6 +73,7 @@ internal sealed class GatewayService(
 
     public async Task StopAsync(CancellationToken cancellationToken)
     {
+        await reports.StopAsync(cancellationToken);
         await notices.StopAsync(cancellationToken);
         expiry.Dispose();
         suspended.Dispose();

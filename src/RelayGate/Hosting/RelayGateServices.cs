@@ -98,6 +98,8 @@ public static class RelayGateServices
         services.AddSingleton<WebhookSender>();
         services.AddSingleton<WebhookAdministration>();
         services.AddSingleton(MakeNotices);
+        services.AddSingleton<ReportBook>();
+        services.AddSingleton<ReportSender>();
         services.AddSingleton<NoticeLog>();
         services.AddSingleton(provider => LoadCertificate(options, provider));
         services.AddSingleton<SubmissionService>();

@@ -27,6 +27,9 @@ public enum MailEventKind
     /// <summary>A mail of notices entered the queue.</summary>
     Notice,
 
+    /// <summary>A report entered the queue.</summary>
+    Report,
+
     /// <summary>Parked by hand.</summary>
     Held,
 
@@ -105,6 +108,7 @@ public sealed record MailEvent(MailEventKind Kind, QueueId Ref)
             MailEventKind.Deferred => "deferred",
             MailEventKind.Failed => "failed",
             MailEventKind.Notice => "notice",
+            MailEventKind.Report => "report",
             MailEventKind.Held => "held",
             MailEventKind.Released => "released",
             MailEventKind.Retried => "retried",

@@ -56,6 +56,7 @@ public sealed class RelayGateMetrics : IDisposable
         Notices = new LabelledCounter(Meter, "relaygate_notices_total", "Notices raised, by kind; repeats included.", ["kind"],
             [.. NoticeKinds.All.Select(k => (NoticeKinds.Word(k), ""))]);
         NoticeMails = new LabelledCounter(Meter, "relaygate_notice_mails_total", "Mails of notices put into the queue.", []);
+        ReportMails = new LabelledCounter(Meter, "relaygate_report_mails_total", "Mails of reports put into the queue.", []);
         DroppedNotices = new LabelledCounter(Meter, "relaygate_notices_dropped_total", "Notices that nobody is told of: too many waited, or too many in one period.", ["reason"],
             ("backlog", ""), ("flood", ""), ("webhook", ""), ("fault", ""));
         WebhookAttempts = new LabelledCounter(Meter, "relaygate_webhook_attempts_total", "Attempts to deliver to webhooks, by what became of the delivery.", ["result"],
@@ -130,6 +131,8 @@ public sealed class RelayGateMetrics : IDisposable
     public LabelledCounter Notices { get; }
 
     public LabelledCounter NoticeMails { get; }
+
+    public LabelledCounter ReportMails { get; }
 
     /// <summary>Label: backlog, flood, webhook or fault.</summary>
     public LabelledCounter DroppedNotices { get; }

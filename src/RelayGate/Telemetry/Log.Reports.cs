@@ -1,0 +1,10 @@
+using Microsoft.Extensions.Logging;
+
+namespace RelayGate.Telemetry;
+
+/// <summary>Event ids: reports 700–799.</summary>
+internal static partial class Log
+{
+    [LoggerMessage(700, LogLevel.Error, "Reports could not be made or sent; they are tried again in a minute")]
+    public static partial void ReportsFailed(ILogger logger, Exception cause);
+}
