@@ -6,6 +6,7 @@ using RelayGate.Configuration;
 using RelayGate.Core.Dns;
 using RelayGate.Core.Policy;
 using RelayGate.Dns;
+using RelayGate.Notices;
 using RelayGate.Queue;
 using RelayGate.Telemetry;
 using RelayGate.Tls;
@@ -14,7 +15,8 @@ namespace RelayGate.Admin;
 
 /// <summary><c>doctor</c>: looks for what is wrong or soon will be. Looks at this host, asks its DNS servers, and tries its own listeners; nothing else is sent.</summary>
 internal sealed class DoctorApi(
-    RelayGateOptions options, AccountAdministration accounts, QueueGauge gauge, RelayGateMetrics metrics, ServerCertificate certificate, DnsResolver dns, RelayProbe probe, TimeProvider time)
+    RelayGateOptions options, AccountAdministration accounts, QueueGauge gauge, RelayGateMetrics metrics, ServerCertificate certificate, DnsResolver dns, RelayProbe probe, NoticeService notices,
+    WebhookAdministration webhooks, TimeProvider time)
 {
     private const string Ok = "ok";
     private const string Note = "note";
@@ -51,6 +53,7 @@ internal sealed class DoctorApi(
             ? new("queue", Warning, $"{queue.Active} active, {queue.Deferred} deferred, {queue.Held} held; the oldest for {age.TotalHours:0} hours: relaygate queue list")
             : new("queue", Ok, $"{queue.Active} active, {queue.Deferred} deferred, {queue.Held} held"));
         findings.Add(Deliveries());
+        findings.AddRange(await NoticesAsync(cancellationToken));
         if (certificate.ExpiresAt is { } expiry)
             findings.Add(Certificate(expiry));
         if (options.Delivery.NextHop == "mx")
@@ -95,6 +98,25 @@ internal sealed class DoctorApi(
         return delivered == 0 && deferred + failed > 0
             ? new("deliveries", Warning, $"{text}: does the next hop {options.Delivery.NextHop} take mail? (relaygate queue list has its last reply)")
             : new("deliveries", Ok, text);
+    }
+
+    /// <summary>Whether anybody would hear of it.</summary>
+    private async Task<List<Finding>> NoticesAsync(CancellationToken cancellationToken)
+    {
+        long dropped = metrics.DroppedNotices.Total;
+        List<Finding> findings =
+        [
+            notices.Administrator is not { } administrator ? new("notices", Warning, "nobody is told by mail: set RelayGate:Postmaster or RelayGate:Notices:Administrator")
+                : dropped > 0 ? new("notices", Warning, $"{dropped} notices were dropped since the start; the metric relaygate_notices_dropped_total says why")
+                : new("notices", Ok, $"go to {administrator.Text}; whether they arrive: relaygate notice test"),
+        ];
+        foreach (WebhookView hook in await webhooks.ListAsync(cancellationToken))
+        {
+            findings.Add(hook.Disabled is { } why ? new($"webhook {hook.Name}", Bad, $"{why}: relaygate webhook enable {hook.Name}")
+                : hook.Waiting > 0 ? new($"webhook {hook.Name}", Warning, $"{hook.Waiting} deliveries wait: relaygate webhook history {hook.Name}")
+                : new($"webhook {hook.Name}", Ok, "nothing waits"));
+        }
+        return findings;
     }
 
     private Finding Certificate(DateTimeOffset expiry)
