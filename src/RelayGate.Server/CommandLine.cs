@@ -65,6 +65,7 @@ internal static class CommandLine
             ReportCommands.Create(),
             MessageCommands.Create(),
             QueueCommands.Create(),
+            ScriptCommands.Create(),
             ExplainCommand.Create(),
         };
 }

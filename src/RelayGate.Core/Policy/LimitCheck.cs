@@ -72,7 +72,7 @@ internal static class LimitCheck
         {
             if (!offer.Usage.Held.HasRoomFor(offer.Message?.Octets ?? offer.Envelope.DeclaredOctets ?? 0))
             {
-                Decision full = offer.Refuse(Reasons.HoldFull, ReplyText.HoldFull(offer.Account.Subscription!, stopped.Key));
+                Decision full = offer.Refuse(Reasons.HoldFull, ReplyText.HoldFull(offer.Account.Subscription!, $"{ReplyText.Object(stopped.Key, 40)} is over its limit"));
                 return full with { Levels = levels.DrainToImmutable(), Stopped = stopped, NextPossible = offer.Usage.ToWall(next) };
             }
             DateTimeOffset release = HoldEstimate.Of(offer, index, next, offer.Usage.Held.AheadAt(index));
@@ -164,8 +164,9 @@ internal static class ReplyText
         return $"{Code}{Object(stopped.Key, MaxLine - RefLength - Code.Length - rest.Length)}{rest}";
     }
 
-    public static string HoldFull(string subscription, AccountKey key) =>
-        $"451 4.7.1 Hold is full: subscription {Clean(subscription, 40)} has {HeldView.MaxMessages} messages or {HeldView.MaxOctets >> 20} MiB waiting ({Object(key, 40)} is over its limit); try again later";
+    /// <param name="why">Why a message would be held.</param>
+    public static string HoldFull(string subscription, string why) =>
+        $"451 4.7.1 Hold is full: subscription {Clean(subscription, 40)} has {HeldView.MaxMessages} messages or {HeldView.MaxOctets >> 20} MiB waiting ({why}); try again later";
 
     private static string Time(DateTimeOffset time, DateTimeOffset now) => time == DateTimeOffset.MaxValue ? "never"
         : time.UtcDateTime.Date == now.UtcDateTime.Date ? $"{time.UtcDateTime:HH:mm} UTC" : $"{time.UtcDateTime:yyyy-MM-dd HH:mm} UTC";

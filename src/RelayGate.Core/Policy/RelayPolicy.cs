@@ -16,7 +16,7 @@ public static class RelayPolicy
     private static readonly ImmutableArray<Rule> Rules =
     [
         NoIdentity, UnknownUid, NetworkSenderNotHosted, Suspended, SenderOfOtherSubscription, SenderNotOwned,
-        TwoFromFields, MissingFrom, UnreadableHeader, FromNotOwned, MailLoop, TooLarge, TooManyRecipients, SendingForbidden, MoreRecipientsThanLimit, LimitReached,
+        TwoFromFields, MissingFrom, UnreadableHeader, FromNotOwned, MailLoop, TooLarge, TooManyRecipients, SendingForbidden, MoreRecipientsThanLimit, ScriptBlocked, LimitReached,
     ];
 
     /// <param name="account">The sender, looked up for this envelope (and header From once it is known).</param>
@@ -151,6 +151,16 @@ public static class RelayPolicy
             }
         }
         return null;
+    }
+
+    /// <summary>After everything that would refuse it, so that what is held could be sent; before the limits, because it counts nothing while it is held.</summary>
+    private static Decision? ScriptBlocked(Offer offer)
+    {
+        if (offer.Account.BlockedScripts.IsEmpty || offer.Message?.Script is not { } script || script.Key.FindBlock(offer.Account.BlockedScripts) is null)
+            return null;
+        return offer.Usage.Held.HasRoomFor(offer.Message.Octets)
+            ? offer.Take(Verdict.Hold, Reasons.ScriptBlocked, $"250 2.0.0 Held: mail of {ReplyText.Clean(script.Key.Script, 60)} is held; the server's administrator knows why") with { Held = HoldReason.Script }
+            : offer.Refuse(Reasons.HoldFull, ReplyText.HoldFull(offer.Account.Subscription!, $"mail of {ReplyText.Clean(script.Key.Script, 35)} is held"));
     }
 
     private static Decision? LimitReached(Offer offer) => offer.IsExempt ? null : LimitCheck.Stop(offer);

@@ -26,6 +26,17 @@ public readonly record struct ScriptKey(int Uid, string Script)
     /// </remarks>
     public bool IsBlockedBy(string blocked) => blocked == Any || blocked == Script || (IsPhpFile(blocked) && IsUnnamedPhp(Script));
 
+    /// <summary>The first of some blocks that is for mail of this script, or null.</summary>
+    public string? FindBlock(IEnumerable<string> blocked)
+    {
+        foreach (string script in blocked)
+        {
+            if (IsBlockedBy(script))
+                return script;
+        }
+        return null;
+    }
+
     /// <summary>Whether this names a PHP script, and no program.</summary>
     private static bool IsPhpFile(string script) => script[0] is not ('/' or '(' or '?' or '*');
 

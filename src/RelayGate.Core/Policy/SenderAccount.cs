@@ -68,6 +68,9 @@ public sealed record SenderAccount
     /// <summary>The sender's domain chose the subscription because the uid is shared by many sites; the record says "claimed".</summary>
     public bool IsClaimed { get; init; }
 
+    /// <summary>Scripts of the peer's uid whose mail is held (<see cref="ScriptKey.IsBlockedBy"/>).</summary>
+    public ImmutableArray<string> BlockedScripts { get; init; } = [];
+
     /// <summary>A listed network that may send in the name of any domain hosted here (<c>--trust-all</c>).</summary>
     public bool TrustsAnySender { get; init; }
 

@@ -57,7 +57,7 @@ internal static class Story
     }
 
     /// <summary>What the kernel told of the process that connected; "unknown" where nothing was proved.</summary>
-    private static string Process(JsonNode process)
+    public static string Process(JsonNode process)
     {
         string program = Text(process, "executable") ?? Text(process, "command") ?? "unknown";
         string folder = Text(process, "workingDirectory") is { } directory ? $" in {directory}" : "";
@@ -70,9 +70,12 @@ internal static class Story
     private static string Script(JsonNode script, JsonNode? claims)
     {
         string original = Text(script, "original") is { } header ? $", X-PHP-Originating-Script: {header}" : "";
-        string said = string.Join(", ", (claims as JsonObject ?? []).Where(c => c.Value is not null && c.Key != "phpScript").Select(c => $"{c.Key} {c.Value}"));
-        return $"{Text(script, "name")} ({((bool?)script["isProved"] == true ? "proved" : "claimed")}){original}{(said.Length > 0 ? $"; the client says: {said}" : "")}";
+        return $"{Text(script, "name")} ({((bool?)script["isProved"] == true ? "proved" : "claimed")}){original}{(Claims(claims) is { Length: > 0 } said ? $"; the client says: {said}" : "")}";
     }
+
+    /// <summary>What the client said of itself, in one line.</summary>
+    public static string Claims(JsonNode? claims) =>
+        string.Join(", ", (claims as JsonObject ?? []).Where(c => c.Value is not null && c.Key != "phpScript").Select(c => $"{c.Key} {c.Value}"));
 
     private static string? Identity(JsonNode record)
     {

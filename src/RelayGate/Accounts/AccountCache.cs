@@ -17,6 +17,7 @@ internal enum RecordKind
     Address,
     Keys,
     Networks,
+    ScriptBlocks,
     Settings,
     ServerLimits,
     PlanLimits,

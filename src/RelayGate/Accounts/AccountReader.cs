@@ -16,6 +16,7 @@ internal ref struct AccountReader(AccountCache cache, DbConnection? db)
     private static readonly Func<DbConnection, string, MailboxRecord?> LoadMailbox = AccountSql.Mailbox;
     private static readonly Func<DbConnection, string, CredentialRecord?> LoadCredential = CredentialSql.Credential;
     private static readonly Func<DbConnection, string, SystemUserRecord?> LoadSystemUser = AccountSql.SystemUser;
+    private static readonly Func<DbConnection, string, ScriptBlocks?> LoadScriptBlocks = Accounts.ScriptBlocks.Read;
     private static readonly Func<DbConnection, string, AddressRecord?> LoadAddress = AccountSql.Address;
     private static readonly Func<DbConnection, string, DkimKeys?> LoadKeys = AccountSql.Keys;
     private static readonly Func<DbConnection, string, NetworkTable?> LoadNetworks = static (db, _) => AccountSql.Networks(db);
@@ -34,6 +35,8 @@ internal ref struct AccountReader(AccountCache cache, DbConnection? db)
     public MailboxRecord? Mailbox(string address) => Get(RecordKind.Mailbox, address, LoadMailbox);
 
     public CredentialRecord? Credential(string name) => Get(RecordKind.Credential, name, LoadCredential);
+
+    public ScriptBlocks? ScriptBlocks(int uid) => Get(RecordKind.ScriptBlocks, uid.ToString(), LoadScriptBlocks);
 
     public SystemUserRecord? SystemUser(int uid) => Get(RecordKind.SystemUser, uid.ToString(), LoadSystemUser);
 

@@ -70,6 +70,7 @@ internal static class AccountSql
     {
         Uids = db.All("select uid from system_user where suspended <> 0", static row => row.GetInt32(0)).ToFrozenSet(),
         Credentials = Names(db, "select name from credential where suspended <> 0"),
+        Scripts = db.All("select uid, script from script_block", static row => (row.GetInt32(0), row.GetString(1))).ToFrozenSet(),
     };
 
     public static Dictionary<string, string> Settings(DbConnection db) =>

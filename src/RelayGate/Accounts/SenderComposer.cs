@@ -67,6 +67,7 @@ internal static class SenderComposer
             ReversePathOwner = reverseOwner,
             HeaderFromOwner = fromOwner,
             IsClaimed = claim.IsClaimed,
+            BlockedScripts = identity.Uid is { } uid && reader.ScriptBlocks(uid) is { } blocks ? blocks.Scripts : [],
             TrustsAnySender = claim.Network?.TrustsAll ?? false,
             IsExemptFromLimits = account.IsExemptFromLimits || (claim.Network?.IsExempt ?? false),
             Egress = EgressChooser.Choose(ref reader, settings, subscription, counted ?? (fromOwner == DomainOwner.Own ? author : null)),

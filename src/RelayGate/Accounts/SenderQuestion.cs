@@ -18,7 +18,7 @@ internal readonly record struct SenderQuestion(IdentityKind Kind, string Name, i
     public static SenderQuestion Of(SenderIdentity identity, ReversePath reversePath, ImmutableArray<MailboxAddress> from) => identity.Kind == IdentityKind.None ? new(identity.Kind, "", -1, Null, Unknown) : new(
         identity.Kind,
         identity.Name,
-        identity.Uid ?? -1,
+        identity.Uid ?? -1, // Of a login over the unix socket too: its scripts may be blocked.
         reversePath.Address is not { } address ? Null : DomainOf(address),
         from.IsDefault ? Unknown : from.IsEmpty ? Unqualified : DomainOf(from[0]),
         identity.PasswordSetAt);

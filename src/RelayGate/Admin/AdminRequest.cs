@@ -17,7 +17,7 @@ internal sealed class AdminRequest(HttpContext http, AdminCaller caller)
     private static readonly JsonDocumentOptions Strict = new() { MaxDepth = 8, AllowDuplicateProperties = false };
 
     /// <summary>Fields of bodies that say what is changed; no other is logged, so that a secret never is.</summary>
-    private static readonly string[] Logged = ["level", "name", "address", "cidr", "domain", "selector", "subscription", "value"];
+    private static readonly string[] Logged = ["level", "name", "address", "cidr", "domain", "selector", "subscription", "value", "uid", "script"];
 
     /// <summary>What is changed, for the log: <c> name=info@shop.test</c>; "" while no body was read.</summary>
     public string LoggedFields { get; private set; } = "";

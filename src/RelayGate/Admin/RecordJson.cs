@@ -23,6 +23,8 @@ namespace RelayGate.Admin;
 [JsonSerializable(typeof(QueueItem))]
 [JsonSerializable(typeof(QueueEntry))]
 [JsonSerializable(typeof(QueueOrderResult))]
+[JsonSerializable(typeof(ScriptUsage))]
+[JsonSerializable(typeof(ScriptView))]
 internal sealed partial class RecordJson : JsonSerializerContext
 {
     public static JsonNode ToNode<T>(T value, JsonTypeInfo<T> type) => JsonSerializer.SerializeToNode(value, type)!;

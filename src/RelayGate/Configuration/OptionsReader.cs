@@ -115,6 +115,12 @@ internal static class OptionsReader
                 options.Classes[messageClass] = c.Choice(messageClass.ToString(), options.Classes[messageClass]);
         });
         s.Section("Reports", r => options.Reports.Period = r.Choice("Period", options.Reports.Period));
+        s.Section("Scripts", c =>
+        {
+            options.Scripts.BurstMessages = c.Integer("BurstMessages", options.Scripts.BurstMessages, 1, 1_000_000, "messages");
+            options.Scripts.BurstWindow = c.Time("BurstWindow", options.Scripts.BurstWindow, TimeSpan.FromMinutes(1), TimeSpan.FromHours(1));
+            options.Scripts.BurstFactor = c.Integer("BurstFactor", options.Scripts.BurstFactor, 1, 1000, "times");
+        });
         s.Section("Retention", r =>
         {
             options.Retention.History = r.Time("History", options.Retention.History, TimeSpan.FromDays(31), 10 * Year);

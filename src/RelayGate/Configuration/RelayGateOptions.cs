@@ -47,6 +47,8 @@ public sealed class RelayGateOptions
 
     public RetentionOptions Retention { get; set; } = new();
 
+    public ScriptOptions Scripts { get; set; } = new();
+
     public StorageOptions Storage { get; set; } = new();
 }
 
@@ -325,6 +327,19 @@ public sealed class ReportOptions
 {
     /// <summary>The period of a report, and of <c>status</c>, where none is given. It changes what is shown, never what is stored.</summary>
     public ReportPeriod Period { get; set; } = ReportPeriod.Day;
+}
+
+/// <summary>When a local script or program is said to send much more than it usually does.</summary>
+public sealed class ScriptOptions
+{
+    /// <summary>Messages within <see cref="BurstWindow"/> that are never said to be too many.</summary>
+    public int BurstMessages { get; set; } = 100;
+
+    /// <summary>Whole minutes.</summary>
+    public TimeSpan BurstWindow { get; set; } = TimeSpan.FromMinutes(10);
+
+    /// <summary>How many times its busiest hour of the last seven days (its share for <see cref="BurstWindow"/>) a script must send as well.</summary>
+    public int BurstFactor { get; set; } = 3;
 }
 
 public sealed class RetentionOptions

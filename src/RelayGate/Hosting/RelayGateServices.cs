@@ -88,6 +88,7 @@ public static class RelayGateServices
         services.AddSingleton<DeliveryService>();
         services.AddSingleton(provider => provider.GetRequiredService<QueueWriter>().Feed);
         services.AddSingleton<MessageLog>();
+        services.AddSingleton<ScriptLog>();
         services.AddSingleton<LimitReplay>();
         services.AddSingleton<ReportMaker>();
         services.AddSingleton<QueueAdministration>();

@@ -35,6 +35,9 @@ internal static class MaintenanceRows
     private const string DeleteAddressHours =
         "delete from address_hour where (hour, subscription, address) in (select hour, subscription, address from address_hour where hour < ? order by hour limit ?)";
 
+    private const string DeleteScriptHours =
+        "delete from script_hour where (hour, uid, script, subscription) in (select hour, uid, script, subscription from script_hour where hour < ? order by hour limit ?)";
+
     private const string FreePages = "PRAGMA freelist_count";
     private const string VacuumPages = "PRAGMA incremental_vacuum(128)";
 
@@ -133,8 +136,13 @@ internal static class MaintenanceRows
     /// <summary>Deletes some of the hourly history before an hour.</summary>
     public static int RemoveHistory(WriteContext context, long before, int limit)
     {
-        int removed = context.Prepared(DeleteHours).Bind(1, before).Bind(2, limit).Execute();
-        return removed < limit ? removed + context.Prepared(DeleteAddressHours).Bind(1, before).Bind(2, limit - removed).Execute() : removed;
+        int removed = 0;
+        foreach (string delete in (string[])[DeleteHours, DeleteAddressHours, DeleteScriptHours])
+        {
+            if (removed < limit)
+                removed += context.Prepared(delete).Bind(1, before).Bind(2, limit - removed).Execute();
+        }
+        return removed;
     }
 
     /// <summary>Deletes some old notices with their receipts, and some old deliveries to webhooks with their attempts.</summary>

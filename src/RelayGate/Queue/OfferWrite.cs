@@ -92,10 +92,11 @@ internal sealed class OfferWrite : PendingWrite
             context.Usage.CountRefused(CountedSender.Of(account), messageClass, decision.Stopped?.Key);
         if (!decision.IsAccepted)
             context.Usage.Stopped(decision, account.Levels);
+        context.Usage.Scripts.Count(_message.Facts.Script, account.Subscription, decision, _message.Envelope.Recipients.Length, _message.ReceivedAt);
         RecordOutcome outcome = decision.Verdict switch { Verdict.Accept => RecordOutcome.Queued, Verdict.Hold => RecordOutcome.Held, _ => RecordOutcome.Refused };
         RecordRows.Insert(
             context, _id, RecordKind.Offered, decision, outcome, account.Subscription, account.Identity.Key, _message.Envelope.ReversePath.Text,
-            RecordRows.Recipients(_message.Envelope.Recipients), _message.Facts.Octets, _message.ReceivedAt.ToUnixTimeMilliseconds(), _detail.Written, account.Levels);
+            RecordRows.Recipients(_message.Envelope.Recipients), _message.Facts.Octets, _message.ReceivedAt.ToUnixTimeMilliseconds(), _detail.Written, account.Levels, _message.Facts.Script?.Key);
     }
 
     public override void Committed(WriteContext context)
@@ -157,7 +158,15 @@ internal sealed class OfferWrite : PendingWrite
     private MessageClass ClassOf(Decision decision) => decision.Class ?? MessageClasses.Of(_message.Account.Identity.Kind);
 
     private HoldEntry? HoldOf(Decision decision) => decision.Verdict != Verdict.Hold ? null
-        : new HoldEntry(decision.Held, decision.Held == HoldReason.Limit ? HoldKey.Of(decision.Stopped!.Key) : null, _queued.CountedAt ?? _message.Account.Identity.Key);
+        : new HoldEntry(decision.Held, HeldAt(decision), _queued.CountedAt ?? _message.Account.Identity.Key);
+
+    /// <summary>What a held message waits for.</summary>
+    private string? HeldAt(Decision decision) => decision.Held switch
+    {
+        HoldReason.Limit => HoldKey.Of(decision.Stopped!.Key),
+        HoldReason.Script when _message.Facts.Script is { Key: var key } && key.FindBlock(_message.Account.BlockedScripts) is { } blocked => Suspensions.ScriptAt(key.Uid, blocked),
+        _ => null,
+    };
 
     /// <summary>An upload that stood still for longer than orphans are kept has lost chunks: it is not acknowledged.</summary>
     private void CheckChunks(WriteContext context)

@@ -20,6 +20,7 @@ public sealed partial class QueueWriter
     private readonly List<PendingWrite> _retained = [];
 
     private readonly List<PendingWrite> _single = new(1);
+    private ScriptSent[] _sent = [];
     private int _retainedCount;
     private TimeSpan _pause = FirstPause;
     private volatile bool _retryDue;
@@ -102,6 +103,7 @@ public sealed partial class QueueWriter
             if (write.Failure is { } failure)
                 End(write, StoreError.Statement, failure);
         }
+        TellBursts();
         if (_retained.Count > 0)
             _retryDue = true; // There is room again, or the disk works again.
     }
@@ -112,6 +114,22 @@ public sealed partial class QueueWriter
         try
         {
             write.Committed(_context);
+        }
+        catch (Exception e)
+        {
+            Log.WriterFault(_logger, e);
+        }
+    }
+
+    /// <summary>Looks whether a script sends much more than it usually does. What goes wrong here concerns no write.</summary>
+    private void TellBursts()
+    {
+        ScriptSent[] sent = _sent;
+        _sent = [];
+        try
+        {
+            if (sent.Length > 0)
+                _bursts.Add(sent, _context.Connection);
         }
         catch (Exception e)
         {
@@ -137,6 +155,7 @@ public sealed partial class QueueWriter
         _context.Prepared(Sql.Commit).Execute();
         CommitFault.After?.Invoke();
         _usageBatch.Committed();
+        _sent = _usageBatch.Scripts.Committed();
         _metrics.BatchCommitted(batch.Count, _time.GetElapsedTime(started));
     }
 

@@ -29,6 +29,7 @@ public sealed partial class QueueWriter : IDisposable
     private readonly RecordBufferPool _buffers = new();
     private readonly RefusalRecorder _refusals;
     private readonly UsageBatch _usageBatch;
+    private readonly ScriptBursts _bursts;
     private readonly WriteContext _context;
     private readonly WalCheckpointer _checkpointer;
     private readonly ITimer _retryTimer;
@@ -60,6 +61,7 @@ public sealed partial class QueueWriter : IDisposable
         _space = space;
         _refusals = new RefusalRecorder(_mailbox.TryAdd, _buffers, metrics.DroppedRefusals, time);
         _usageBatch = new UsageBatch(usage);
+        _bursts = new ScriptBursts(options.Scripts, time);
         _context = new WriteContext(_usageBatch, versionOf);
         _context.Attach(store.OpenWriteConnection());
         _usageBatch.LoadAlarms(_context.Connection);
@@ -73,6 +75,13 @@ public sealed partial class QueueWriter : IDisposable
 
     /// <summary>The store was closed and opened again after broken I/O: whatever was cached of it is to be read again. Runs on the writer's thread.</summary>
     public event Action? Reopened;
+
+    /// <summary>A script sends much more than it usually does: once for each such episode. Runs on the writer's thread.</summary>
+    public event Action<ScriptBurst>? ScriptBurst
+    {
+        add => _bursts.Found += value;
+        remove => _bursts.Found -= value;
+    }
 
     /// <summary>Outcomes of deliveries wait to become durable: no new delivery may start, and submission answers 452.</summary>
     public bool OutcomesWait => Volatile.Read(ref _retainedCount) > 0;

@@ -14,8 +14,8 @@ internal static class RecordRows
     private const int MaxRecipientsListed = 100; // All are counted; a record stays a few KiB.
 
     private const string InsertDecision = """
-        insert into decision (id, kind, verdict, outcome, reason, subscription, identity, sender, recipients, octets, repeats, last_at, levels, detail)
-        values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+        insert into decision (id, kind, verdict, outcome, reason, subscription, identity, sender, recipients, octets, repeats, last_at, levels, detail, uid, script)
+        values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
         """;
 
     private const string UpdateOutcome = "update decision set outcome = ?, last_at = ? where id = ?";
@@ -32,14 +32,16 @@ internal static class RecordRows
     }
 
     /// <param name="counted">The levels it counts at, or would have.</param>
+    /// <param name="script">What made it, of local mail.</param>
     public static void Insert(
         WriteContext context, ReadOnlySpan<byte> id, RecordKind kind, Decision decision, RecordOutcome outcome, string? subscription, string identity,
-        string sender, string recipients, long octets, long lastAt, ReadOnlySpan<byte> detail, ImmutableArray<LevelLimit> counted)
+        string sender, string recipients, long octets, long lastAt, ReadOnlySpan<byte> detail, ImmutableArray<LevelLimit> counted,
+        ScriptKey? script = null)
     {
         context.Prepared(InsertDecision)
             .Bind(1, id).Bind(2, (long)kind).Bind(3, RecordCodes.Of(decision.Verdict)).Bind(4, (long)outcome).Bind(5, decision.Reason)
             .Bind(6, subscription).Bind(7, identity).Bind(8, sender).Bind(9, recipients).Bind(10, octets).Bind(11, 1L).Bind(12, lastAt)
-            .BindUtf8(13, Ruling(context.Scratch, decision, counted)).BindUtf8(14, detail)
+            .BindUtf8(13, Ruling(context.Scratch, decision, counted)).BindUtf8(14, detail).Bind(15, script?.Uid).Bind(16, script?.Script)
             .Execute();
     }
 

@@ -42,7 +42,7 @@ internal sealed class RefusalRecorder(Func<PendingWrite, bool> tryAdd, RecordBuf
             Add(new RefusalWrite(refusal, buffers, this, null));
             return refusal.Id;
         }
-        if (flood.Merge(refusal.ReceivedAt))
+        if (flood.Merge(refusal.ReceivedAt, refusal.Script?.Key))
             Add(new MergedRefusalWrite(flood, Ended));
         return flood.Id;
     }
@@ -100,6 +100,7 @@ internal sealed class RefusalFlood(DateTimeOffset since)
     private int _uncounted;
     private DateTimeOffset _last;
     private bool _updateWaits;
+    private Dictionary<ScriptKey, int> _scripts = [];
 
     public DateTimeOffset Since { get; } = since;
 
@@ -115,6 +116,9 @@ internal sealed class RefusalFlood(DateTimeOffset since)
     /// <summary>Whose limit refuses, or null.</summary>
     public AccountKey? Stopped { get; private set; }
 
+    /// <summary>Of the first one that was merged, or null.</summary>
+    public string? Subscription { get; private set; }
+
     /// <summary>Of the first one that was merged.</summary>
     public MessageClass Class { get; private set; }
 
@@ -128,16 +132,22 @@ internal sealed class RefusalFlood(DateTimeOffset since)
         }
         Sender = CountedSender.Of(refusal);
         Stopped = refusal.Decision.Stopped?.Key;
+        Subscription = refusal.Account?.Subscription;
         Class = refusal.Class;
     }
 
     /// <summary>Counts one more. True when an update must be put in the queue: one that waits there takes all that comes before it runs.</summary>
-    public bool Merge(DateTimeOffset at)
+    public bool Merge(DateTimeOffset at, ScriptKey? script)
     {
         lock (_gate)
         {
             _count++;
             _uncounted++;
+            if (script is { } key)
+            {
+                ScriptKey counted = _scripts.ContainsKey(key) || _scripts.Count < ScriptBatch.MaxPerUid ? key : key with { Script = ScriptKey.Others };
+                _scripts[counted] = _scripts.GetValueOrDefault(counted) + 1;
+            }
             if (at > _last)
                 _last = at;
             if (_updateWaits)
@@ -153,14 +163,17 @@ internal sealed class RefusalFlood(DateTimeOffset since)
     }
 
     /// <summary>What the update writes. After a rollback it runs again, and the refused attempts of the first run stay uncounted: a report, no limit.</summary>
-    public (long Count, DateTimeOffset Last, int Uncounted) TakeUpdate()
+    public (long Count, DateTimeOffset Last, int Uncounted, IReadOnlyDictionary<ScriptKey, int> Scripts) TakeUpdate()
     {
         lock (_gate)
         {
             _updateWaits = false;
             int uncounted = _uncounted;
+            Dictionary<ScriptKey, int> scripts = _scripts;
             _uncounted = 0;
-            return (_count, _last, uncounted);
+            if (scripts.Count > 0)
+                _scripts = [];
+            return (_count, _last, uncounted, scripts);
         }
     }
 }

@@ -32,10 +32,11 @@ internal sealed class RefusalWrite : PendingWrite
         context.Usage.CountRefused(CountedSender.Of(_refusal), _refusal.Class, _refusal.Decision.Stopped?.Key);
         if (_refusal.Account is { } account)
             context.Usage.Stopped(_refusal.Decision, account.Levels);
+        context.Usage.Scripts.Count(_refusal.Script, _refusal.Account?.Subscription, _refusal.Decision, 0, _refusal.ReceivedAt);
         RecordRows.Insert(
             context, _refusal.Id.ToBytes(), RecordKind.Offered, _refusal.Decision, RecordOutcome.Refused, _refusal.Account?.Subscription, _refusal.Identity.Key,
             _refusal.Envelope.ReversePath.Text, RecordRows.Recipients(_refusal.Envelope.Recipients), _refusal.Facts?.Octets ?? 0,
-            _refusal.ReceivedAt.ToUnixTimeMilliseconds(), _detail.Written, _refusal.Account?.Levels ?? []);
+            _refusal.ReceivedAt.ToUnixTimeMilliseconds(), _detail.Written, _refusal.Account?.Levels ?? [], _refusal.Script?.Key);
     }
 
     public override void Committed(WriteContext context)
@@ -71,9 +72,11 @@ internal sealed class MergedRefusalWrite(RefusalFlood flood, Action ended) : Pen
 
     public override void Execute(WriteContext context)
     {
-        (long count, DateTimeOffset last, int uncounted) = flood.TakeUpdate();
+        (long count, DateTimeOffset last, int uncounted, IReadOnlyDictionary<ScriptKey, int> scripts) = flood.TakeUpdate();
         context.Prepared(Update).Bind(1, count).Bind(2, last.ToUnixTimeMilliseconds()).Bind(3, flood.Id.ToBytes()).Execute();
         context.Usage.CountRefused(flood.Sender, flood.Class, flood.Stopped, uncounted);
+        foreach ((ScriptKey script, int attempts) in scripts)
+            context.Usage.Scripts.CountRefused(script, flood.Subscription, attempts, last);
     }
 
     public override void Committed(WriteContext context)

@@ -17,6 +17,8 @@ internal readonly record struct MailSource(string Subscription, string? CountedA
 /// <param name="Senders">Suspended domains and mailboxes.</param>
 public sealed record Suspensions(FrozenSet<string> Subscriptions, FrozenSet<string> Senders)
 {
+    private readonly FrozenDictionary<int, string[]> _scriptsOf = FrozenDictionary<int, string[]>.Empty;
+
     /// <summary>Nobody is suspended.</summary>
     public static Suspensions None { get; } = new([], []);
 
@@ -27,7 +29,15 @@ public sealed record Suspensions(FrozenSet<string> Subscriptions, FrozenSet<stri
     public FrozenSet<string> Credentials { get; init; } = [];
 
     /// <summary>Blocked scripts, with the uid they run under.</summary>
-    public FrozenSet<(int Uid, string Script)> Scripts { get; init; } = [];
+    public FrozenSet<(int Uid, string Script)> Scripts
+    {
+        get;
+        init
+        {
+            field = value;
+            _scriptsOf = value.GroupBy(static s => s.Uid).ToFrozenDictionary(static g => g.Key, static g => g.Select(static s => s.Script).ToArray());
+        }
+    } = [];
 
     public bool IsEmpty => Subscriptions.Count + Senders.Count + Uids.Count + Credentials.Count + Scripts.Count == 0;
 
@@ -47,7 +57,8 @@ public sealed record Suspensions(FrozenSet<string> Subscriptions, FrozenSet<stri
             return (HoldReason.Suspended, string.Create(CultureInfo.InvariantCulture, $"uid {uid}"));
         if (source.Credential is { } credential && Credentials.Contains(credential))
             return (HoldReason.Suspended, $"credential {credential}");
-        return source is { Script: { } script, Uid: { } owner } && Scripts.Contains((owner, script)) ? (HoldReason.Script, ScriptAt(owner, script)) : null;
+        return source is { Script: { } script, Uid: { } owner } && _scriptsOf.TryGetValue(owner, out string[]? blocked)
+            && new ScriptKey(owner, script).FindBlock(blocked) is { } block ? (HoldReason.Script, ScriptAt(owner, block)) : null;
     }
 
     internal bool Has(QueuedMessage message) => !IsEmpty && Of(message.Source) is not null;
@@ -61,9 +72,9 @@ public sealed record Suspensions(FrozenSet<string> Subscriptions, FrozenSet<stri
         {
             "subscription" => Subscriptions.Contains(name),
             "sender" => Senders.Contains(name),
-            "uid" => int.TryParse(name, NumberStyles.None, CultureInfo.InvariantCulture, out int uid) && Uids.Contains(uid),
+            "uid" => int.TryParse(name, NumberStyles.None, CultureInfo.InvariantCulture, out int number) && Uids.Contains(number),
             "credential" => Credentials.Contains(name),
-            "script" => Scripts.Any(s => ScriptAt(s.Uid, s.Script) == at),
+            "script" => name.Split(' ', 2) is [var uid, var script] && int.TryParse(uid, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out int owner) && Scripts.Contains((owner, script)),
             _ => false,
         };
     }

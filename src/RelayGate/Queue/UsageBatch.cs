@@ -23,6 +23,9 @@ internal sealed class UsageBatch(UsageTable table)
     /// <summary>Hears of each limit that was crossed, when that is durable.</summary>
     public Action<LimitCrossing>? Crossed { get; set; }
 
+    /// <summary>Counts by script, written and taken back together with these.</summary>
+    public ScriptBatch Scripts { get; } = new();
+
     /// <summary>Time of the usage clock, one for the whole batch.</summary>
     public DateTimeOffset Now { get; private set; }
 
@@ -133,12 +136,13 @@ internal sealed class UsageBatch(UsageTable table)
     public UsageMark Mark()
     {
         _mark++;
-        return new UsageMark(_undo.Count, _history.Mark(), _held.Count, _alarms.Mark);
+        return new UsageMark(_undo.Count, _history.Mark(), _held.Count, _alarms.Mark, Scripts.Mark);
     }
 
     public void RollBack(in UsageMark to)
     {
         _alarms.RollBack(to.Alarms);
+        Scripts.RollBack(to.Scripts);
         for (int i = _undo.Count - 1; i >= to.Undo; i--)
         {
             (UsageTable.Entry entry, UsageRing before, int beforeMark) = _undo[i];
@@ -158,6 +162,7 @@ internal sealed class UsageBatch(UsageTable table)
     public void RollBack()
     {
         RollBack(default(UsageMark));
+        Scripts.End();
         End();
     }
 
@@ -165,6 +170,7 @@ internal sealed class UsageBatch(UsageTable table)
     public void Write(WriteContext context)
     {
         _alarms.Write(context);
+        Scripts.Write(context, Hour);
         if (_history.IsEmpty && _undo.Count == 0)
             return;
         foreach ((UsageTable.Entry entry, _, int beforeMark) in _undo)
@@ -226,4 +232,4 @@ internal sealed class UsageBatch(UsageTable table)
 }
 
 /// <summary>How much a batch had noted.</summary>
-internal readonly record struct UsageMark(int Undo, (int Objects, int Addresses) History, int Held, int Alarms);
+internal readonly record struct UsageMark(int Undo, (int Objects, int Addresses) History, int Held, int Alarms, int Scripts);

@@ -14,7 +14,7 @@ internal static class StoreSchema
     /// <summary>Kept in <c>PRAGMA application_id</c>: "RLYG".</summary>
     public const int ApplicationId = 0x524C5947;
 
-    public const string Ddl = QueueDdl + UsageHistory.Ddl + AuditRows.Ddl + AccountSchema.Ddl + CredentialSchema.Ddl + NoticeSchema.Ddl + ReportSchedules.Ddl + WebhookSchema.Ddl;
+    public const string Ddl = QueueDdl + UsageHistory.Ddl + ScriptSchema.Ddl + AuditRows.Ddl + AccountSchema.Ddl + CredentialSchema.Ddl + NoticeSchema.Ddl + ReportSchedules.Ddl + WebhookSchema.Ddl;
 
     private const string QueueDdl = """
         create table setting_state (
@@ -103,8 +103,11 @@ internal static class StoreSchema
           repeats integer not null,
           last_at integer not null,
           levels text not null,
-          detail text not null
+          detail text not null,
+          uid integer,
+          script text
         ) without rowid;
+        create index decision_script on decision (uid, script, id) where script is not null;
         create index decision_subscription on decision (subscription, id);
 
         create table attempt (

@@ -29,7 +29,7 @@ public sealed class MaintenanceTests : IDisposable
     [Fact]
     public async Task Old_records_go_with_their_attempts_in_small_writes_and_young_ones_stay()
     {
-        await InsertAsync("insert into decision values (?, 2, 2, 5, 'accepted', 'acme', 'x', 'x', 'x', 1, 1, 1, '{}', '{}')", 1200);
+        await InsertAsync("insert into decision values (?, 2, 2, 5, 'accepted', 'acme', 'x', 'x', 'x', 1, 1, 1, '{}', '{}', null, null)", 1200);
         for (int attempt = 0; attempt < 3; attempt++)
             await InsertAsync($"insert into attempt values (?, {attempt}, 0, 1, 'rcpt', '', '', '', null, '[]')", 1200);
         await InsertAsync("insert into message_order values (?, 1, 1, 'held', 'uid 0')", 1200);

@@ -224,7 +224,7 @@ public sealed class MessageLogTests : IDisposable
         context =>
         {
             using var insert = new RelayGate.Storage.SqliteStatement(context.Connection.Connection.Handle!, """
-                insert into decision values (?, 2, 2, 5, 'accepted', 'acme', 'login info@acme.test', 'info@acme.test', 'bob@example.org', 100, 1, 1, '{"reply":"250 Ok"}', '{}')
+                insert into decision values (?, 2, 2, 5, 'accepted', 'acme', 'login info@acme.test', 'info@acme.test', 'bob@example.org', 100, 1, 1, '{"reply":"250 Ok"}', '{}', null, null)
                 """);
             for (int i = 0; i < count; i++)
                 insert.Bind(1, QueueId.Create(_queue.Time.GetUtcNow().AddSeconds(1), 0, (ulong)i).ToBytes()).Execute();

@@ -1,0 +1,200 @@
+using System.Net;
+using System.Net.Http.Json;
+using System.Net.Sockets;
+using System.Text.Json.Nodes;
+using RelayGate.Accounts;
+using RelayGate.Core.Policy;
+using RelayGate.Queue;
+using RelayGate.Tests.Fakes;
+using RelayGate.Tests.Submission;
+
+namespace RelayGate.Tests.Queue;
+
+/// <summary>Local mail by script: counted, listed, held by block and let go again, through a whole gateway.</summary>
+public sealed class ScriptTests : IAsyncLifetime
+{
+    private static readonly string Uid = SubmissionHost.Uid.ToString(System.Globalization.CultureInfo.InvariantCulture);
+
+    private TestGateway _gateway = null!;
+    private HttpClient _api = null!;
+
+    public async Task InitializeAsync()
+    {
+        _gateway = await TestGateway.StartAsync(configure: options => options.Scripts.BurstMessages = 5);
+        _api = _gateway.Control();
+        AccountAdministration accounts = _gateway.Get<AccountAdministration>();
+        await _gateway.Get<QueueWriter>().WriteAsync(db => db.Execute("delete from system_user"));
+        Assert.True((await accounts.AddSubscriptionAsync("acme", new SubscriptionChange(SystemUsers: [$"#{Uid}"]), default)).IsOk);
+        Assert.True((await accounts.AddDomainAsync("shop.test", new DomainChange(Subscription: "acme"), default)).IsOk);
+    }
+
+    public async Task DisposeAsync()
+    {
+        _api.Dispose();
+        await _gateway.DisposeAsync();
+    }
+
+    [Fact]
+    public async Task Messages_recipients_and_refusals_are_counted_by_script()
+    {
+        await SendAsync("contact.php", "ann@example.net", "bob@example.net");
+        await SendAsync("contact.php", "ann@example.net");
+        await SendAsync("news.php", "ann@example.net");
+        Assert.True((await _gateway.Get<AccountAdministration>().SetLimitAsync(new AccountKey(Level.Subscription, "acme"), null, "1/h", null, default)).IsOk);
+        await using (TestClient client = await ConnectAsync())
+        {
+            await client.CommandAsync($"XCLAIM PHP={Uid}:contact.php SCRIPT=/var/www/contact.php", "250");
+            for (int i = 0; i < 25; i++) // The last of them are merged into one record.
+                await client.CommandAsync("MAIL FROM:<info@shop.test>", "451");
+        }
+
+        JsonArray items = await ListAsync();
+        Assert.Equal(["contact.php", "news.php"], items.Select(i => (string?)i!["script"]));
+        Assert.Equal((2, 3, 25, 0, "/var/www/contact.php", "acme"), (
+            (int)items[0]!["messages"]!, (int)items[0]!["recipients"]!, (int)items[0]!["refused"]!, (int)items[0]!["claimed"]!, (string?)items[0]!["path"], (string?)items[0]!["subscription"]));
+        Assert.Empty(await ListAsync("?subscription=system"));
+        Assert.Empty(await ListAsync("?uid=64999"));
+    }
+
+    [Fact]
+    public async Task Pages_of_scripts_are_in_order_and_without_gaps()
+    {
+        for (int i = 0; i < 5; i++)
+        {
+            for (int n = 0; n <= i % 3; n++)
+                await SendAsync($"s{i}.php", "ann@example.net");
+        }
+        var seen = new List<string>();
+        string query = "?limit=2";
+        while (query.Length > 0)
+        {
+            JsonNode page = (await _api.GetFromJsonAsync<JsonNode>("scripts" + query))!;
+            seen.AddRange(page["items"]!.AsArray().Select(i => (string)i!["script"]!));
+            query = (string?)page["nextCursor"] is { } cursor ? $"?limit=2&cursor={Uri.EscapeDataString(cursor)}" : "";
+        }
+        Assert.Equal(["s2.php", "s1.php", "s4.php", "s0.php", "s3.php"], seen);
+    }
+
+    [Fact]
+    public async Task Scripts_beyond_a_bound_are_counted_together()
+    {
+        await using TestClient client = await ConnectAsync();
+        for (int i = 0; i < ScriptBatch.MaxPerUid + 5; i++)
+            Assert.StartsWith("250", await client.OfferAsync($"X-PHP-Originating-Script: {Uid}:s{i}.php\r\nFrom: info@shop.test\r\n\r\nx"), StringComparison.Ordinal);
+
+        JsonArray items = await ListAsync("?limit=1000");
+        Assert.Equal(ScriptBatch.MaxPerUid + 1, items.Count);
+        Assert.Equal((ScriptKey.Others, 5), ((string?)items[0]!["script"], (int)items[0]!["messages"]!));
+    }
+
+    [Fact]
+    public async Task A_blocked_script_is_held_while_the_rest_of_the_site_goes_on()
+    {
+        await SendAsync("contact.php", "before@example.net");
+        await OrderAsync("block", "contact.php");
+
+        Assert.StartsWith("250 2.0.0 Held: mail of contact.php is held", await SendAsync("contact.php", "ann@example.net"), StringComparison.Ordinal);
+        Assert.StartsWith("250 2.0.0 Held", await SendAsync("contact.php(3) : eval()'d code", "ann@example.net"), StringComparison.Ordinal);
+        Assert.StartsWith("250 2.0.0 Queued", await SendAsync("shop.php", "ann@example.net"), StringComparison.Ordinal);
+        Assert.StartsWith("250 2.0.0 Queued", await SendAsync(null, "ann@example.net"), StringComparison.Ordinal); // A program that is not PHP.
+        Assert.StartsWith("250 2.0.0 Held", await SendAsAsync("64999", "contact.php", "ann@example.net"), StringComparison.Ordinal); // A forged uid is no way out.
+        await UntilAsync(async () => await HeldAsync() == 4); // The one from before as well.
+        JsonNode view = (await _api.GetFromJsonAsync<JsonNode>($"scripts/{Uid}/contact.php"))!;
+        Assert.Equal((4, 3, 1), ((int)view["waiting"]!, (int)view["usage"]!["held"]!, (int)view["usage"]!["messages"]!));
+        Assert.Equal(3, await UsedAsync()); // What went on: before, shop.php, the program.
+
+        await OrderAsync("unblock", "contact.php");
+
+        await UntilAsync(async () => await HeldAsync() == 0);
+        await UntilAsync(async () => await UsedAsync() == 6); // What was held when it came counts now, and what had counted does not again.
+        Assert.StartsWith("250 2.0.0 Queued", await SendAsync("contact.php", "ann@example.net"), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task All_mail_of_a_uid_can_be_held()
+    {
+        await OrderAsync("block", "*");
+        Assert.StartsWith("250 2.0.0 Held", await SendAsync("a.php", "ann@example.net"), StringComparison.Ordinal);
+        Assert.StartsWith("250 2.0.0 Held", await SendAsync(null, "ann@example.net"), StringComparison.Ordinal);
+
+        await OrderAsync("block", "a.php");
+        await OrderAsync("unblock", "*");
+
+        await UntilAsync(async () => await HeldAsync() == 1); // The block of a.php alone is left.
+        Assert.Contains(await ListAsync(), i => (string?)i!["script"] == "a.php" && (bool)i["isBlocked"]!);
+    }
+
+    [Fact]
+    public async Task Blocks_are_in_the_audit_list_and_bad_ones_are_refused()
+    {
+        await OrderAsync("block", "/var/www/shop/contact.php"); // By its path: PHP names the file alone.
+        JsonArray audit = (await _api.GetFromJsonAsync<JsonNode>("audit"))!["items"]!.AsArray();
+        Assert.Equal(("script block", $"script {Uid} contact.php", "acme"), ((string?)audit[0]!["what"], (string?)audit[0]!["object"], (string?)audit[0]!["subscription"]));
+
+        Assert.Equal(HttpStatusCode.BadRequest, (await _api.PostAsJsonAsync("scripts/block", new { uid = Uid, script = "(others)" })).StatusCode);
+        Assert.Equal(HttpStatusCode.NotFound, (await _api.PostAsJsonAsync("scripts/block", new { uid = "no such user", script = "x.php" })).StatusCode);
+        Assert.Equal(HttpStatusCode.NotFound, (await _api.GetAsync($"scripts/{Uid}/never.php")).StatusCode);
+    }
+
+    [Fact]
+    public async Task A_burst_is_told_once()
+    {
+        var bursts = new List<ScriptBurst>();
+        _gateway.Get<QueueWriter>().ScriptBurst += burst =>
+        {
+            lock (bursts)
+                bursts.Add(burst);
+        };
+        for (int i = 0; i < 12; i++)
+            await SendAsync("spam.php", "ann@example.net");
+        for (int i = 0; i < 4; i++)
+            await SendAsync("shop.php", "ann@example.net");
+        await _gateway.Get<QueueWriter>().WriteAsync(_ => true);
+
+        lock (bursts)
+        {
+            ScriptBurst burst = Assert.Single(bursts);
+            Assert.Equal((new ScriptKey(SubmissionHost.Uid, "spam.php"), "acme", 6, 0), (burst.Key, burst.Subscription, burst.Messages, burst.Usual));
+        }
+    }
+
+    private async Task<TestClient> ConnectAsync() => await TestClient.GreetAsync(new UnixDomainSocketEndPoint(_gateway.SubmitSocket));
+
+    private Task<string> SendAsync(string? script, params string[] recipients) => SendAsAsync(Uid, script, recipients);
+
+        private async Task<string> SendAsAsync(string uid, string? script, params string[] recipients)
+    {
+        await using TestClient client = await ConnectAsync();
+        string field = script is null ? "" : $"X-PHP-Originating-Script: {uid}:{script}\r\n";
+        return await client.OfferAsync($"{field}From: info@shop.test\r\nSubject: x\r\n\r\nx", "info@shop.test", recipients);
+    }
+
+    private async Task<JsonArray> ListAsync(string query = "")
+    {
+        await _gateway.Get<QueueWriter>().WriteAsync(_ => true);
+        return (await _api.GetFromJsonAsync<JsonNode>("scripts" + query))!["items"]!.AsArray();
+    }
+
+    private async Task OrderAsync(string verb, string script)
+    {
+        HttpResponseMessage answer = await _api.PostAsJsonAsync($"scripts/{verb}", new { uid = Uid, script });
+        Assert.True(answer.IsSuccessStatusCode, await answer.Content.ReadAsStringAsync());
+    }
+
+    private async Task<int> HeldAsync() => (await _api.GetFromJsonAsync<JsonNode>("queue?state=held"))!["items"]!.AsArray().Count;
+
+    /// <summary>What has counted at the subscription within the hour.</summary>
+    private async Task<long> UsedAsync() => (await _api.GetFromJsonAsync<JsonNode>("limits?level=subscription&name=acme"))!["items"]!.AsArray()
+        .Where(static i => (string?)i!["object"] == "subscription acme").Max(static i => (long?)i!["used"] ?? 0);
+
+    private static async Task UntilAsync(Func<Task<bool>> condition)
+    {
+        for (int i = 0; i < 1000; i++)
+        {
+            if (await condition())
+                return;
+            await Task.Delay(10);
+        }
+        Assert.Fail("Nothing has happened");
+    }
+}
