@@ -68,6 +68,11 @@ internal static class LimitCheck
             AddLevel(offer, i, levels, stopAtFull: i == index, out stopped);
         stopped ??= levels[^1]; // It has room, and others wait for it.
         DateTimeOffset now = offer.Usage.Now, next = NextPossible(offer);
+        if (next == DateTimeOffset.MaxValue && stopped.Limit is not null) // There is no room for so many recipients before a boost ends, nor without it ever.
+        {
+            Decision never = offer.Refuse(Reasons.LimitReached, ReplyText.LimitReached("550 5.7.1", stopped, next, now));
+            return never with { Levels = levels.DrainToImmutable(), Stopped = stopped };
+        }
         if (action == OverLimitAction.Hold)
         {
             if (!offer.Usage.Held.HasRoomFor(offer.Message?.Octets ?? offer.Envelope.DeclaredOctets ?? 0))

@@ -53,6 +53,25 @@ public class RelayPolicyProperties
             return refused.NextPossible is not { } next || (offer with { Usage = offer.Usage with { Now = next } }).Decide().IsAccepted;
         }).QuickCheckThrowOnFailure();
 
+    /// <summary>The end of a boost may leave less room than there was before the time that was named.</summary>
+    [Fact]
+    public void So_it_is_where_boosts_end_and_levels_are_not_enforced() =>
+        Prop.ForAll(Offers().ToArbitrary(), Gen.Choose(0, 200).ArrayOf(10).ToArbitrary(), (offer, numbers) =>
+        {
+            ImmutableArray<LevelLimit> levels = [.. offer.Account.Levels.Select((level, i) => level with
+            {
+                Boost = numbers[i] % 3 == 0 ? null : new LimitBoost(1 + numbers[i] % 9, Now.AddMinutes(numbers[i + 5] - 60), level.Limits.Plus(1 + numbers[i] % 9)),
+                IsEnforced = numbers[i] % 5 != 0,
+            })];
+            Sample boosted = offer with { Account = offer.Account with { Levels = levels } };
+            Decision decision = boosted.Decide();
+            if (decision.NextPossible is { } next)
+                return (boosted with { Usage = boosted.Usage with { Now = next } }).Decide().IsAccepted;
+            UsageView after = Add(offer.Usage, [offer.Recipients, offer.Recipients, offer.Recipients, offer.Recipients, offer.Recipients]);
+            return !decision.IsAccepted || levels.Select((level, i) => (Limits: level.EnforcedAt(Now), Ring: after.Rings[i]))
+                .All(l => l.Limits.Limits.All(limit => l.Ring.Used(limit.Unit, limit.Window, Now) <= limit.Count));
+        }).QuickCheckThrowOnFailure();
+
     [Fact]
     public void The_policy_changes_nothing_and_answers_the_same_again() =>
         Prop.ForAll(Offers().ToArbitrary(), offer =>
