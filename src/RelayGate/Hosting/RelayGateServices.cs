@@ -149,6 +149,7 @@ public static class RelayGateServices
         var hooks = new NoticeHooks(provider.GetRequiredService<NoticeBoard>());
         provider.GetRequiredService<AccountDirectory>().SuspensionTold += hooks.Suspended;
         provider.GetRequiredService<QueueWriter>().LimitCrossed += hooks.Crossed;
+        provider.GetRequiredService<QueueWriter>().ScriptBurst += hooks.Burst;
         provider.GetRequiredService<SubmissionService>().GuessingDetected += hooks.Guessed;
         return ActivatorUtilities.CreateInstance<NoticeService>(provider);
     }

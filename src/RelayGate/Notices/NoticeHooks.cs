@@ -1,6 +1,7 @@
 using RelayGate.Accounts;
 using RelayGate.Core.Notices;
 using RelayGate.Core.Policy;
+using RelayGate.Queue;
 
 namespace RelayGate.Notices;
 
@@ -22,6 +23,17 @@ internal sealed class NoticeHooks(NoticeBoard board)
         Subscription = crossing.Subscription,
         Limit = crossing.Limit.ToString(),
         Used = crossing.Used,
+    });
+
+    /// <summary>A script sends much more than it usually does.</summary>
+    public void Burst(ScriptBurst burst) => board.Raise(new Notice
+    {
+        Kind = NoticeKind.ScriptBurst,
+        Level = "script",
+        Name = $"{burst.Key.Uid} {burst.Key.Script}",
+        Subscription = burst.Subscription,
+        Used = burst.Messages,
+        Remark = $"within {burst.Window.TotalMinutes:0} minutes; usual are at most {burst.Usual}",
     });
 
     /// <summary>Passwords are being guessed.</summary>
