@@ -9,6 +9,8 @@ internal static class NoticeCommands
 {
     private const int TestSeconds = 20;
 
+    private static readonly Argument<string> Owner = new("SUBSCRIPTION") { Description = "Whose contact." };
+    private static readonly Option<string[]> Events = new("--event") { Description = "Only these, given several times; all or none; without it what the settings say, again.", HelpName = "EVENT" };
     private static readonly Argument<string> Id = new("ID") { Description = "Of the list." };
     private static readonly Option<string?> Kind = new("--event") { Description = "Only this: password-guessing, script-burst, exceeded, suspended, warning, recovered, resumed.", HelpName = "EVENT" };
     private static readonly Option<string?> Subscription = new("--subscription") { Description = "Only about what is this subscription's.", HelpName = "NAME" };
@@ -28,6 +30,14 @@ internal static class NoticeCommands
             {
                 JsonNode notice = await client.GetAsync($"notices/{Uri.EscapeDataString(parsed.GetRequiredValue(Id))}", cancellationToken);
                 return output.Show(notice, () => Print(notice));
+            }),
+            new Command("owner", "Say which notices the contact of a subscription is told of.").With(Owner, Events).Does(async (parsed, client, output, cancellationToken) =>
+            {
+                string name = parsed.GetRequiredValue(Owner);
+                var body = new JsonObject();
+                Fields.SetList(body, "events", parsed.GetValue(Events));
+                JsonNode answer = await client.PutAsync($"notices/owners/{Uri.EscapeDataString(name)}", body, cancellationToken);
+                return output.Done(answer, $"the contact of {name} is told of: {Cell.Text(answer["events"])}");
             }),
             new Command("test", "Send a test mail to the administrator and a test event to each webhook, and say what came of it.").Does(TestAsync));
     }

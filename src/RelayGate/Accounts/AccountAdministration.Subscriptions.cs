@@ -68,6 +68,7 @@ public sealed partial class AccountAdministration
         foreach (string address in write.Db.All("select address from ip_address where owner = $1", static row => row.GetString(0), name))
             write.ReleaseAddress(address, name);
         write.RemoveLimits(key);
+        write.Db.Execute("delete from notice_owner where subscription = $1", name);
         write.Db.Execute("delete from subscription where name = $1", name);
         write.Touch(key);
         write.TouchSuspended();

@@ -19,6 +19,11 @@ internal sealed class NoticesApi(NoticeLog log, NoticeService notices)
             && (r.Caller.IsAdministrator || told.Kept.Notice.Subscription == r.Caller.Subscription)
                 ? Json(told, r.Caller)
                 : throw new ProblemException(Problem.NotFound($"there is no notice {AccountNames.Printable(r.Route("id"))}; see: relaygate notice list")));
+        api.Change("PUT", "notices/owners/{name}", async r => new JsonObject
+        {
+            ["subscription"] = r.Route("name"),
+            ["events"] = AdminJson.Value(await log.SetOwnerKindsAsync(r.Route("name"), (await r.BodyAsync("events")).Texts("events"), r.Caller.ToString(), r.Aborted)),
+        });
         api.Change("POST", "notices/test", async r =>
         {
             if (notices.Administrator is not { } administrator)

@@ -2,6 +2,7 @@ using System.Data.Common;
 using RelayGate.Accounts;
 using RelayGate.Core.Mail;
 using RelayGate.Core.Notices;
+using RelayGate.Queue;
 using RelayGate.Storage;
 
 namespace RelayGate.Notices;
@@ -10,7 +11,7 @@ namespace RelayGate.Notices;
 public sealed record ToldNotice(KeptNotice Kept, IReadOnlyList<(string Receiver, string? Ref)> Mails);
 
 /// <summary>What people were told, and what waits to be told.</summary>
-public sealed class NoticeLog(SqliteRelayStore store)
+public sealed class NoticeLog(SqliteRelayStore store, QueueWriter queue, TimeProvider time)
 {
     /// <summary>Newest first.</summary>
     /// <param name="kind">Null: all.</param>
@@ -31,6 +32,28 @@ public sealed class NoticeLog(SqliteRelayStore store)
 
     public Task<ToldNotice?> ShowAsync(QueueId id, CancellationToken cancellationToken) => store.ReadAsync(db =>
         db.First($"select {NoticeRows.Columns} from notice where id = $1", NoticeRows.Read, id.ToBytes()) is { } kept ? new ToldNotice(kept, Mails(db, kept.Id)) : null, cancellationToken);
+
+    /// <summary>Says which kinds the contact of a subscription is told of.</summary>
+    /// <param name="kinds">Words; <c>all</c> or <c>none</c> alone; empty: what the settings say, again.</param>
+    /// <returns>The kinds as words with commas, or <c>all</c>, <c>none</c>, <c>default</c>.</returns>
+    public async Task<AdminResult<string>> SetOwnerKindsAsync(string subscription, IReadOnlyList<string> kinds, string by, CancellationToken cancellationToken)
+    {
+        string text = string.Join(',', kinds);
+        if (text.Length > 0 && NoticeKinds.ParseList(text) is null)
+            return new AdminResult<string>(null, new AdminError(AdminErrorKind.Invalid, $"'{AccountNames.Printable(text)}' names no events: use all, none, or {string.Join(", ", NoticeKinds.All.Select(NoticeKinds.Word))}"));
+        DateTimeOffset now = time.GetUtcNow();
+        bool isKnown = await queue.WriteAsync(db =>
+        {
+            if (!db.Exists("select 1 from subscription where name = $1", subscription))
+                return false;
+            AuditRows.Add(db, now, by, "notice owner", $"subscription {subscription}", subscription, NoticeRows.OwnerKinds(db, subscription) ?? "default", text.Length > 0 ? text : "default");
+            NoticeRows.SetOwnerKinds(db, subscription, text.Length > 0 ? text : null);
+            return true;
+        }, cancellationToken: cancellationToken);
+        return isKnown
+            ? new AdminResult<string>(text.Length > 0 ? text : "default", null)
+            : new AdminResult<string>(null, new AdminError(AdminErrorKind.NotFound, $"There is no subscription '{AccountNames.Printable(subscription)}'; see: relaygate subscription list"));
+    }
 
     private static List<(string Receiver, string? Ref)> Mails(DbConnection db, string id) => QueueId.TryParse(id, out QueueId notice)
         ? db.All(

@@ -27,11 +27,12 @@ internal sealed class NoticeReceivers
     private ImmutableArray<NoticeKind> OwnerKinds { get; }
 
     /// <param name="contact">Of the subscription that the notice's object belongs to, or null.</param>
-    public IEnumerable<MailboxAddress> Of(NoticeKind kind, string? contact)
+    /// <param name="ownerKinds">Kinds that this contact is told of; null: those of the settings.</param>
+    public IEnumerable<MailboxAddress> Of(NoticeKind kind, string? contact, ImmutableArray<NoticeKind>? ownerKinds)
     {
         if (Administrator is not null && (kind == NoticeKind.Test || AdministratorKinds.Contains(kind)))
             yield return Administrator;
-        if (contact is not null && OwnerKinds.Contains(kind) && MailboxAddress.TryParse(contact, out MailboxAddress? owner) && !IsAdministrator(owner))
+        if (contact is not null && (ownerKinds ?? OwnerKinds).Contains(kind) && MailboxAddress.TryParse(contact, out MailboxAddress? owner) && !IsAdministrator(owner))
             yield return owner;
     }
 

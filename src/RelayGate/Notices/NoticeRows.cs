@@ -66,6 +66,19 @@ internal static class NoticeRows
     public static string? Contact(DbConnection db, string subscription) =>
         db.First("select contact from subscription where name = $1 and contact is not null", static row => row.GetString(0), subscription);
 
+    /// <summary>Kinds that a subscription's contact is told of; null: those of the settings.</summary>
+    public static string? OwnerKinds(DbConnection db, string subscription) =>
+        db.First("select kinds from notice_owner where subscription = $1", static row => row.GetString(0), subscription);
+
+    /// <param name="kinds">Null: those of the settings again.</param>
+    public static void SetOwnerKinds(DbConnection db, string subscription, string? kinds)
+    {
+        if (kinds is null)
+            db.Execute("delete from notice_owner where subscription = $1", subscription);
+        else
+            db.Execute("insert into notice_owner (subscription, kinds) values ($1, $2) on conflict (subscription) do update set kinds = excluded.kinds", subscription, kinds);
+    }
+
     /// <summary>Lets a notice wait for its receiver, who is due at the earliest of all times given.</summary>
     public static void Wait(DbConnection db, byte[] notice, NoticeKind kind, string receiver, long clock, TimeSpan period)
     {

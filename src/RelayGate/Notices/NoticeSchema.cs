@@ -38,6 +38,12 @@ internal static class NoticeSchema
         ) without rowid;
         create index notice_due on notice_receiver (due_clock) where due_clock is not null;
 
+        -- Kinds that the contact of a subscription is told of, where they are not those of the settings.
+        create table notice_owner (
+          subscription text not null primary key,
+          kinds text not null
+        ) without rowid;
+
         create table notice_told (
           receiver text not null,
           kind integer not null,

@@ -59,8 +59,9 @@ internal sealed class NoticeWriter(RelayGateOptions options, NoticeReceivers rec
         QueueId id = OwnMail.NewId(raised.At);
         byte[] octets = id.ToBytes();
         NoticeRows.Insert(db, octets, notice, raised.At, now, _tick);
-        string? contact = notice.Subscription is { } subscription ? NoticeRows.Contact(db, subscription) : null;
-        foreach (MailboxAddress receiver in receivers.Of(notice.Kind, contact))
+        string? contact = notice.Subscription is { } owner ? NoticeRows.Contact(db, owner) : null;
+        string? kinds = contact is null ? null : NoticeRows.OwnerKinds(db, notice.Subscription!);
+        foreach (MailboxAddress receiver in receivers.Of(notice.Kind, contact, kinds is null ? null : NoticeKinds.ParseList(kinds)))
             NoticeRows.Wait(db, octets, notice.Kind, receiver.Text, now, _period);
         if (notice.Kind != NoticeKind.Test)
         {

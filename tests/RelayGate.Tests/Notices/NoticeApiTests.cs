@@ -70,6 +70,30 @@ public sealed class NoticeApiTests
     }
 
     [Fact]
+    public async Task The_contact_of_one_subscription_is_told_less_and_then_as_the_settings_say_again()
+    {
+        await using var hop = new FakeNextHop();
+        await using TestGateway gateway = await TestGateway.StartAsync(hop.Url, static o => o.Notices.AdministratorKinds = "none");
+        using HttpClient control = gateway.Control();
+        await control.PostAsJsonAsync("subscriptions", new { name = "acme", contact = "owner@home.test" });
+        NoticeBoard board = gateway.Get<NoticeBoard>();
+        var warning = new Notice { Kind = NoticeKind.Warning, Level = "domain", Name = "a.test", Subscription = "acme", Limit = "5/h", Used = 4 };
+
+        Assert.Equal(HttpStatusCode.OK, (await control.PutAsJsonAsync("notices/owners/acme", new { events = new[] { "suspended", "exceeded" } })).StatusCode);
+        board.Raise(warning);
+        board.Raise(warning with { Kind = NoticeKind.Exceeded });
+        string first = (await hop.NextAsync()).Text;
+        Assert.Equal(HttpStatusCode.OK, (await control.PutAsJsonAsync("notices/owners/acme", new { })).StatusCode);
+        board.Raise(warning with { Name = "b.test" });
+        string second = (await hop.NextAsync()).Text;
+
+        Assert.Contains("X-RelayGate-Notice: exceeded\r\n", first, StringComparison.Ordinal);
+        Assert.Contains("warning: domain b.test", second, StringComparison.Ordinal);
+        Assert.Equal(HttpStatusCode.NotFound, (await control.PutAsJsonAsync("notices/owners/nobody", new { })).StatusCode);
+        Assert.Equal(HttpStatusCode.BadRequest, (await control.PutAsJsonAsync("notices/owners/acme", new { events = new[] { "nonsense" } })).StatusCode);
+    }
+
+    [Fact]
     public async Task A_secret_is_shown_when_it_is_made_and_never_again_nor_audited()
     {
         await using TestGateway gateway = await TestGateway.StartAsync();
