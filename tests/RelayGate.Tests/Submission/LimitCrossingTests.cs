@@ -7,7 +7,7 @@ using RelayGate.Tests.Fakes;
 namespace RelayGate.Tests.Submission;
 
 /// <summary>Who is told that a limit is nearly used up, exceeded, or free again: once for each crossing.</summary>
-public sealed class LimitCrossingTests : IAsyncLifetime
+public sealed class LimitCrossingTests : IAsyncLifetime, IDisposable
 {
     private const string Message = "From: info@shop.test\r\n\r\nhello\r\n";
     private static readonly AccountKey Info = new(Level.Mailbox, "info@shop.test");
@@ -93,11 +93,9 @@ public sealed class LimitCrossingTests : IAsyncLifetime
 
     public Task InitializeAsync() => Task.CompletedTask;
 
-    public async Task DisposeAsync()
-    {
-        await _gateway.DisposeAsync();
-        _folder.Dispose();
-    }
+    public async Task DisposeAsync() => await _gateway.DisposeAsync();
+
+    public void Dispose() => _folder.Dispose();
 
     private async Task StartAsync()
     {
