@@ -1,4 +1,3 @@
-using System.Globalization;
 using RelayGate.Core.Mail;
 using RelayGate.Core.Messages;
 
@@ -90,6 +89,5 @@ public static class MessageClasses
         || (facts.ReceivedFields > 0 && !facts.From.IsDefaultOrEmpty && account.HeaderFromOwner != DomainOwner.Own && account.ReversePathOwner != DomainOwner.Own);
 
     private static bool IsScript(SenderIdentity identity, MessageFacts facts) =>
-        identity.Kind == IdentityKind.Uid && facts.PhpScript is { } script && script.IndexOf(':') is var colon and > 0
-        && int.TryParse(script.AsSpan(0, colon), NumberStyles.None, CultureInfo.InvariantCulture, out int uid) && uid == identity.Uid;
+        identity is { Kind: IdentityKind.Uid, Process: { } process } && facts.PhpScript is { } script && SendingScript.IsProvedPhp(process, script);
 }

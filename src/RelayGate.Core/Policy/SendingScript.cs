@@ -35,6 +35,9 @@ public sealed record SendingScript(ScriptKey Key, bool IsProved)
         return OfProgram(process);
     }
 
+    /// <summary>Whether X-PHP-Originating-Script names a script of the peer's own uid.</summary>
+    internal static bool IsProvedPhp(PeerProcess process, string phpScript) => ReadPhp(phpScript) is ({ }, { } uid) && uid == process.Uid;
+
     /// <summary>The peer, or the first above it that does more than pass mail on.</summary>
     private static SendingScript OfProgram(PeerProcess process)
     {
