@@ -28,7 +28,7 @@ internal static class Story
         foreach (JsonNode? correction in List(record, "corrections"))
             yield return Line(at, "correct", $"{Text(correction, "what")} {(Text(correction, "original") is { Length: > 0 } original ? original : "none")} -> {Text(correction, "replacement")} ({Text(correction, "why")})");
         foreach (JsonNode? level in List(record, "levels"))
-            yield return Line(at, "limit", Level(level!));
+            yield return Line(at, "limit", Level(level!, Text(record, "verdict") == "hold"));
         if (List(record, "headerChanges") is { Count: > 0 } changes)
             yield return Line(at, "header", string.Join(", ", changes.Select(Cell.Text)));
         if (List(record, "signatures") is { Count: > 0 } signatures)
@@ -43,8 +43,10 @@ internal static class Story
             foreach (string line in step?["what"] is null ? Attempt(step!) : [Line(Cell.Clock(step["at"]), Text(step, "what")!, $"by {Text(step, "by")}")])
                 yield return line;
         }
+        if (Commands.QueueCommands.Held(record["hold"]) is { } held)
+            yield return Line("", "held", held);
         foreach (JsonNode? waiting in List(record, "pending"))
-            yield return Line("", "waiting", $"{Text(waiting, "recipient")}: next attempt {Cell.Time(waiting?["nextAttempt"])} UTC{(Text(waiting, "held") is { } why ? $", held ({why})" : "")}");
+            yield return Line("", "waiting", $"{Text(waiting, "recipient")}: {(Text(waiting, "held") is { } why ? $"held ({why})" : $"next attempt {Cell.Time(waiting?["nextAttempt"])} UTC")}");
         yield return Line(Cell.Clock(record["lastAt"]), "now", Text(record, "outcome") ?? "?");
     }
 
@@ -101,13 +103,13 @@ internal static class Story
         return string.Join(", ", parts);
     }
 
-    private static string Level(JsonNode level)
+    private static string Level(JsonNode level, bool held)
     {
         string name = Text(level, "name") is { Length: > 0 } given ? $" {given}" : "";
         string limit = Text(level, "limit") ?? "unlimited";
         bool stopped = (bool?)level["stopped"] == true;
         string only = Text(level, "class") is { } of ? $" class {of}" : "";
-        return $"{Text(level, "level")}{name}{only} {Text(level, "used")} of {limit}{(stopped ? "  STOP" : " ok")}  (set by: {Text(level, "origin")})";
+        return $"{Text(level, "level")}{name}{only} {Text(level, "used")} of {limit}{(stopped ? held ? "  HOLD" : "  STOP" : " ok")}  (set by: {Text(level, "origin")})";
     }
 
     private static string Unsigned(JsonNode unsigned, JsonNode record)
@@ -132,7 +134,7 @@ internal static class Story
         string stage = Text(record, "stage") is { } at ? $" at {at}" : "";
         string reason = Text(record, "reason") is { } slug && slug != "accepted" ? $"  reason {slug}" : "";
         string repeats = (long?)record["repeats"] is > 1 and var times ? $"  ({times} times until {Cell.Time(record["lastAt"])})" : "";
-        string next = Cell.Time(record["nextPossible"]) is { } possible ? $"  next possible {possible} UTC" : "";
+        string next = Cell.Time(record["nextPossible"]) is { } possible ? $"  {(Text(record, "verdict") == "hold" ? "released about" : "next possible")} {possible} UTC" : "";
         return $"{Text(record, "reply")}{stage}{reason}{next}{repeats}";
     }
 

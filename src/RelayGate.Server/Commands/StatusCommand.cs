@@ -15,7 +15,7 @@ internal static class StatusCommand
             Output.Fields(
                 ("RelayGate", $"{Cell.Text(s["version"])} on {Cell.Text(s["hostname"])}, {Cell.Text(s["phase"])}, process {Cell.Text(s["pid"])}, up {Cell.Text(s["uptime"])}"),
                 ("sessions", $"{Cell.Text(s["sessions"])} open, {Cell.Text(s["sessionsTotal"])} since start"),
-                ("offered", $"{Cell.Text(s["accepted"])} accepted, {Cell.Text(s["refused"])} refused since start"),
+                ("offered", $"{Cell.Text(s["accepted"])} accepted, {Cell.Text(s["held"])} held, {Cell.Text(s["refused"])} refused since start"),
                 ("attempts", $"{Cell.Text(s["delivered"])} delivered, {Cell.Text(s["deferred"])} deferred, {Cell.Text(s["failed"])} failed since start"),
                 ("queue", string.Join(", ", (s["queue"] as JsonObject ?? []).Select(q => $"{q.Value} {q.Key}"))),
                 ("limits", Limits(s["limits"]!)),

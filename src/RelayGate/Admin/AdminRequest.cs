@@ -38,8 +38,10 @@ internal sealed class AdminRequest(HttpContext http, AdminCaller caller)
         : int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out int limit) && limit is >= 1 and <= MaxPage ? limit
         : throw Bad($"limit is '{text}': a number from 1 to {MaxPage} is expected");
 
-    public DateTimeOffset? Time(string name) => Query(name) is not { } text ? null
-        : DateTimeOffset.TryParse(text, CultureInfo.InvariantCulture, DateTimeStyles.AssumeUniversal, out DateTimeOffset time) ? time
+    public DateTimeOffset? Time(string name) => Query(name) is { } text ? Time(name, text) : null;
+
+    public static DateTimeOffset Time(string name, string text) =>
+        DateTimeOffset.TryParse(text, CultureInfo.InvariantCulture, DateTimeStyles.AssumeUniversal, out DateTimeOffset time) ? time
         : throw Bad($"{name} is '{text}': a time such as 2026-01-31T12:00:00Z is expected");
 
     /// <summary>The body: one JSON object with no other fields than these; a missing body is an empty object.</summary>

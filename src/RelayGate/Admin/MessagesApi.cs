@@ -10,6 +10,8 @@ namespace RelayGate.Admin;
 /// <summary>The decision log and the queue. A subscription's own user reads what belongs to it; orders are for administrators.</summary>
 internal sealed class MessagesApi(MessageLog log, QueueAdministration queue, HoldForecast forecast, AccountAdministration accounts)
 {
+    private static readonly string[] Filters = ["domain", "mailbox", "recipientDomain", "from", "state", "held", "before"];
+
     public void Map(AdminDispatcher api)
     {
         api.Read("messages", ListAsync);
@@ -30,26 +32,38 @@ internal sealed class MessagesApi(MessageLog log, QueueAdministration queue, Hol
     private void Order(AdminDispatcher api, string verb, Func<QueueSelection, bool, string?, CancellationToken, string, Task<QueueOrderResult>> order) =>
         api.Change("POST", $"queue/{verb}", async r =>
         {
-            RequestBody body = await r.BodyAsync("refs", "subscription", "domain", "mailbox", "recipientDomain", "dryRun");
+            RequestBody body = await r.BodyAsync(["refs", "subscription", "dryRun", .. Filters]);
             QueueId[] ids = [.. body.Texts("refs").Select(Parse)];
-            string? subscription = body.Text("subscription"), domain = body.Text("recipientDomain"), countedAt = CountedAt(body);
-            bool isFiltered = subscription is not null || domain is not null || countedAt is not null;
+            string? subscription = body.Text("subscription");
+            QueueFilter filter = Filter(body.Text);
+            bool isFiltered = subscription is not null || filter != new QueueFilter();
             if (ids.Length == 0 && !isFiltered)
-                throw AdminRequest.Bad("name refs, a subscription, a domain, a mailbox or a recipientDomain");
+                throw AdminRequest.Bad($"name refs, a subscription, or what to look for: {string.Join(", ", Filters)}");
             if (ids.Length > 0 && isFiltered)
-                throw AdminRequest.Bad("name either refs or what to look for (subscription, domain, mailbox, recipientDomain), not both");
+                throw AdminRequest.Bad($"name either refs or what to look for (subscription, {string.Join(", ", Filters)}), not both");
             await RequireSubscriptionAsync(r, subscription);
-            var selection = new QueueSelection([.. ids], subscription, domain, countedAt);
+            var selection = new QueueSelection([.. ids], subscription, filter);
             QueueOrderResult result = await order(selection, body.Flag("dryRun"), r.Caller.Subscription, r.Aborted, r.Caller.ToString());
             if (result is { Count: 0, Unchanged: 0 } && isFiltered)
-                await RequireSenderAsync(body, countedAt, r.Aborted);
+                await RequireSenderAsync(body, filter.CountedAt, r.Aborted);
             if (result.Outcome == QueueOrderOutcome.NotFound)
                 throw NotFound($"not in the queue: {string.Join(", ", result.NotFound.Take(5))}{(result.NotFound.Length > 5 ? " and more" : "")}");
             return RecordJson.ToNode(result, RecordJson.Default.QueueOrderResult);
         });
 
+    /// <summary>What to look for in the queue, from a query or a body.</summary>
+    private static QueueFilter Filter(Func<string, string?> text) => new()
+    {
+        RecipientDomain = text("recipientDomain"),
+        CountedAt = CountedAt(text),
+        Sender = text("from"),
+        State = Word(text, "state", QueueState.Active, QueueState.Deferred, QueueState.Held),
+        Held = Word(text, "held", [.. Enum.GetValues<HoldReason>().Where(static reason => reason != HoldReason.None)]),
+        Before = text("before") is { } before ? AdminRequest.Time("before", before) : null,
+    };
+
     /// <summary>The sender an order is for: a domain with all its mailboxes, or one mailbox.</summary>
-    private static string? CountedAt(RequestBody body) => (body.Text("domain"), body.Text("mailbox")) switch
+    private static string? CountedAt(Func<string, string?> text) => (text("domain"), text("mailbox")) switch
     {
         (null, null) => null,
         ({ } domain, null) => Domain.TryParse(domain, out Domain? name) ? name.Value : throw AdminRequest.Bad($"'{domain}' is no domain"),
@@ -111,8 +125,7 @@ internal sealed class MessagesApi(MessageLog log, QueueAdministration queue, Hol
         var query = new QueueQuery
         {
             Subscription = r.Query("subscription"),
-            RecipientDomain = r.Query("recipientDomain"),
-            State = Word(r, "state", QueueState.Active, QueueState.Deferred, QueueState.Held),
+            Filter = Filter(r.Query),
             Limit = r.Limit,
             Cursor = r.Query("cursor"),
         };
@@ -126,8 +139,8 @@ internal sealed class MessagesApi(MessageLog log, QueueAdministration queue, Hol
         Sender = r.Query("from"),
         Recipient = r.Query("to"),
         RecipientDomain = r.Query("toDomain"),
-        Verdict = Word<Verdict>(r, "verdict"),
-        Outcome = Word<RecordOutcome>(r, "outcome"),
+        Verdict = Word<Verdict>(r.Query, "verdict"),
+        Outcome = Word<RecordOutcome>(r.Query, "outcome"),
         Reason = Reason(r),
         Identity = r.Query("identity"),
         Since = r.Time("since"),
@@ -141,9 +154,9 @@ internal sealed class MessagesApi(MessageLog log, QueueAdministration queue, Hol
 
     /// <summary>A word of an enumeration as it is written in answers.</summary>
     /// <param name="allowed">None: all of them.</param>
-    private static T? Word<T>(AdminRequest r, string name, params ReadOnlySpan<T> allowed) where T : struct, Enum
+    private static T? Word<T>(Func<string, string?> query, string name, params ReadOnlySpan<T> allowed) where T : struct, Enum
     {
-        if (r.Query(name) is not { } text)
+        if (query(name) is not { } text)
             return null;
         T[] values = allowed.IsEmpty ? Enum.GetValues<T>() : allowed.ToArray();
         foreach (T value in values)

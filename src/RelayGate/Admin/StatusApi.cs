@@ -18,6 +18,7 @@ internal sealed class StatusApi(
         QueueFigures figures = await gauge.RefreshAsync(request.Aborted);
         TimeSpan uptime = time.GetUtcNow() - state.StartedAt;
         LimitView server = AdminJson.Value(await accounts.ShowLimitAsync(AccountKey.Server, request.Aborted));
+        long held = metrics.Held;
         long accepted = metrics.Messages.Value("accepted", Reasons.Accepted);
         return new JsonObject
         {
@@ -30,7 +31,8 @@ internal sealed class StatusApi(
             ["sessions"] = metrics.OpenSessions,
             ["sessionsTotal"] = metrics.SessionsTotal.Total,
             ["accepted"] = accepted,
-            ["refused"] = metrics.Messages.Total - accepted,
+            ["held"] = held,
+            ["refused"] = metrics.Messages.Total - accepted - held,
             ["unrecorded"] = metrics.DroppedRefusals.Total,
             ["delivered"] = metrics.Deliveries.Value("delivered"),
             ["deferred"] = metrics.Deliveries.Value("deferred"),

@@ -36,7 +36,8 @@ public sealed class QueueAdministration(SqliteRelayStore store, QueueWriter writ
     {
         if (!MessageLog.TryScope(query.Subscription, onlySubscription, out string? subscription))
             return new QueuePage([], null);
-        QueueCursor? cursor = query.Cursor is { } text ? QueueCursor.TryParse(text) : First(query.State, subscription);
+        subscription ??= await SubscriptionOfAsync(query.Filter, cancellationToken);
+        QueueCursor? cursor = query.Cursor is { } text ? QueueCursor.TryParse(text) : First(query.Filter, subscription);
         if (cursor is null)
             return null;
         if (subscription is not null && (cursor.Phase is QueuePhase.All or QueuePhase.AllHeld || cursor.Subscription != subscription))
@@ -78,16 +79,21 @@ public sealed class QueueAdministration(SqliteRelayStore store, QueueWriter writ
     public Task<QueueOrderResult> FlushAsync(bool dryRun, string? onlySubscription, CancellationToken cancellationToken, string by = Nobody) =>
         RunAsync(QueueOrder.Retry, QueueSelection.All(), dryRun, onlySubscription, by, cancellationToken);
 
-    private static QueueCursor First(QueueState? state, string? subscription) => subscription is null
-        ? state == QueueState.Held ? QueueCursor.AllHeld : QueueCursor.All
-        : state == QueueState.Held ? QueueCursor.Held(subscription) : QueueCursor.Waiting(subscription);
+    private static QueueCursor First(QueueFilter filter, string? subscription) => subscription is null
+        ? filter.IsOfHeld ? QueueCursor.AllHeld : QueueCursor.All
+        : filter.IsOfHeld ? QueueCursor.Held(subscription) : QueueCursor.Waiting(subscription);
+
+    /// <summary>The subscription of the domain or mailbox that is looked for, so that nobody else's mail is walked through; null where it is not known.</summary>
+    private async Task<string?> SubscriptionOfAsync(QueueFilter filter, CancellationToken cancellationToken) => filter.CountedAt is { } sender
+        ? await store.ReadRawAsync(connection => SuspendedRows.SubscriptionOfSender(connection, sender), cancellationToken)
+        : null;
 
     private static QueuePage ReadPage(StoreConnection connection, QueueQuery query, string? subscription, QueueCursor cursor)
     {
         if (query.Id is { } id)
         {
-            QueueItem? one = QueueLookup.Seq(connection, id) is { } seq ? QueueLookup.Item(connection, seq, query.RecipientDomain) : null;
-            bool matches = one is not null && (subscription is null || one.Subscription == subscription) && (query.State is null || one.State == query.State);
+            QueueItem? one = QueueLookup.Seq(connection, id) is { } seq ? QueueLookup.Item(connection, seq, query.Filter) : null;
+            bool matches = one is not null && (subscription is null || one.Subscription == subscription);
             return new QueuePage(matches ? [one!] : [], null);
         }
         int limit = Math.Clamp(query.Limit, 1, MaxPage);
@@ -99,13 +105,13 @@ public sealed class QueueAdministration(SqliteRelayStore store, QueueWriter writ
             (List<(long Seq, QueueCursor Behind)> found, next) = from.Read(connection, limit);
             foreach ((long seq, QueueCursor behind) in found)
             {
-                if (QueueLookup.Item(connection, seq, query.RecipientDomain) is not { } item || (query.State is { } state && item.State != state))
+                if (QueueLookup.Item(connection, seq, query.Filter) is not { } item)
                     continue;
                 items.Add(item);
                 if (items.Count == limit)
                     return new QueuePage(items.DrainToImmutable(), behind.ToString());
             }
-            if (next is null && from.Phase == QueuePhase.Waiting && query.State is null)
+            if (next is null && from.Phase == QueuePhase.Waiting && query.Filter.State is null)
                 next = QueueCursor.Held(from.Subscription);
         }
         return new QueuePage(items.DrainToImmutable(), next?.ToString());
@@ -124,9 +130,10 @@ public sealed class QueueAdministration(SqliteRelayStore store, QueueWriter writ
         }
         if (!MessageLog.TryScope(selection.Subscription, onlySubscription, out string? subscription))
             return tally.Result(QueueOrderOutcome.Done, dryRun);
+        subscription ??= await SubscriptionOfAsync(selection.Filter, cancellationToken);
         // What is due already needs no retry; what a retry has changed is not met again.
         long after = order == QueueOrder.Retry ? time.GetUtcNow().ToUnixTimeMilliseconds() : -1;
-        if (order != QueueOrder.Release)
+        if (order != QueueOrder.Release && !selection.Filter.IsOfHeld)
         {
             string? name = subscription ?? await NextAsync("", cancellationToken);
             while (name is not null)
@@ -135,7 +142,7 @@ public sealed class QueueAdministration(SqliteRelayStore store, QueueWriter writ
                 name = subscription is null ? await NextAsync(name, cancellationToken) : null;
             }
         }
-        if (order is QueueOrder.Release or QueueOrder.Delete)
+        if (order is QueueOrder.Release or QueueOrder.Delete || (order == QueueOrder.Hold && selection.Filter.Held is not null))
         {
             QueueCursor held = subscription is null ? QueueCursor.AllHeld : QueueCursor.Held(subscription);
             await WalkAsync(order, held, selection, dryRun, by, tally, cancellationToken);

@@ -26,10 +26,7 @@ public sealed record QueueQuery
     /// <summary>Its messages come in the order of their next attempt, then the held ones; without it, in the order they entered the queue.</summary>
     public string? Subscription { get; init; }
 
-    /// <summary>Messages with a recipient at this domain that has not ended.</summary>
-    public string? RecipientDomain { get; init; }
-
-    public QueueState? State { get; init; }
+    public QueueFilter Filter { get; init; } = new();
 
     public QueueId? Id { get; init; }
 
@@ -106,16 +103,18 @@ public sealed record QueueEntryRecipient(
 
 /// <summary>Which messages an order is for: those named, or all that a filter finds.</summary>
 /// <param name="Ids">Not empty: these, and the filters are not looked at.</param>
-/// <param name="RecipientDomain">Messages with a recipient at this domain that has not ended; the order then holds for all of their recipients.</param>
-/// <param name="CountedAt">Messages that were counted at this domain or mailbox.</param>
-public sealed record QueueSelection(ImmutableArray<QueueId> Ids, string? Subscription = null, string? RecipientDomain = null, string? CountedAt = null)
+/// <param name="Filter">The order holds for all recipients of what it finds.</param>
+public sealed record QueueSelection(ImmutableArray<QueueId> Ids, string? Subscription, QueueFilter Filter)
 {
-    public static QueueSelection Of(params ImmutableArray<QueueId> ids) => new(ids);
+    public static QueueSelection Of(params ImmutableArray<QueueId> ids) => new(ids, null, new QueueFilter());
 
-    public static QueueSelection OfSubscription(string subscription, string? recipientDomain = null) => new([], subscription, recipientDomain);
+    public static QueueSelection OfSubscription(string subscription, string? recipientDomain = null) => new([], subscription, new QueueFilter { RecipientDomain = recipientDomain });
 
     /// <summary>The whole queue, or all that goes to one domain.</summary>
-    public static QueueSelection All(string? recipientDomain = null) => new([], null, recipientDomain);
+    public static QueueSelection All(string? recipientDomain = null) => new([], null, new QueueFilter { RecipientDomain = recipientDomain });
+
+    /// <summary>All that a filter finds.</summary>
+    public static QueueSelection Where(QueueFilter filter) => new([], null, filter);
 }
 
 /// <summary>What an order did.</summary>

@@ -14,7 +14,7 @@ internal static class QueueLookup
     private const string SelectSeq = "select seq from message where id = ?";
 
     private const string SelectPending =
-        "select address, attempts, next_attempt, last_reply from recipient where message = ? and state = 0 order by position";
+        "select address, attempts, next_attempt, last_reply, counted_at from recipient where message = ? and state = 0 order by position";
 
     private const string SelectEntry = """
         select id, subscription, reverse_path, octets, held, expires_at, flags, dsn_return, envelope_id, egress, header, body, coalesce(length(body), 0)
@@ -36,8 +36,8 @@ internal static class QueueLookup
         return seq;
     }
 
-    /// <summary>One message of the queue; null when it has gone, has failed, or has no recipient at <paramref name="domain"/>.</summary>
-    public static QueueItem? Item(StoreConnection connection, long seq, string? domain)
+    /// <summary>One message of the queue; null when it has gone, has failed, or is not looked for.</summary>
+    public static QueueItem? Item(StoreConnection connection, long seq, QueueFilter filter)
     {
         SqliteStatement row = connection.Prepared(SelectItem).Bind(1, seq);
         if (!row.Step())
@@ -46,15 +46,16 @@ internal static class QueueLookup
         (string subscription, string sender, long octets, var held, bool failed) =
             (row.Text(1), row.Text(2), row.Int64(3), (HoldReason)row.Int64(4), !row.IsNull(5));
         row.Reset();
-        if (failed)
+        if (failed || !filter.Matches(id, held, sender))
             return null;
         var recipients = ImmutableArray.CreateBuilder<string>();
-        (int count, int attempts, long? next, string? reply, bool isThere) = (0, 0, null, null, domain is null);
+        var pending = new List<(string Address, string? CountedAt, int Attempts)>();
+        (int count, int attempts, long? next, string? reply) = (0, 0, null, null);
         SqliteStatement select = connection.Prepared(SelectPending).Bind(1, seq);
         while (select.Step())
         {
             string address = select.Text(0);
-            isThere |= domain is not null && IsAt(address, domain);
+            pending.Add((address, select.NullableText(4), select.Int32(1)));
             if (count++ < MaxListed)
                 recipients.Add(address);
             attempts = Math.Max(attempts, select.Int32(1));
@@ -62,7 +63,7 @@ internal static class QueueLookup
                 next = at;
             reply ??= select.NullableText(3);
         }
-        if (!isThere)
+        if (!filter.Matches(pending, held))
             return null;
         QueueState state = held != HoldReason.None ? QueueState.Held : attempts > 0 ? QueueState.Deferred : QueueState.Active;
         return new QueueItem(

@@ -38,7 +38,7 @@ internal sealed class QueueOrderStep(QueueOrder order)
 /// <summary>The changes of rows that carry out orders, each message with its record in one transaction.</summary>
 internal static class QueueOrders
 {
-    private const string SelectMessage = "select id, held, flags, expires_at, subscription from message where seq = ?";
+    private const string SelectMessage = "select id, held, flags, expires_at, subscription, reverse_path from message where seq = ?";
     private const string SelectSubscription = "select subscription from message where seq = ?";
     private const string SelectPending = "select address, attempts, counted_at from recipient where message = ? and state = 0";
     private const string SetDue = "update recipient set next_attempt = ? where message = ? and state = 0 and (next_attempt is null or next_attempt > ?)";
@@ -83,16 +83,18 @@ internal static class QueueOrders
         if (!row.Step())
             return null; // Delivered or deleted meanwhile.
         var message = new Message(row.Blob(0).ToArray(), (HoldReason)row.Int64(1), (MessageFlags)row.Int64(2), !row.IsNull(3), row.Text(4));
+        bool isLookedFor = selection.Filter.Matches(QueueId.FromBytes(message.Id), message.Held, row.Text(5));
         row.Reset();
-        bool isAt = selection.RecipientDomain is null, isFrom = selection.CountedAt is null;
+        if (!isLookedFor)
+            return null;
+        var recipients = new List<(string Address, string? CountedAt, int Attempts)>();
         SqliteStatement pending = connection.Prepared(SelectPending).Bind(1, seq);
         while (pending.Step())
         {
-            isAt |= selection.RecipientDomain is { } domain && QueueLookup.IsAt(pending.Text(0), domain);
-            isFrom |= selection.CountedAt is { } sender && pending.NullableText(2) is { } countedAt && (countedAt == sender || QueueLookup.IsAt(countedAt, sender));
+            recipients.Add((pending.Text(0), pending.NullableText(2), pending.Int32(1)));
             message.Attempts = Math.Max(message.Attempts, pending.Int32(1));
         }
-        if (!isAt || !isFrom)
+        if (!selection.Filter.Matches(recipients, message.Held))
             return null;
         bool isForIt = step.Order switch
         {

@@ -14,6 +14,8 @@ public sealed class RelayGateMetrics : IDisposable
     private static readonly string[] Transient =
         [Reasons.TooManyRecipients, Reasons.TooManySessions, Reasons.LimitReached, Reasons.HoldFull, Reasons.StoreFull, Reasons.StoreFailed, Reasons.AccountChanged];
 
+    private static readonly string[] Paths = ["login", "uid", "network", "none"];
+
     private readonly Histogram<double> _deliverySeconds;
     private readonly Histogram<double> _commitSeconds;
     private readonly Histogram<int> _batchWrites;
@@ -27,7 +29,7 @@ public sealed class RelayGateMetrics : IDisposable
     {
         Meter = new Meter(MeterName, Version);
         Submissions = new LabelledCounter(Meter, "relaygate_submissions_total", "Mail transactions by how the identity was proved and how they ended.", ["path", "result"],
-            Sets(["login", "uid", "network", "none"], ["accepted", "refused", "deferred", "held"]));
+            Sets(Paths, ["accepted", "refused", "deferred", "held"]));
         Messages = new LabelledCounter(Meter, "relaygate_messages_total", "Decisions by outcome and reason.", ["outcome", "reason"],
             [.. Reasons.All.Select(r => (r == Reasons.Accepted ? "accepted" : Transient.Contains(r) ? "deferred" : "refused", r)), ("held", Reasons.LimitReached)]);
         Classes = new LabelledCounter(Meter, "relaygate_message_classes_total", "Mail transactions by the class of the message, as far as it was known, and how they ended.", ["class", "result"],
@@ -139,6 +141,9 @@ public sealed class RelayGateMetrics : IDisposable
 
     /// <summary>Label: delivered, deferred or failed.</summary>
     public LabelledCounter WebhookAttempts { get; }
+
+    /// <summary>Messages taken and held since the start.</summary>
+    public long Held => Paths.Sum(path => Submissions.Value(path, "held"));
 
     /// <summary>SMTP sessions open now.</summary>
     public long OpenSessions => Interlocked.Read(ref _sessions);

@@ -148,8 +148,8 @@ public sealed class QueueAdministrationTests : IDisposable
         await AcceptAsync("acme");
         await AcceptAsync("globex");
 
-        QueueOrderResult held = await _administration.HoldAsync(new QueueSelection([], CountedAt: sender), dryRun: false, null, default);
-        QueueOrderResult deleted = await _administration.DeleteAsync(new QueueSelection([], CountedAt: sender), dryRun: false, null, default);
+        QueueOrderResult held = await _administration.HoldAsync(QueueSelection.Where(new QueueFilter { CountedAt = sender }), dryRun: false, null, default);
+        QueueOrderResult deleted = await _administration.DeleteAsync(QueueSelection.Where(new QueueFilter { CountedAt = sender }), dryRun: false, null, default);
 
         Assert.Equal((count, count), (held.Count, deleted.Count));
         Assert.Equal(2 - count, await _queue.Count("message"));
@@ -217,7 +217,7 @@ public sealed class QueueAdministrationTests : IDisposable
         QueueOrderResult held = await _administration.HoldAsync(QueueSelection.OfSubscription("acme", "example.net"), dryRun: false, null, default);
 
         Assert.Equal(1, held.Count);
-        QueuePage page = (await _administration.ListAsync(new QueueQuery { State = QueueState.Held }, null, default))!;
+        QueuePage page = (await _administration.ListAsync(new QueueQuery { Filter = new QueueFilter { State = QueueState.Held } }, null, default))!;
         Assert.Equal(there.ToString(), Assert.Single(page.Items).Ref);
     }
 
@@ -251,9 +251,9 @@ public sealed class QueueAdministrationTests : IDisposable
         await _administration.HoldAsync(QueueSelection.Of([.. all.Take(5).Select(Parse)]), dryRun: false, null, default);
 
         Assert.Equal(all, await ListAsync(new QueueQuery { Subscription = subscription, Limit = 4 }));
-        Assert.Equal(all.Take(5), await ListAsync(new QueueQuery { Subscription = subscription, Limit = 4, State = QueueState.Held }));
-        Assert.Equal(all.Skip(5), await ListAsync(new QueueQuery { Subscription = subscription, Limit = 3, State = QueueState.Active }));
-        Assert.Empty(await ListAsync(new QueueQuery { Subscription = subscription, Limit = 3, State = QueueState.Deferred }));
+        Assert.Equal(all.Take(5), await ListAsync(new QueueQuery { Subscription = subscription, Limit = 4, Filter = new QueueFilter { State = QueueState.Held } }));
+        Assert.Equal(all.Skip(5), await ListAsync(new QueueQuery { Subscription = subscription, Limit = 3, Filter = new QueueFilter { State = QueueState.Active } }));
+        Assert.Empty(await ListAsync(new QueueQuery { Subscription = subscription, Limit = 3, Filter = new QueueFilter { State = QueueState.Deferred } }));
     }
 
     [Fact]
