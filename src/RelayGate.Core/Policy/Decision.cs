@@ -95,8 +95,8 @@ public sealed record Decision
     /// <summary>When the next message is possible after a limit refused, or about when a held one is released; null where time does not help.</summary>
     public DateTimeOffset? NextPossible { get; init; }
 
-    /// <summary>How long until every level has room for one such message; not negative. Null unless a limit stopped it.</summary>
-    public TimeSpan? Wait { get; init; }
+    /// <summary>When every level has room for one such message, by the usage clock; not before now. Null unless a limit stopped it.</summary>
+    public DateTimeOffset? RoomAt { get; init; }
 
     /// <summary>Why it is held; None unless <see cref="Verdict"/> is Hold.</summary>
     public HoldReason Held { get; init; }

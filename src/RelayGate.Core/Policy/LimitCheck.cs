@@ -88,12 +88,12 @@ internal static class LimitCheck
                 Levels = levels.DrainToImmutable(),
                 Stopped = stopped,
                 NextPossible = offer.Usage.ToWall(release),
-                Wait = next - now,
+                RoomAt = next,
             };
         }
         string code = action == OverLimitAction.Reject ? "550 5.7.1" : "451 4.7.1";
         Decision refusal = offer.Refuse(Reasons.LimitReached, ReplyText.LimitReached(code, stopped, offer.Usage.ToWall(next), offer.Usage.ToWall(now)));
-        return refusal with { Levels = levels.DrainToImmutable(), Stopped = stopped, NextPossible = offer.Usage.ToWall(next), Wait = next - now };
+        return refusal with { Levels = levels.DrainToImmutable(), Stopped = stopped, NextPossible = offer.Usage.ToWall(next), RoomAt = next };
     }
 
     /// <summary>When every level has room, not only the one that refused.</summary>

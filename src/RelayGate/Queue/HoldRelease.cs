@@ -12,11 +12,11 @@ internal sealed class HoldReleaseStep
     /// <summary>Messages that cannot go for another reason than a limit.</summary>
     public List<(QueueId Id, string Subscription, string Reason)> Stuck { get; } = [];
 
-    /// <summary>Objects at which messages wait now instead, and for how long there is no room.</summary>
-    public List<(AccountKey Key, TimeSpan Wait)> Moved { get; } = [];
+    /// <summary>Objects at which messages wait now instead, and when there is room, by the usage clock.</summary>
+    public List<(AccountKey Key, DateTimeOffset RoomAt)> Moved { get; } = [];
 
-    /// <summary>How long there is no room at the object itself; null: there was for all.</summary>
-    public TimeSpan? Wait { get; set; }
+    /// <summary>When there is room at the object itself, by the usage clock; null: there was for all.</summary>
+    public DateTimeOffset? RoomAt { get; set; }
 
     /// <summary>Accounts have changed since they were looked up: the rest is to be tried again.</summary>
     public bool IsStale { get; set; }
@@ -41,23 +41,35 @@ internal static class HoldRelease
                 step.IsStale = true;
                 break;
             }
+            if (HoldTurns.OlderElsewhere(context, account, key, offer) is { } before)
+            {
+                Move(context, step, offer, before, context.Usage.Now, now);
+                HoldTurns.Note(context, key, offer.For);
+                continue;
+            }
             Decision decision = RelayPolicy.Decide(account, context.Usage.ViewForRelease(account.Levels, key, context.Connection), offer.Envelope, offer.Message);
             if (decision.IsAccepted)
                 Release(context, step, offer, account, decision, held, id, now);
-            else if (decision is not { Stopped: { } stopped, Wait: { } wait })
+            else if (decision is not { Stopped: { } stopped, RoomAt: { } room })
                 Stick(context, step, offer, held, id, decision, now);
             else if (stopped.Key == key)
-                step.Wait = wait;
+                step.RoomAt = room;
             else
-            {
-                HoldRows.Hold(context, offer.Seq, new HoldEntry(HoldReason.Limit, HoldKey.Of(stopped.Key), offer.For), now);
-                step.Moved.Add((stopped.Key, wait));
-            }
-            if (step.Wait is not null)
+                Move(context, step, offer, stopped.Key, room, now);
+            if (step.RoomAt is not null)
                 break;
             HoldTurns.Note(context, key, offer.For);
         }
+        if (context.Usage.WaitingAt(key) == 0)
+            HoldTurns.Forget(context, key);
         return step;
+    }
+
+    /// <summary>It waits at another object from now on.</summary>
+    private static void Move(WriteContext context, HoldReleaseStep step, HeldOffer offer, AccountKey to, DateTimeOffset roomAt, DateTimeOffset now)
+    {
+        HoldRows.Hold(context, offer.Seq, new HoldEntry(HoldReason.Limit, HoldKey.Of(to), offer.For), now);
+        step.Moved.Add((to, roomAt));
     }
 
     private static void Release(

@@ -23,6 +23,7 @@ public sealed class HoldReleaser : IDisposable
     private readonly SqliteRelayStore _store;
     private readonly QueueWriter _writer;
     private readonly QueueScheduler _scheduler;
+    private readonly UsageTable _usage;
     private readonly HoldTable _holds;
     private readonly SenderLookup _lookup;
     private readonly MailLog _log;
@@ -32,6 +33,7 @@ public sealed class HoldReleaser : IDisposable
     private readonly PriorityQueue<AccountKey, long> _order = new();
     private readonly Dictionary<AccountKey, long> _dueAt = [];
     private readonly HashSet<AccountKey> _active = [];
+    private int _retries;
     private bool _stopping;
 
     /// <param name="lookup">The account of a sender as it is now.</param>
@@ -42,6 +44,7 @@ public sealed class HoldReleaser : IDisposable
         _store = store;
         _writer = writer;
         _scheduler = scheduler;
+        _usage = usage;
         _holds = usage.Holds;
         _lookup = lookup;
         _log = log;
@@ -53,12 +56,22 @@ public sealed class HoldReleaser : IDisposable
         WakeAll(); // What an earlier run left behind.
     }
 
+    /// <summary>It looks at something now, or is about to.</summary>
+    internal bool IsBusy
+    {
+        get
+        {
+            lock (_gate)
+                return _active.Count + _retries > 0 || (_order.TryPeek(out _, out long at) && at <= _time.GetTimestamp());
+        }
+    }
+
     /// <summary>Looks at everything that waits: limits or settings that concern everybody have changed.</summary>
     public void WakeAll()
     {
         foreach (AccountKey key in _holds.Objects)
-            Schedule(key, TimeSpan.Zero);
-        _ = Task.Run(() => RetryStuckAsync(null));
+            Schedule(key, DateTimeOffset.MinValue);
+        RetryStuck(null);
     }
 
     /// <summary>Looks at what waits of some subscriptions: they, or what they own, have changed.</summary>
@@ -66,6 +79,17 @@ public sealed class HoldReleaser : IDisposable
     {
         if (_holds.Total == 0 || subscriptions.Count == 0)
             return;
+        RetryStuck(subscriptions);
+    }
+
+    private void RetryStuck(IReadOnlyCollection<string>? subscriptions)
+    {
+        lock (_gate)
+        {
+            if (_stopping)
+                return;
+            _retries++;
+        }
         _ = Task.Run(() => RetryStuckAsync(subscriptions));
     }
 
@@ -87,12 +111,15 @@ public sealed class HoldReleaser : IDisposable
         _timer.Dispose();
     }
 
-    /// <summary>Messages wait at an object, and there is no room for so long. On the writer's thread, and others.</summary>
-    internal void Schedule(AccountKey key, TimeSpan wait)
+    /// <summary>Messages wait at an object. On the writer's thread, and others.</summary>
+    /// <param name="roomAt">When there is room, by the usage clock; in the past: now.</param>
+    internal void Schedule(AccountKey key, DateTimeOffset roomAt)
     {
         lock (_gate)
         {
-            TimeSpan bounded = wait < TimeSpan.Zero ? TimeSpan.Zero : wait > LongestWait ? LongestWait : wait;
+            DateTimeOffset now = _usage.Now;
+            TimeSpan wait = roomAt > now ? roomAt - now : TimeSpan.Zero;
+            TimeSpan bounded = wait < LongestWait ? wait : LongestWait;
             long at = _time.GetTimestamp() + (long)(bounded.TotalSeconds * _time.TimestampFrequency);
             if (_stopping || (_dueAt.TryGetValue(key, out long known) && known <= at))
                 return;
@@ -135,10 +162,10 @@ public sealed class HoldReleaser : IDisposable
 
     private async Task RunAsync(AccountKey key)
     {
-        TimeSpan? wait = null;
+        DateTimeOffset? next = null;
         try
         {
-            wait = await ReleaseAsync(key);
+            next = await ReleaseAsync(key);
         }
         catch (Exception e) when (e is ObjectDisposedException or OperationCanceledException)
         {
@@ -147,19 +174,19 @@ public sealed class HoldReleaser : IDisposable
         catch (Exception e)
         {
             Log.ReleaseFailed(_logger, key.ToString(), e);
-            wait = AfterFault;
+            next = _usage.Now + AfterFault;
         }
         lock (_gate)
         {
             _active.Remove(key);
-            if (wait is { } again)
+            if (next is { } again)
                 Schedule(key, again);
             BeginLocked();
         }
     }
 
-    /// <returns>When to look again, or null: nothing waits there.</returns>
-    private async Task<TimeSpan?> ReleaseAsync(AccountKey key)
+    /// <returns>When to look again, by the usage clock, or null: nothing waits there.</returns>
+    private async Task<DateTimeOffset?> ReleaseAsync(AccountKey key)
     {
         var unreadable = new List<long>();
         List<HeldOffer> offers = await _store.ReadRawAsync(
@@ -167,15 +194,15 @@ public sealed class HoldReleaser : IDisposable
         if (unreadable.Count > 0)
             await ParkAsync(unreadable);
         if (offers.Count == 0)
-            return _holds.WaitingAt(key) > 0 ? TimeSpan.Zero : null;
+            return unreadable.Count > 0 ? DateTimeOffset.MinValue : _holds.WaitingAt(key) > 0 ? _usage.Now + AfterFault : null; // Perhaps it is on its way into the store.
         for (int i = 0; i < offers.Count; i++)
             offers[i] = offers[i] with { Account = await _lookup(offers[i].Identity, offers[i].Envelope.ReversePath, offers[i].Message.From, CancellationToken.None) };
         HoldReleaseStep step = await _writer.RunAsync(context => HoldRelease.Execute(context, key, offers, _time.GetUtcNow()), CancellationToken.None, Tell);
-        foreach ((AccountKey other, TimeSpan wait) in step.Moved)
-            Schedule(other, wait);
-        if (step.Wait is { } full)
+        foreach ((AccountKey other, DateTimeOffset roomAt) in step.Moved)
+            Schedule(other, roomAt);
+        if (step.RoomAt is { } full)
             return full;
-        return step.IsStale || _holds.WaitingAt(key) > 0 ? TimeSpan.Zero : null;
+        return step.IsStale || _holds.WaitingAt(key) > 0 ? DateTimeOffset.MinValue : null;
     }
 
     private List<HeldOffer> Read(StoreConnection connection, List<long> rowIds, List<long> unreadable)
@@ -234,12 +261,12 @@ public sealed class HoldReleaser : IDisposable
             foreach (string subscription in subscriptions)
             {
                 foreach (AccountKey key in await _store.ReadRawAsync(connection => HoldStuck.Objects(connection, subscription), CancellationToken.None))
-                    Schedule(key, TimeSpan.Zero);
+                    Schedule(key, DateTimeOffset.MinValue);
                 List<long> stuck = await _store.ReadRawAsync(connection => HoldStuck.Of(connection, subscription), CancellationToken.None);
                 foreach (long[] some in stuck.Chunk(QueueAdministration.MaxRows))
                     await _writer.RunAsync(context => HoldStuck.Retry(context, subscription, some, _time.GetUtcNow()), CancellationToken.None);
                 if (stuck.Count > 0)
-                    Schedule(new AccountKey(Level.Subscription, subscription), TimeSpan.Zero);
+                    Schedule(new AccountKey(Level.Subscription, subscription), DateTimeOffset.MinValue);
             }
         }
         catch (Exception e) when (e is ObjectDisposedException or OperationCanceledException)
@@ -249,6 +276,11 @@ public sealed class HoldReleaser : IDisposable
         catch (Exception e)
         {
             Log.ReleaseFailed(_logger, "what the policy would not let go", e);
+        }
+        finally
+        {
+            lock (_gate)
+                _retries--;
         }
     }
 }

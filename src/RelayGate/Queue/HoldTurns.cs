@@ -16,6 +16,8 @@ internal static class HoldTurns
         select seq from message where held = 4 and held_at = ? and held_for = ? and seq > ? order by seq limit 1
         """;
 
+    private const string HasOlder = "select 1 from message where held = 4 and held_at = ? and held_for = ? and seq < ? limit 1";
+
     private const string NoteTurn =
         "insert into hold_turn (held_at, held_for) values (?, ?) on conflict (held_at) do update set held_for = excluded.held_for";
 
@@ -46,6 +48,22 @@ internal static class HoldTurns
                 found.Add(one);
         }
         return found;
+    }
+
+    /// <summary>Another object at which its sender has an older message waiting; null: it is the sender's oldest.</summary>
+    public static AccountKey? OlderElsewhere(WriteContext context, SenderAccount account, AccountKey key, HeldOffer offer)
+    {
+        foreach (LevelLimit level in account.Levels)
+        {
+            if (level.Key == key || context.Usage.WaitingAt(level.Key) == 0)
+                continue;
+            SqliteStatement older = context.Prepared(HasOlder).Bind(1, HoldKey.Of(level.Key)).Bind(2, offer.For).Bind(3, offer.Seq);
+            bool isThere = older.Step();
+            older.Reset();
+            if (isThere)
+                return level.Key;
+        }
+        return null;
     }
 
     /// <summary>Remembers who went last, also over a restart.</summary>

@@ -109,8 +109,8 @@ internal sealed class OfferWrite : PendingWrite
                 context.Enqueued(_queued with { RowId = _seq }); // Takes over the reference to the body.
             else
                 _queued.Release();
-            if (_decision is { Verdict: Verdict.Hold, Stopped: { } stopped, Wait: { } wait })
-                context.Held(stopped.Key, wait);
+            if (_decision is { Verdict: Verdict.Hold, Stopped: { } stopped, RoomAt: { } room })
+                context.Held(stopped.Key, room);
         }
         finally
         {

@@ -173,7 +173,7 @@ public sealed partial class QueueWriter : IDisposable
     }
 
     /// <summary>Tells of mail that waits for room from now on.</summary>
-    internal void AttachHolds(Action<AccountKey, TimeSpan> held) => _context.Held = held;
+    internal void AttachHolds(Action<AccountKey, DateTimeOffset> held) => _context.Held = held;
 
     /// <summary>As WriteAsync, for changes of the queue itself.</summary>
     internal Task<T> RunAsync<T>(Func<WriteContext, T> write, CancellationToken cancellationToken, Action<T>? committed = null) =>

@@ -148,7 +148,7 @@ public sealed class SuspendedMail : IDisposable
                 SuspensionStep step = await _writer.RunAsync(
                     context => SuspendedRows.LetGo(context, reason, held, _suspended(), _time.GetUtcNow()), CancellationToken.None, _scheduler.Tell);
                 foreach (AccountKey key in step.Waiting)
-                    _releaser.Schedule(key, TimeSpan.Zero);
+                    _releaser.Schedule(key, DateTimeOffset.MinValue);
                 if (step.Released.Count == 0 && step.Waiting.Count == 0 && await IsEmptyAsync(reason, held))
                     break;
             }

@@ -63,6 +63,9 @@ internal sealed class UsageBatch(UsageTable table)
         _held.Add((message, sign));
     }
 
+    /// <summary>Messages that wait for room at an object.</summary>
+    public long WaitingAt(AccountKey key) => table.Holds.WaitingAt(key);
+
     /// <summary>Reads again what is held.</summary>
     public void LoadHeld(StoreConnection connection) => table.Holds.Load(connection);
 

@@ -27,8 +27,8 @@ internal sealed class WriteContext(UsageBatch usage, Func<string?, AccountVersio
     /// <summary>Hears of the earliest time at which something committed is due.</summary>
     public Action<DateTimeOffset> Rescheduled { get; set; } = _ => { };
 
-    /// <summary>Hears of each message that waits for room at an object from now on, and of how long there is none.</summary>
-    public Action<AccountKey, TimeSpan> Held { get; set; } = (_, _) => { };
+    /// <summary>Hears of each message that waits for room at an object from now on, and of when there is some.</summary>
+    public Action<AccountKey, DateTimeOffset> Held { get; set; } = (_, _) => { };
 
     /// <summary>Takes the writer's connection, at the start and after each reopening.</summary>
     public void Attach(StoreConnection connection)
