@@ -198,11 +198,11 @@ public sealed class QueueAdministration(SqliteRelayStore store, QueueWriter writ
         System.Data.Common.DbConnection db = context.Connection.Connection;
         string target = selection switch
         {
-            { CountedAt: { } sender } => sender.Contains('@') ? $"mailbox {sender}" : $"domain {sender}",
+            { Filter.CountedAt: { } sender } => sender.Contains('@') ? $"mailbox {sender}" : $"domain {sender}",
             { Subscription: { } subscription } => $"subscription {subscription}",
             _ => "queue",
         };
-        string done = $"{tally.Count + step.Changed.Count} messages{(selection.RecipientDomain is { } to ? $" to {to}" : "")}";
+        string done = $"{tally.Count + step.Changed.Count} messages{(selection.Filter.RecipientDomain is { } to ? $" to {to}" : "")}";
         if (tally.Audit is not { } number)
             return AuditRows.Add(db, time.GetUtcNow(), by, $"queue {step.Order.ToString().ToLowerInvariant()}", target, selection.Subscription, "", done);
         AuditRows.Amend(db, number, done);
