@@ -2,6 +2,7 @@ using System.Diagnostics;
 using System.Net.Http.Json;
 using System.Text.Json.Nodes;
 using RelayGate.Accounts;
+using RelayGate.Configuration;
 using RelayGate.Core.Policy;
 using RelayGate.Queue;
 using RelayGate.Tests.Fakes;
@@ -17,7 +18,7 @@ public sealed class HeldSubmissionTests : IAsyncLifetime
 
     public async Task InitializeAsync()
     {
-        _gateway = await TestGateway.StartAsync(_hop.Url, options => options.Limits.Over.Mailbox = OverLimitAction.Hold, _time);
+        _gateway = await TestGateway.StartAsync(_hop.Url, Configure, _time);
         AccountAdministration accounts = _gateway.Get<AccountAdministration>();
         Assert.True((await accounts.AddSubscriptionAsync("acme", new SubscriptionChange(), default)).IsOk);
         Assert.True((await accounts.AddDomainAsync("shop.test", new DomainChange(Subscription: "acme"), default)).IsOk);
@@ -102,6 +103,12 @@ public sealed class HeldSubmissionTests : IAsyncLifetime
         await UntilFailedAsync(log, reference);
 
         Assert.Empty((await log.ListAsync(new MessageQuery(), null, default))!.Items.Where(static i => i.Kind == RelayGate.Queue.RecordKind.Dsn));
+    }
+
+    private static void Configure(RelayGateOptions options)
+    {
+        options.Limits.Over.Mailbox = OverLimitAction.Hold;
+        options.Postmaster = ""; // Nobody is sent notices: what reaches the next hop is what was held.
     }
 
     /// <summary>Four days go by, and then as much as it takes.</summary>
