@@ -52,6 +52,7 @@ public sealed class SuspendedMail : IDisposable
     /// <summary>Somebody may have been suspended or resumed.</summary>
     public void Apply()
     {
+        _scheduler.Wake(); // A look under way may have left out what is resumed now.
         lock (_gate)
         {
             if (_stopping)
