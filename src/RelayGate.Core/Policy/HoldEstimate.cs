@@ -48,7 +48,7 @@ public static class HoldEstimate
         // Whole windows go by while those that fill them go; what is left of them goes as the window empties of what is in it now.
         (long windows, long rest) = Math.DivRem(ahead + cost - 1, limit.Count);
         DateTimeOffset turn = ring.WhenAtMost(limit.Count - rest - 1, limit.Unit, limit.Window, now);
-        TimeSpan window = limit.Window == LimitWindow.Hour ? TimeSpan.FromHours(1) : TimeSpan.FromDays(1);
+        TimeSpan window = limit.Window == LimitWindow.Hour ? TimeSpan.FromMinutes(61) : TimeSpan.FromHours(25); // Room comes back a bucket late.
         return windows > (DateTimeOffset.MaxValue - turn) / window ? DateTimeOffset.MaxValue : turn + windows * window;
     }
 }

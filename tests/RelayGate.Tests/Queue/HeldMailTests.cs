@@ -212,7 +212,7 @@ public sealed class HeldMailTests : IDisposable
 
         Assert.Equal((3L, 1L), (a.Ahead, b.Ahead)); // Two of its own and one of the other's; one of the first's.
         DateTimeOffset start = _rig.Queue.Time.GetUtcNow();
-        Assert.Equal((start.AddMinutes(61), start.AddMinutes(121)), (b.ReleaseAbout, a.ReleaseAbout));
+        Assert.Equal((start.AddMinutes(61), start.AddMinutes(122)), (b.ReleaseAbout, a.ReleaseAbout));
         Assert.Equal((start, start.AddDays(4)), (a.Since, a.ExpiresAt));
         Assert.Equal("domain acme.test", a.At);
     }
