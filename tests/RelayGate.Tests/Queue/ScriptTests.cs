@@ -162,7 +162,7 @@ public sealed class ScriptTests : IAsyncLifetime
 
     private Task<string> SendAsync(string? script, params string[] recipients) => SendAsAsync(Uid, script, recipients);
 
-        private async Task<string> SendAsAsync(string uid, string? script, params string[] recipients)
+    private async Task<string> SendAsAsync(string uid, string? script, params string[] recipients)
     {
         await using TestClient client = await ConnectAsync();
         string field = script is null ? "" : $"X-PHP-Originating-Script: {uid}:{script}\r\n";
