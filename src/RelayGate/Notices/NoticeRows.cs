@@ -33,6 +33,7 @@ internal static class NoticeRows
             Sources = notice.Sources.IsEmpty ? open.Notice.Sources : notice.Sources,
             Ref = notice.Ref ?? open.Notice.Ref,
             Refused = notice.Refused ?? open.Notice.Refused,
+            NextPossible = notice.NextPossible ?? open.Notice.NextPossible,
         };
         byte[] octets = id.ToBytes();
         db.Execute(

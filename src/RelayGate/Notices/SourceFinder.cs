@@ -20,7 +20,7 @@ internal sealed class SourceFinder(SqliteRelayStore store)
     private const int MaxOfEach = 2;
 
     private const string Select = """
-        select id, identity, verdict, repeats, json_extract(detail, '$.script.name'), json_extract(detail, '$.client')
+        select id, identity, verdict, repeats, json_extract(detail, '$.script.name'), json_extract(detail, '$.client'), json_extract(levels, '$.next')
         from (select * from decision where id >= $1
         """;
 
@@ -58,17 +58,17 @@ internal sealed class SourceFinder(SqliteRelayStore store)
         TimeSpan window = notice.Limit?.Contains("/d", StringComparison.Ordinal) == true ? TimeSpan.FromDays(1) : TimeSpan.FromHours(1);
         byte[] since = QueueId.Create(at - window, 0, 0).ToBytes();
         var counts = new Dictionary<(string What, string Name), long>();
-        (byte[] Id, bool IsRefused)? sample = null;
+        (byte[] Id, bool IsRefused, long? Next)? sample = null;
         long refused = 0;
         string sql = Select + (notice.Subscription is null ? "" : " and subscription = $5") + Bound; // Newest first by the key, or the index of a subscription's records.
-        foreach ((byte[] id, string identity, bool isRefused, long repeats, string? script, string? client) in db.All(
+        foreach ((byte[] id, string identity, bool isRefused, long repeats, string? script, string? client, long? next) in db.All(
             sql, Read, since, (int)Queue.RecordKind.Offered, LevelText(notice), MaxRecords, notice.Subscription ?? ""))
         {
             Add(script is null ? null : ("script", script), repeats);
             Add(Of(identity), repeats);
             Add(client is null ? null : ("client", client), repeats);
             if (sample is null || (isRefused && !sample.Value.IsRefused))
-                sample = (id, isRefused);
+                sample = (id, isRefused, next);
             refused += isRefused ? repeats : 0;
         }
         return notice with
@@ -76,6 +76,7 @@ internal sealed class SourceFinder(SqliteRelayStore store)
             Sources = [.. counts.GroupBy(static c => c.Key.What).SelectMany(static g => g.OrderByDescending(static c => c.Value).ThenBy(static c => c.Key.Name, StringComparer.Ordinal).Take(MaxOfEach))
                 .OrderBy(static c => Rank(c.Key.What)).ThenByDescending(static c => c.Value).Select(static c => new NoticeSource(c.Key.What, c.Key.Name, c.Value))],
             Ref = notice.Ref ?? (sample is { } found ? QueueId.FromBytes(found.Id).ToString() : null),
+            NextPossible = notice.NextPossible ?? (sample?.Next is { } possible ? DateTimeOffset.FromUnixTimeMilliseconds(possible) : null),
             Refused = notice.Refused ?? (notice.Kind == NoticeKind.Exceeded ? refused : null),
         };
 
@@ -104,6 +105,6 @@ internal sealed class SourceFinder(SqliteRelayStore store)
         _ => 1,
     };
 
-    private static (byte[] Id, string Identity, bool IsRefused, long Repeats, string? Script, string? Client) Read(DbDataReader row) => (
-        (byte[])row.GetValue(0), row.GetString(1), RecordCodes.Verdict(row.GetInt64(2)) != Verdict.Accept, row.GetInt64(3), row.TextOrNull(4), row.TextOrNull(5));
+    private static (byte[] Id, string Identity, bool IsRefused, long Repeats, string? Script, string? Client, long? Next) Read(DbDataReader row) => (
+        (byte[])row.GetValue(0), row.GetString(1), RecordCodes.Verdict(row.GetInt64(2)) != Verdict.Accept, row.GetInt64(3), row.TextOrNull(4), row.TextOrNull(5), row.IsDBNull(6) ? null : row.GetInt64(6));
 }

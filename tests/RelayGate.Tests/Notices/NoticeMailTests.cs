@@ -285,6 +285,7 @@ public sealed class NoticeMailTests
         Assert.Contains("login calm@shop.test: 1 message\r\n", mail.Text, StringComparison.Ordinal);
         Assert.Contains("client 127.0.0.1: 5 messages", mail.Text, StringComparison.Ordinal);
         Assert.Contains("Refused:       1 attempt\r\n", mail.Text, StringComparison.Ordinal);
+        Assert.Matches(@"Next possible: 20\d\d-", mail.Text);
         Assert.Contains("relaygate message explain 01", mail.Text, StringComparison.Ordinal);
     }
 
