@@ -19,11 +19,16 @@ internal static class StatusCommand
                 ("attempts", $"{Cell.Text(s["delivered"])} delivered, {Cell.Text(s["deferred"])} deferred, {Cell.Text(s["failed"])} failed since start"),
                 ("queue", string.Join(", ", (s["queue"] as JsonObject ?? []).Select(q => $"{q.Value} {q.Key}"))),
                 ("limits", Limits(s["limits"]!)),
+                ("period", Period(s["period"]!)),
+                ("over limit", $"{Cell.Text(s["period"]!["objectsOverNow"])} objects now (not sending), {Cell.Text(s["period"]!["objectsOver"])} in the period; who: relaygate report run"),
                 ("store", Cell.Text(s["store"])));
             foreach (JsonNode? listener in s["listeners"] as JsonArray ?? [])
                 Console.WriteLine(Output.Clean($"listens   {Cell.Text(listener)}"));
         });
     });
+
+    private static string Period(JsonNode p) =>
+        $"one {p["period"]}: {p["messages"]} messages to {p["recipients"]} recipients, {p["refused"]} refused, {p["held"]} held, {p["bounced"]} bounced";
 
     private static string Limits(JsonNode limits)
     {

@@ -2,14 +2,17 @@ using System.Text.Json.Nodes;
 using RelayGate.Accounts;
 using RelayGate.Configuration;
 using RelayGate.Core.Policy;
+using RelayGate.Core.Reports;
 using RelayGate.Queue;
+using RelayGate.Reports;
 using RelayGate.Telemetry;
 
 namespace RelayGate.Admin;
 
 /// <summary><c>status</c>: how the gateway is, in one answer.</summary>
 internal sealed class StatusApi(
-    GatewayState state, RelayGateOptions options, RelayGateMetrics metrics, QueueGauge gauge, AccountAdministration accounts, TimeProvider time)
+    GatewayState state, RelayGateOptions options, RelayGateMetrics metrics, QueueGauge gauge, AccountAdministration accounts, ReportMaker reports,
+    TimeProvider time)
 {
     public void Map(AdminDispatcher api) => api.ReadAll("status", StatusAsync);
 
@@ -40,9 +43,31 @@ internal sealed class StatusApi(
             ["dsns"] = metrics.Dsns.Total,
             ["queue"] = new JsonObject { ["waiting"] = figures.Waiting, ["active"] = figures.Active, ["deferred"] = figures.Deferred, ["held"] = figures.Held, ["inFlight"] = figures.InFlight },
             ["limits"] = new JsonObject { ["enforced"] = server.IsEnforced, ["messages"] = server.Messages, ["refused"] = server.Refused, ["exempt"] = server.Exempt },
+            ["period"] = await PeriodAsync(request),
             ["oldestAt"] = figures.OldestAt is { } oldest ? AdminJson.Time(oldest) : null,
             ["nextHop"] = options.Delivery.NextHop,
             ["listeners"] = new JsonArray([.. state.Listeners.Select(l => (JsonNode)l)]),
+        };
+    }
+
+    /// <summary>The period that the settings have for reports.</summary>
+    private async Task<JsonNode> PeriodAsync(AdminRequest request)
+    {
+        ReportPeriod period = AdminJson.Value(await accounts.FindReportTargetAsync(null, null, request.Aborted)).Period;
+        DateTimeOffset end = ReportPeriods.EndOfHour(time.GetUtcNow());
+        ReportOverview overview = await reports.OverviewAsync(period, end, request.Aborted);
+        return new JsonObject
+        {
+            ["period"] = period.Word(),
+            ["begin"] = AdminJson.Time(period.Begin(end)),
+            ["end"] = AdminJson.Time(end),
+            ["messages"] = overview.Server.Messages,
+            ["recipients"] = overview.Server.Recipients,
+            ["refused"] = overview.Server.Refused,
+            ["held"] = overview.Server.Held,
+            ["bounced"] = overview.Server.Bounced,
+            ["objectsOver"] = overview.Over,
+            ["objectsOverNow"] = overview.OverNow,
         };
     }
 }

@@ -32,6 +32,18 @@ internal sealed class HistoryReader(SqliteRelayStore store)
         },
         cancellationToken);
 
+    /// <summary>How many objects have a limit that has been exceeded and has not recovered.</summary>
+    public Task<long> OverNowAsync(CancellationToken cancellationToken) => store.ReadRawAsync(
+        static connection =>
+        {
+            SqliteStatement select = connection.Prepared(HistorySql.OverNow).Bind(1, (long)CrossingKind.Exceeded);
+            select.Step();
+            long count = select.Int64(0);
+            select.Reset();
+            return count;
+        },
+        cancellationToken);
+
     /// <summary>One object, by class.</summary>
     /// <returns>The sum of all, and that of each class.</returns>
     public async Task<(HistorySum Sum, HistorySum[] Classes)> ObjectAsync(AccountKey key, HourRange hours, CancellationToken cancellationToken)
@@ -201,16 +213,8 @@ internal sealed class HistoryReader(SqliteRelayStore store)
 
         public void Read(StoreConnection connection, long hour)
         {
-            SqliteStatement row = connection.Prepared(query.Sql).Bind(1, hour);
-            if (query.Level is { } level)
-                row.Bind(2, (long)level);
-            else
-                row.Bind(2, query.Subscription);
-            row.Bind(3, after).Bind(5, MaxRows);
-            if (UpTo is { } last)
-                row.Bind(4, last);
-            else
-                row.Bind(4, ReadOnlySpan<byte>.Empty);
+            SqliteStatement row = connection.Prepared(query.Sql).Bind(1, hour).Bind(2, MaxRows);
+            query.Bind(row, after, UpTo);
             string? name = null, before = null;
             HistorySum current = new();
             bool isOver = false;
@@ -218,22 +222,16 @@ internal sealed class HistoryReader(SqliteRelayStore store)
             while (row.Step())
             {
                 rows++;
-                if (row.Text(0) is var found && found != name)
+                if (query.Name(row) is var found && found != name)
                 {
                     if (name is not null)
                         Add(name, current, isOver);
                     (before, name, current, isOver) = (name, found, new HistorySum(), false);
                 }
-                if (query.Level is null)
-                {
-                    current.AddSource(row, 1);
-                    continue;
-                }
-                current.AddObject(row, 1);
-                isOver |= row.Int64(8) > 0;
+                isOver |= query.Add(current, row);
             }
-            if (rows == MaxRows)
-                Cut(before!); // The last one may have more rows.
+            if (rows == MaxRows && before is not null)
+                Cut(before); // The last one may have more rows.
             else if (name is not null)
                 Add(name, current, isOver);
             if (Names.Count > MaxNames)
@@ -263,10 +261,6 @@ internal sealed class HistoryReader(SqliteRelayStore store)
         }
     }
 }
-
-/// <summary>A statement with hour, level or subscription, from behind, up to, at most.</summary>
-/// <param name="Level">Of objects; null: sources of <paramref name="Subscription"/>.</param>
-internal sealed record HistoryQuery(string Sql, Level? Level, string Subscription = "");
 
 /// <param name="Begin">Hours since 1970 UTC.</param>
 /// <param name="End">The first hour that does not belong to it.</param>

@@ -57,7 +57,8 @@ public sealed class ReportMaker
         sections.Add(byClass.Section(ReportSection.Classes, "By class", ReportColumns.OfObjects | ReportColumns.Exempt));
         foreach (Level level in Levels.Where(level => level > request.Object.Level))
             sections.Add(await TopAsync(request, level, hours, over, forwards, cancellationToken));
-        sections.Add(await AddressesAsync(request, hours, cancellationToken));
+        sections.Add(await SourcesAsync(request, ReportSection.Scripts, "Top scripts", HistoryQuery.Scripts, hours, cancellationToken));
+        sections.Add(await SourcesAsync(request, ReportSection.Addresses, "Top source addresses", HistoryQuery.Addresses, hours, cancellationToken));
         sections.Add(over.Section(ReportSection.Over, "Hours over the limit", ReportColumns.HoursOver | ReportColumns.Messages | ReportColumns.Refused | ReportColumns.Held));
         sections.Add(forwards.Section(ReportSection.Forwards, "Forwarded, by domain", ReportColumns.Messages | ReportColumns.Forwarded));
         return new Report
@@ -73,6 +74,25 @@ public sealed class ReportMaker
             Totals = new ReportSection(ReportSection.Totals, "", ReportColumns.OfObjects | ReportColumns.Exempt | ReportColumns.Forwarded | ReportColumns.HoursOver, totals, 1),
             Sections = sections.DrainToImmutable(),
         };
+    }
+
+    /// <summary>What <c>status</c> shows of a period: the server's figures, and how many objects were over a limit of their own.</summary>
+    public async Task<ReportOverview> OverviewAsync(ReportPeriod period, DateTimeOffset end, CancellationToken cancellationToken)
+    {
+        var hours = new HourRange(Hour(period.Begin(end)), Hour(end));
+        (HistorySum sum, _) = await _history.ObjectAsync(AccountKey.Server, hours, cancellationToken);
+        long over = 0;
+        foreach (Level level in Enum.GetValues<Level>())
+        {
+            if (level == Level.Server)
+                over += sum.HoursOver > 0 ? 1 : 0;
+            else
+            {
+                await foreach (Dictionary<string, HistorySum> page in _history.AllAsync(HistoryQuery.Objects(level, onlyOver: true), hours, cancellationToken))
+                    over += page.Count;
+            }
+        }
+        return new ReportOverview(sum.ToRow("period", "period"), over, await _history.OverNowAsync(cancellationToken));
     }
 
     private async Task<ReportSection> TopAsync(
@@ -98,7 +118,7 @@ public sealed class ReportMaker
 
     private IAsyncEnumerable<Dictionary<string, HistorySum>> Pages(AccountKey above, Level level, HourRange hours, CancellationToken cancellationToken) => above.Level switch
     {
-        Level.Server or Level.Plan => _history.AllAsync(new HistoryQuery(HistorySql.Objects, level), hours, cancellationToken),
+        Level.Server or Level.Plan => _history.AllAsync(HistoryQuery.Objects(level), hours, cancellationToken),
         Level.Subscription when level == Level.Domain => _history.BelowAsync(level, HistorySql.DomainsOfSubscription, above, hours, cancellationToken),
         Level.Subscription => MailboxesOfSubscription(above, hours, cancellationToken),
         _ => _history.BelowAsync(level, HistorySql.MailboxesOfDomain, above, hours, cancellationToken),
@@ -118,18 +138,25 @@ public sealed class ReportMaker
     }
 
     /// <summary>They are kept for the server and for each subscription.</summary>
-    private async Task<ReportSection> AddressesAsync(ReportRequest request, HourRange hours, CancellationToken cancellationToken)
+    private async Task<ReportSection> SourcesAsync(
+        ReportRequest request, string key, string title, Func<string, HistoryQuery> query, HourRange hours, CancellationToken cancellationToken)
     {
         var top = new TopRows(request.Top, static row => row.Offered);
         if (request.Object.Level is Level.Server or Level.Subscription)
         {
-            await foreach (Dictionary<string, HistorySum> page in _history.AllAsync(new HistoryQuery(HistorySql.Addresses, null, request.Object.Name), hours, cancellationToken))
+            await foreach (Dictionary<string, HistorySum> page in _history.AllAsync(query(request.Object.Name), hours, cancellationToken))
             {
                 foreach ((string name, HistorySum sum) in page)
-                    top.Add(sum.ToSourceRow("address", name));
+                    top.Add(key == ReportSection.Scripts ? ScriptRow(name, sum) : sum.ToSourceRow("address", name));
             }
         }
-        return top.Section(ReportSection.Addresses, "Top source addresses", ReportColumns.OfSources);
+        return top.Section(key, title, ReportColumns.OfSources);
+    }
+
+    private static ReportRow ScriptRow(string name, HistorySum sum)
+    {
+        (int uid, string script) = HistoryQuery.Script(name);
+        return sum.ToSourceRow("script", script) with { Of = $"uid {uid}" };
     }
 
     private static ReportRow Flagged(ReportRow row) => row with { IsFlagged = row.Forwarded >= MassForwards && row.Forwarded * 2 >= row.Messages };
@@ -149,6 +176,12 @@ public sealed class ReportMaker
 
     private static DateTimeOffset? Later(DateTimeOffset? at, DateTimeOffset other) => at is { } known ? Later(known, other) : null;
 }
+
+/// <summary>A period in short.</summary>
+/// <param name="Server">All mail.</param>
+/// <param name="Over">Objects of which a limit of their own refused or held mail in the period.</param>
+/// <param name="OverNow">Objects that are over a limit of their own, and do not send until there is room.</param>
+public sealed record ReportOverview(ReportRow Server, long Over, long OverNow);
 
 /// <summary>Which report.</summary>
 /// <param name="End">A whole hour.</param>
