@@ -64,7 +64,7 @@ public sealed partial class AccountAdministration
         RequireNoSender(write, key);
         if (domain.IsSuspended)
             write.RequireNothingWaits(domain.Subscription, key);
-        write.RemoveLimits(key);
+        write.RemoveRules(key, domain.Subscription);
         write.Db.Execute("delete from dkim_key where domain = $1", domain.Name);
         write.Db.Execute("delete from domain where name = $1", domain.Name);
         write.ReleaseAddress(domain.IPv4, domain.Subscription);

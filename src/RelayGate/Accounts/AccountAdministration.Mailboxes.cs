@@ -89,7 +89,7 @@ public sealed partial class AccountAdministration
         if (mailbox.IsSuspended)
             write.RequireNothingWaits(domain.Subscription, key);
         RequireNoSender(write, key);
-        write.RemoveLimits(key);
+        write.RemoveRules(key, domain.Subscription);
         write.Db.Execute("delete from identity_use where kind = $1 and name = $2", IdentityUses.Login, mailbox.Address);
         write.Db.Execute("delete from alias where mailbox = $1", mailbox.Address);
         write.Db.Execute("delete from mailbox where address = $1", mailbox.Address);

@@ -33,7 +33,7 @@ public sealed partial class AccountAdministration
         if (write.Db.First("select name from subscription where plan = $1 limit 1", static row => row.GetString(0), name) is { } subscription)
             throw AdminException.InUse($"Plan {name} is in use by subscription {subscription}; give that another plan first: relaygate subscription set {subscription} --plan NAME");
         var key = new AccountKey(Level.Plan, name);
-        write.RemoveLimits(key);
+        write.RemoveRules(key, null);
         write.Db.Execute("delete from plan where name = $1", name);
         write.Touch(key);
         write.Audit("remove", key.ToString(), null, AuditText.Of(View(plan)), "");

@@ -67,8 +67,7 @@ public sealed partial class AccountAdministration
         write.Db.Execute("update subscription set ipv4 = null, ipv6 = null where name = $1", name);
         foreach (string address in write.Db.All("select address from ip_address where owner = $1", static row => row.GetString(0), name))
             write.ReleaseAddress(address, name);
-        write.RemoveLimits(key);
-        write.Db.Execute("delete from notice_owner where subscription = $1", name);
+        write.RemoveRules(key, name);
         write.Db.Execute("delete from subscription where name = $1", name);
         write.Touch(key);
         write.TouchSuspended();

@@ -115,9 +115,11 @@ internal sealed class AccountWrite(DbConnection db, string by = AuditRows.Gatewa
         Change.Subscriptions.Add(subscription);
     }
 
-    /// <summary>Removes an object's limits with it.</summary>
-    public void RemoveLimits(AccountKey key)
+    /// <summary>Removes an object's limits with it, and who is told of it.</summary>
+    /// <param name="subscription">That it is or belongs to; null for a plan.</param>
+    public void RemoveRules(AccountKey key, string? subscription)
     {
+        FollowerRows.Remove(db, key, subscription, now, by);
         db.Execute("delete from object_limit where level = $1 and name = $2", (int)key.Level, key.Name);
         db.Execute("delete from limit_boost where level = $1 and name = $2", (int)key.Level, key.Name);
         Change.Records.Add((RecordKind.ServerLimits + (int)key.Level, key.Name));

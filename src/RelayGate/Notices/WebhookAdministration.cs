@@ -46,8 +46,7 @@ public sealed class WebhookAdministration(SqliteRelayStore store, QueueWriter qu
     public Task<AdminResult<WebhookView>> RemoveAsync(string name, string by, CancellationToken cancellationToken) => WriteAsync((db, now) =>
     {
         WebhookView hook = Known(db, name, now);
-        WebhookRows.Remove(db, name);
-        AuditRows.Add(db, now, by, "remove", $"webhook {name}", null, $"host={new Uri(hook.Url).Host} kinds={hook.Kinds}", "");
+        WebhookRows.Remove(db, hook, now, by);
         return hook;
     }, cancellationToken);
 

@@ -3,6 +3,7 @@ using System.Globalization;
 using RelayGate.Accounts;
 using RelayGate.Core.Mail;
 using RelayGate.Core.Notices;
+using RelayGate.Storage;
 
 namespace RelayGate.Notices;
 
@@ -32,6 +33,10 @@ internal static class WebhookRows
 
     public static List<WebhookView> All(DbConnection db, DateTimeOffset now) => db.All(SelectView + " order by name", View, now.ToUnixTimeMilliseconds());
 
+    /// <summary>Those that are only told of what is one subscription's.</summary>
+    public static List<WebhookView> Of(DbConnection db, string subscription, DateTimeOffset now) =>
+        db.All(SelectView + " where subscription = $2 order by name", View, now.ToUnixTimeMilliseconds(), subscription);
+
     public static void Insert(DbConnection db, WebhookView hook) => db.Execute(
         "insert into webhook (name, url, kinds, subscription, allow_http, allow_private, created_at) values ($1, $2, $3, $4, $5, $6, $7)",
         hook.Name, hook.Url, hook.Kinds, hook.Subscription, hook.AllowsHttp ? 1 : 0, hook.AllowsPrivate ? 1 : 0, hook.CreatedAt.ToUnixTimeMilliseconds());
@@ -46,12 +51,15 @@ internal static class WebhookRows
 
     public static void Disable(DbConnection db, string name, string? why) => db.Execute("update webhook set disabled = $2 where name = $1", name, why);
 
-    public static void Remove(DbConnection db, string name)
+    /// <summary>Removes a webhook with its history; it stands in the audit list.</summary>
+    public static void Remove(DbConnection db, WebhookView hook, DateTimeOffset now, string by)
     {
+        string name = hook.Name;
         db.Execute("delete from webhook_attempt where delivery in (select id from webhook_delivery where webhook = $1)", name);
         db.Execute("delete from webhook_delivery where webhook = $1", name);
         db.Execute("delete from webhook_secret where webhook = $1", name);
         db.Execute("delete from webhook where name = $1", name);
+        AuditRows.Add(db, now, by, "remove", $"webhook {name}", null, $"host={new Uri(hook.Url).Host} kinds={hook.Kinds}{(hook.Subscription is { } only ? $" subscription={only}" : "")}", "");
     }
 
     /// <summary>The webhooks that work, with what waits for each.</summary>

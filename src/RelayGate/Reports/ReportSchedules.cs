@@ -65,6 +65,9 @@ internal static class ReportSchedules
 
     public static List<ReportSchedule> All(DbConnection db) => db.All($"select {Columns} from report_schedule order by id", Read);
 
+    public static List<ReportSchedule> Of(DbConnection db, AccountKey key) =>
+        db.All($"select {Columns} from report_schedule where level = $1 and name = $2 order by id", Read, (int)key.Level, key.Name);
+
     public static ReportSchedule? Find(DbConnection db, long id) => db.First($"select {Columns} from report_schedule where id = $1", Read, id);
 
     public static void Remove(DbConnection db, long id)

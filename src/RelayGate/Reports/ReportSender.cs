@@ -131,7 +131,7 @@ public sealed class ReportSender : IDisposable
         ReportTarget target = found.Value;
         DateTimeOffset end = ReportPeriods.EndOfHour(due.AddHours(-1));
         Report report = await _maker.MakeAsync(
-            new ReportRequest(schedule.Period, end, target.Key, ReportMaker.DefaultTop, target.LimitsEnforced, schedule.Receiver is null ? target.Since : default), cancellationToken);
+            new ReportRequest(schedule.Period, end, target.Key, ReportMaker.DefaultTop, target.LimitsEnforced, target.Since), cancellationToken);
         if (report.IsEmpty)
             return false;
         EgressChoice egress = await _accounts.ServerEgressAsync(cancellationToken);

@@ -1,6 +1,7 @@
 using RelayGate.Accounts;
 using RelayGate.Core.Policy;
 using RelayGate.Core.Reports;
+using RelayGate.Notices;
 using RelayGate.Queue;
 using RelayGate.Reports;
 using RelayGate.Storage;
@@ -112,6 +113,59 @@ public sealed class ReportScheduleTests
         List<AuditEntry> audit = await gateway.Get<SqliteRelayStore>().ReadAsync(db => AuditRows.Read(db, null, null, default, null, 10), CancellationToken.None);
         Assert.Equal(["report schedule remove", "report schedule add"], audit.Select(static entry => entry.What));
         Assert.Equal("day at 06:00 UTC, server, to boss@ops.test, with CSV", audit[1].After);
+    }
+
+    [Fact]
+    public async Task Who_is_told_of_an_object_goes_with_it_and_a_namesake_starts_anew()
+    {
+        await using TestGateway gateway = await TestGateway.StartAsync();
+        AccountAdministration accounts = gateway.Get<AccountAdministration>();
+        ReportBook book = gateway.Get<ReportBook>();
+        WebhookAdministration webhooks = gateway.Get<WebhookAdministration>();
+        var added = new SubscriptionChange(Contact: "owner@acme.test");
+        foreach (string name in new[] { "acme", "other" })
+        {
+            Assert.True((await accounts.AddSubscriptionAsync(name, added, default)).IsOk);
+            Assert.True((await webhooks.AddAsync($"of-{name}", "https://hooks.example.net/", [], name, false, false, null, "uid 0", default)).IsOk);
+        }
+        Assert.True((await accounts.AddDomainAsync("shop.test", new DomainChange(Subscription: "acme"), default)).IsOk);
+        Assert.True((await accounts.AddMailboxAsync("info@shop.test", "secret", default)).IsOk);
+        AccountKey[] objects = [new(Level.Mailbox, "info@shop.test"), new(Level.Domain, "shop.test"), new(Level.Subscription, "acme"), new(Level.Subscription, "other")];
+        foreach (AccountKey key in objects)
+            await book.AddAsync(Daily with { Object = key }, "uid 0", CancellationToken.None);
+
+        Assert.True((await accounts.RemoveMailboxAsync("info@shop.test", default, "uid 7")).IsOk);
+        Assert.Equal(3, (await book.ListAsync(CancellationToken.None)).Count);
+        Assert.True((await accounts.RemoveDomainAsync("shop.test", default, "uid 7")).IsOk);
+        Assert.Equal(2, (await book.ListAsync(CancellationToken.None)).Count);
+        Assert.True((await accounts.RemoveSubscriptionAsync("acme", default, "uid 7")).IsOk);
+
+        Assert.Equal(objects[3], Assert.Single(await book.ListAsync(CancellationToken.None)).Schedule.Object);
+        Assert.Equal("of-other", Assert.Single(await webhooks.ListAsync(CancellationToken.None)).Name);
+        List<AuditEntry> audit = await gateway.Get<SqliteRelayStore>().ReadAsync(db => AuditRows.Read(db, null, null, default, null, 50), CancellationToken.None);
+        Assert.Equal(3, audit.Count(static e => e is { What: "report schedule remove", By: "uid 7" }));
+        Assert.Equal("host=hooks.example.net kinds=all subscription=acme", Assert.Single(audit, static e => e is { What: "remove", Target: "webhook of-acme" }).Before);
+    }
+
+    [Fact]
+    public async Task A_schedule_with_a_receiver_of_its_own_shows_nothing_of_a_namesake_before()
+    {
+        await using var hop = new FakeNextHop();
+        var time = new ManualTimeProvider();
+        await using TestGateway gateway = await TestGateway.StartAsync(hop.Url, time: time);
+        AccountAdministration accounts = gateway.Get<AccountAdministration>();
+        await SendAsync(gateway, hop);
+        Assert.True((await accounts.RemoveMailboxAsync("info@shop.test", default)).IsOk);
+        Assert.True((await accounts.RemoveDomainAsync("shop.test", default)).IsOk);
+        time.Advance(TimeSpan.FromHours(1));
+        Assert.True((await accounts.RemoveSubscriptionAsync("acme", default)).IsOk);
+        Assert.True((await accounts.AddSubscriptionAsync("acme", new SubscriptionChange(), default)).IsOk);
+        await gateway.Get<ReportBook>().AddAsync(Daily with { Object = new AccountKey(Level.Subscription, "acme") }, "uid 0 (root)", CancellationToken.None);
+
+        AdvanceTo(time, ReportTimes.Next(ReportPeriod.Day, Daily.At, time.GetUtcNow()));
+
+        Assert.Equal(0, await gateway.Get<ReportSender>().RunOnceAsync(CancellationToken.None));
+        Assert.Empty(hop.Messages);
     }
 
     [Theory]
