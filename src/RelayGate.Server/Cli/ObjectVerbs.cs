@@ -57,7 +57,7 @@ internal sealed class ObjectVerbs(string noun, string collection, params (string
         });
     }
 
-    public Command Suspend() => Act("suspend", $"Refuse new mail of a {noun} and leave its queued mail alone until resume.", "suspended");
+    public Command Suspend() => Act("suspend", $"Refuse new mail of a {noun} and hold its queued mail until resume.", "suspended");
 
     public Command Resume() => Act("resume", $"Let a suspended {noun} send again.", "resumed");
 

@@ -41,8 +41,11 @@ internal sealed class Output(bool json)
             Table([.. columns.Select(c => c.Heading)], items.Select(i => columns.Select(c => c.Cell(i!) ?? "").ToArray()));
         }
         if (answer["nextCursor"] is { } cursor && (string?)cursor is { Length: > 0 } next)
-            Console.WriteLine($"more: --cursor {next}");
+            Console.WriteLine(Clean($"more: --cursor {(next.All(IsPlain) ? next : $"'{next.Replace("'", "'\\''", StringComparison.Ordinal)}'")}"));
     });
+
+    /// <summary>Whether a shell takes a character as it is.</summary>
+    private static bool IsPlain(char c) => char.IsAsciiLetterOrDigit(c) || "@%+=:,./_-".Contains(c);
 
     public static void Table(string[] headings, IEnumerable<string[]> rows)
     {

@@ -28,6 +28,7 @@ public sealed class GatewayProcess : IAsyncDisposable
                 ["NextHop"] = nextHop,
                 ["Retry"] = new JsonObject { ["First"] = "00:00:01", ["Longest"] = "00:00:02", ["GiveUpAfter"] = "1.00:00:00" },
             },
+            ["Notices"] = new JsonObject { ["AdministratorKinds"] = "none", ["OwnerKinds"] = "none" }, // The sink hears only what a test sends.
             ["Storage"] = new JsonObject { ["MinimumFree"] = 16 * 1024 * 1024 },
         };
     }
