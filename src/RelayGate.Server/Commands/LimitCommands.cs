@@ -12,7 +12,7 @@ internal static class LimitCommands
     private static readonly string[] Levels = ["server", "plan", "subscription", "domain", "mailbox"];
 
     private static readonly Argument<string[]> Words = new("OBJECT") { Description = "server, or plan|subscription|domain|mailbox and a name.", Arity = ArgumentArity.OneOrMore };
-    private static readonly Argument<string[]> WordsOrServer = new("OBJECT") { Description = "Default: server.", Arity = ArgumentArity.ZeroOrMore };
+    private static readonly Argument<string[]> WordsOrServer = new("OBJECT") { Description = "Default: the server; to the user of a subscription, that.", Arity = ArgumentArity.ZeroOrMore };
     private static readonly Argument<string[]> WordsAndValue = new("OBJECT [VALUE]")
     {
         Description = "The object, then N/h, N/d, N/h:rcpt, N/d:rcpt, several with commas, unlimited or forbidden.",
@@ -60,8 +60,7 @@ internal static class LimitCommands
             }),
             paging.AddTo(new Command("tree", "Show an object and all that is below it.").With(WordsOrServer, Depth)).Does(async (parsed, client, output, cancellationToken) =>
             {
-                string[] words = parsed.GetValue(WordsOrServer) is { Length: > 0 } given ? given : ["server"];
-                JsonObject body = Object(words, null, "limit tree OBJECT");
+                JsonObject body = parsed.GetValue(WordsOrServer) is { Length: > 0 } words ? Object(words, null, "limit tree OBJECT") : []; // Nothing: all that may be read.
                 string query = paging.Query(parsed, ("level", (string?)body["level"]), ("name", (string?)body["name"]), ("depth", parsed.GetValue(Depth)?.ToString(CultureInfo.InvariantCulture)));
                 return output.List(await client.GetAsync("limits/tree" + query, cancellationToken), "no limits", LimitScreen.Tree);
             }),

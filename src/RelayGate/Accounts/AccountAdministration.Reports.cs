@@ -12,19 +12,9 @@ public sealed partial class AccountAdministration
     {
         EffectiveSettings settings = Settings(db);
         AccountKey stored = key is { } given ? AccountNames.Key(given) : onlySubscription is null ? AccountKey.Server : new AccountKey(Level.Subscription, onlySubscription);
-        string? subscription = null;
-        try
-        {
-            subscription = SubscriptionOf(new AccountWrite(db), stored);
-        }
-        catch (AdminException) when (onlySubscription is not null)
-        {
-            // As if it were another's.
-        }
+        string? subscription = VisibleOwner(db, stored, onlySubscription);
         SubscriptionRecord? owner = subscription is null ? null : AccountSql.Subscription(db, subscription);
-        return onlySubscription is null || subscription == onlySubscription
-            ? new ReportTarget(stored, owner?.Contact, owner is null ? default : NextHour(owner.Since), settings.EnforceLimits, settings.ReportPeriod)
-            : throw AdminException.NotFound($"There is no {stored} in subscription {onlySubscription}");
+        return new ReportTarget(stored, owner?.Contact, owner is null ? default : NextHour(owner.Since), settings.EnforceLimits, settings.ReportPeriod);
     }, cancellationToken);
 
     /// <summary>The hour in which another subscription may still have had the name is not this one's.</summary>

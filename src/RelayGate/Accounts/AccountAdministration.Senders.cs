@@ -11,12 +11,6 @@ public sealed partial class AccountAdministration
     /// <summary>Longest time for which a replaced password stays valid.</summary>
     public static readonly TimeSpan LongestGrace = TimeSpan.FromDays(30);
 
-    private const string OwnedBySubscription = """
-        ((level = 2 and object = $3)
-          or (level = 3 and object in (select d.name from domain d where d.subscription = $3))
-          or (level = 4 and exists (select 1 from mailbox m join domain d on d.name = m.domain where m.address = object and d.subscription = $3)))
-        """;
-
     // 32 characters that are not mistaken for one another: 5 bits each, 125 in all.
     private const string PasswordAlphabet = "abcdefghijkmnpqrstuvwxyz23456789";
     private const int PasswordGroups = 5;
@@ -85,22 +79,27 @@ public sealed partial class AccountAdministration
         ReadAsync(db => View(db, Sender(db, name)), cancellationToken);
 
     /// <param name="of">Only those of this mailbox or domain; of a subscription also those of its domains and mailboxes. Null: all.</param>
-    public Task<AdminResult<Page<SenderView>>> ListSendersAsync(AccountKey? of, string? after, int count, CancellationToken cancellationToken)
-    {
-        AccountKey? key = of is { } asked ? AccountNames.Key(asked) : null;
-        (string filter, object?[] values) = key switch
+    /// <param name="onlySubscription">What its own user may see, so that no page and no cursor tells of another's; null: everything.</param>
+    public Task<AdminResult<Page<SenderView>>> ListSendersAsync(AccountKey? of, string? onlySubscription, string? after, int count, CancellationToken cancellationToken) => ListAsync(
+        count,
+        (db, rows) =>
         {
-            null => ("", Array.Empty<object?>()),
-            { Level: Level.Subscription } => (OwnedBySubscription + " and ", [key.Value.Name]),
-            _ => ("level = $4 and object = $3 and ", [key.Value.Name, (int)key.Value.Level]),
-        };
-        return ListAsync(
-            count,
-            (db, rows) => db.All($"{CredentialSql.Select} where {filter}name > $1 order by name limit $2", CredentialSql.Read, [after ?? "", rows, .. values])
-                .ConvertAll(credential => View(db, credential)),
-            static sender => sender.Name,
-            cancellationToken);
-    }
+            AccountKey? key = of is { } asked ? AccountNames.Key(asked) : null;
+            string filter = key switch
+            {
+                null => "",
+                { Level: Level.Subscription } => OwnedBy("$3") + " and ",
+                _ => "level = $4 and object = $3 and ",
+            };
+            if (onlySubscription is not null)
+                filter += OwnedBy("$5") + " and ";
+            return db.All(
+                    $"{CredentialSql.Select} where {filter}name > $1 order by name limit $2", CredentialSql.Read,
+                    after ?? "", rows, key?.Name, (int?)key?.Level, onlySubscription)
+                .ConvertAll(credential => View(db, credential));
+        },
+        static sender => sender.Name,
+        cancellationToken);
 
     public Task<AdminResult<SenderView>> RevokeSenderAsync(string name, CancellationToken cancellationToken, string by = AuditRows.Gateway) => WriteAsync(write =>
     {
@@ -174,6 +173,13 @@ public sealed partial class AccountAdministration
         if (write.Db.First("select name from credential where level = $1 and object = $2 order by name limit 1", static row => row.GetString(0), (int)key.Level, key.Name) is { } name)
             throw AdminException.InUse($"{char.ToUpperInvariant(key.ToString()[0])}{key.ToString()[1..]} still has the sender {name}; revoke its senders first: relaygate sender revoke {name}");
     }
+
+    /// <param name="parameter">Of the statement: the subscription.</param>
+    private static string OwnedBy(string parameter) => $"""
+        ((level = 2 and object = {parameter})
+          or (level = 3 and object in (select d.name from domain d where d.subscription = {parameter}))
+          or (level = 4 and exists (select 1 from mailbox m join domain d on d.name = m.domain where m.address = object and d.subscription = {parameter})))
+        """;
 
     private static string OwnerOf(AccountWrite write, AccountKey of) => of.Level is Level.Mailbox or Level.Domain or Level.Subscription
         ? SubscriptionOf(write, of)!

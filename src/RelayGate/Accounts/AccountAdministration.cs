@@ -136,6 +136,28 @@ public sealed partial class AccountAdministration
             cancellationToken);
     }
 
+    /// <summary>Whether an object is a subscription's own: itself, or a domain or mailbox of it. Others are not found, whether they exist or not.</summary>
+    public Task<AdminResult<object>> RequireOwnAsync(AccountKey key, string subscription, CancellationToken cancellationToken) =>
+        ReadAsync<object>(db => VisibleOwner(db, AccountNames.Key(key), subscription)!, cancellationToken);
+
+    /// <param name="key">In its stored form.</param>
+    /// <param name="onlySubscription">Objects of others are as if they were not there; null: all are looked at.</param>
+    /// <returns>Null: of no subscription.</returns>
+    private static string? VisibleOwner(DbConnection db, AccountKey key, string? onlySubscription)
+    {
+        string? subscription = null;
+        try
+        {
+            subscription = SubscriptionOf(new AccountWrite(db), key);
+        }
+        catch (AdminException) when (onlySubscription is not null)
+        {
+            // As if it were another's.
+        }
+        return onlySubscription is null || subscription == onlySubscription ? subscription
+            : throw AdminException.NotFound($"There is no {key} in subscription {onlySubscription}");
+    }
+
     /// <summary>A value of the settings in force, as the writer's own transaction has it.</summary>
     private EffectiveSettings Settings(DbConnection db) => EffectiveSettings.Of(_directory.Cache.Options, AccountSql.Settings(db));
 

@@ -1,5 +1,6 @@
 using RelayGate.Accounts;
 using RelayGate.Core.Mail;
+using RelayGate.Core.Policy;
 using RelayGate.Queue;
 
 namespace RelayGate.Admin;
@@ -14,6 +15,14 @@ internal sealed record AdminCaller(ControlPeer Peer, bool IsAdministrator, strin
 
     /// <summary>The part of a query that the caller may see.</summary>
     public MessageQuery Narrow(MessageQuery query) => query.Since is { } since && since > Since || Since == default ? query : query with { Since = Since };
+
+    /// <summary>The server and the plans are many subscriptions': their figures are for administrators.</summary>
+    /// <exception cref="ProblemException">403.</exception>
+    public void RequireMayRead(AccountKey? key)
+    {
+        if (key is { Level: Level.Server or Level.Plan } && !IsAdministrator)
+            throw new ProblemException(Problem.Forbidden($"uid {Peer.Uid} may only read what belongs to subscription {Subscription}"));
+    }
 
     /// <summary>As records, the audit list and the mail log name who gave an order: <c>uid 0 (root)</c>.</summary>
     public override string ToString() => User is null ? $"uid {Peer.Uid}" : $"uid {Peer.Uid} ({User})";

@@ -5,7 +5,7 @@ using RelayGate.Core.Policy;
 
 namespace RelayGate.Admin;
 
-/// <summary>Limits and the settings that can be changed live.</summary>
+/// <summary>Limits and the settings that can be changed live. A subscription's own user reads the limits of what is the subscription's.</summary>
 internal sealed class LimitsApi(AccountAdministration accounts)
 {
     private const int MaxDepth = 4; // From the server to a mailbox.
@@ -15,8 +15,8 @@ internal sealed class LimitsApi(AccountAdministration accounts)
 
     public void Map(AdminDispatcher api)
     {
-        api.ReadAll("limits", async r => Json(AdminJson.Value(await accounts.ShowLimitAsync(KeyOf(r), r.Aborted))));
-        api.ReadAll("limits/tree", TreeAsync);
+        api.Read("limits", async r => Json(AdminJson.Value(await accounts.ShowLimitAsync(await VisibleAsync(KeyOf(r), r), r.Aborted))));
+        api.Read("limits/tree", TreeAsync);
         api.Change("PUT", "limits", SetAsync);
         api.Change("DELETE", "limits", async r =>
         {
@@ -49,6 +49,15 @@ internal sealed class LimitsApi(AccountAdministration accounts)
     private static AccountKey KeyOf(string? level, string? name, string? of) =>
         AdminJson.Key(level, name) with { Class = of is null ? null : AdminJson.Choice<MessageClass>("class", of) };
 
+    /// <summary>An object that the caller may read. Of those above his own he learns only that one of them stops his mail, and until when.</summary>
+    private async Task<AccountKey> VisibleAsync(AccountKey key, AdminRequest request)
+    {
+        request.Caller.RequireMayRead(key);
+        if (request.Caller.Subscription is { } own)
+            AdminJson.Value(await accounts.RequireOwnAsync(key, own, request.Aborted));
+        return key;
+    }
+
     /// <summary>The kind of objects that a default is for.</summary>
     private static Level? Each(string? level) =>
         level is null ? null : AdminJson.Choice("each", level, Level.Mailbox, Level.Domain, Level.Subscription);
@@ -67,8 +76,10 @@ internal sealed class LimitsApi(AccountAdministration accounts)
         int depth = request.Query("depth") is not { } text ? MaxDepth
             : int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out int given) ? given : throw AdminRequest.Bad($"depth is '{text}': a number from 0 is expected");
         AccountKey? after = request.Query("cursor") is { } cursor ? Cursor(cursor) : null;
-        Page<LimitNode> page = AdminJson.Value(await accounts.LimitTreeAsync(
-            KeyOf(request.Query("level") ?? "server", request.Query("name"), null), depth, after, request.Limit, request.Aborted));
+        AccountKey root = request.Query("level") is null && request.Query("name") is null
+            ? request.Caller.Subscription is { } own ? new AccountKey(Level.Subscription, own) : AccountKey.Server
+            : KeyOf(request.Query("level"), request.Query("name"), null);
+        Page<LimitNode> page = AdminJson.Value(await accounts.LimitTreeAsync(await VisibleAsync(root, request), depth, after, request.Limit, request.Aborted));
         return AdminJson.List(page.Items.SelectMany(static node => Rows(node.Limit, node.Depth)), row => row, page.Next);
     }
 

@@ -20,8 +20,7 @@ internal sealed class ReportsApi(ReportMaker maker, AccountAdministration accoun
     private async Task<JsonNode?> RunAsync(AdminRequest request)
     {
         AccountKey? key = request.Query("level") is null && request.Query("name") is null ? null : AdminJson.Key(request.Query("level"), request.Query("name"));
-        if (key is { Level: Level.Server or Level.Plan } && !request.Caller.IsAdministrator)
-            throw new ProblemException(Problem.Forbidden($"uid {request.Caller.Peer.Uid} may only read what belongs to subscription {request.Caller.Subscription}"));
+        request.Caller.RequireMayRead(key);
         ReportTarget target = AdminJson.Value(await accounts.FindReportTargetAsync(key, request.Caller.Subscription, request.Aborted));
         ReportPeriod period = request.Query("period") is { } word ? AdminJson.Choice<ReportPeriod>("period", word) : target.Period;
         var wanted = new ReportRequest(period, End(request), target.Key, Top(request), target.LimitsEnforced, request.Caller.IsAdministrator ? default : target.Since);

@@ -1,6 +1,7 @@
 using System.Text.Json.Nodes;
 using RelayGate.Accounts;
 using RelayGate.Core.Policy;
+using RelayGate.Queue;
 
 namespace RelayGate.Admin;
 
@@ -39,10 +40,9 @@ internal sealed class SendersApi(AccountAdministration accounts)
     private async Task<JsonNode?> ListAsync(AdminRequest request)
     {
         AccountKey? of = Of(request.Query);
-        if (request.Caller.Subscription is { } own)
-            of = of is null or { Level: Level.Subscription } ? new AccountKey(Level.Subscription, own) : of;
-        Page<SenderView> page = AdminJson.Value(await accounts.ListSendersAsync(of, request.Query("cursor"), request.Limit, request.Aborted));
-        return AdminJson.List([.. page.Items.Where(s => IsVisible(s, request))], Json, page.Next);
+        if (of is { Level: Level.Subscription } asked && !MessageLog.TryScope(asked.Name, request.Caller.Subscription, out _))
+            throw new ProblemException(Problem.NotFound($"There is no subscription '{AccountNames.Printable(asked.Name)}'; see: relaygate subscription list"));
+        return AdminJson.List(AdminJson.Value(await accounts.ListSendersAsync(of, request.Caller.Subscription, request.Query("cursor"), request.Limit, request.Aborted)), Json);
     }
 
     private static AccountKey? Of(Func<string, string?> read)
@@ -59,10 +59,8 @@ internal sealed class SendersApi(AccountAdministration accounts)
         return found;
     }
 
-    private static bool IsVisible(SenderView sender, AdminRequest request) => request.Caller.Subscription is not { } own || sender.Subscription == own;
-
     /// <summary>What belongs to another subscription is as if it were not there.</summary>
-    private static SenderView Visible(SenderView sender, AdminRequest request) => IsVisible(sender, request) ? sender
+    private static SenderView Visible(SenderView sender, AdminRequest request) => request.Caller.Subscription is not { } own || sender.Subscription == own ? sender
         : throw new ProblemException(Problem.NotFound($"There is no sender '{sender.Name}'; see: relaygate sender list"));
 
     private static JsonObject Json(NewPassword made)
