@@ -28,7 +28,10 @@ public sealed record PeerProcess(int Uid, int? Gid = null, int? Pid = null)
     /// <summary>Whether a program of this name only hands on what another one wrote: sendmail and its kin, and the shells between.</summary>
     /// <param name="command">As the kernel names a process: cut after 15 octets.</param>
     public static bool PassesOn(string command) => command is
-        "sendmail" or "relaygate-sendm" or "mail" or "mailx" or "s-nail" or "bsd-mailx" or "sh" or "bash" or "dash" or "ash" or "ksh" or "zsh" or "busybox";
+        "sendmail" or "relaygate-sendm" or "mail" or "mailx" or "s-nail" or "bsd-mailx" or "sh" or "bash" or "dash" or "ash" or "ksh" or "zsh" or "busybox" or "timeout" or "setsid" or "xargs";
+
+    /// <summary>Whether a parent is one that takes over the children of processes that have ended (init, systemd --user): it called nothing.</summary>
+    internal static bool IsReaper(ParentProcess parent) => parent.Pid == 1 || parent.Command == "systemd";
 }
 
 /// <summary>A process above the one that connected: of <c>sendmail</c>, what called it.</summary>

@@ -156,7 +156,7 @@ public static class RelayPolicy
     /// <summary>After everything that would refuse it, so that what is held could be sent; before the limits, because it counts nothing while it is held.</summary>
     private static Decision? ScriptBlocked(Offer offer)
     {
-        if (offer.Account.BlockedScripts.IsEmpty || offer.Message?.Script is not { } script || script.Key.FindBlock(offer.Account.BlockedScripts) is null)
+        if (offer.Account.BlockedScripts.IsEmpty || offer.Message?.Script is not { } script || script.FindBlock(offer.Account.BlockedScripts) is null)
             return null;
         return offer.Usage.Held.HasRoomFor(offer.Message.Octets)
             ? offer.Take(Verdict.Hold, Reasons.ScriptBlocked, $"250 2.0.0 Held: mail of {ReplyText.Clean(script.Key.Script, 60)} is held; the server's administrator knows why") with { Held = HoldReason.Script }

@@ -20,18 +20,22 @@ public readonly record struct ScriptKey(int Uid, string Script)
     public const string Others = "(others)";
 
     /// <summary>Whether a block of <paramref name="blocked"/> is for mail of this script.</summary>
+    /// <param name="isInDoubt">As <see cref="SendingScript.IsInDoubt"/>.</param>
     /// <remarks>
-    /// While a PHP script is blocked, mail of its user is held as well where PHP (or nobody knows what) sent it without naming a script: a script
-    /// could else go on by leaving its name out. Mail that names another script, and mail of other programs, goes on.
+    /// While a PHP script is blocked, mail of its user is held as well where PHP (or nobody knows what) sent it without naming a script, and where
+    /// the name is only claimed: a script could else go on by leaving its name out, or by claiming another. Mail of which PHP says in
+    /// X-PHP-Originating-Script that another script sent it goes on, and mail of other programs.
     /// </remarks>
-    public bool IsBlockedBy(string blocked) => blocked == Any || blocked == Script || (IsPhpFile(blocked) && IsUnnamedPhp(Script));
+    public bool IsBlockedBy(string blocked, bool isInDoubt = false) =>
+        blocked == Any || blocked == Script || (IsPhpFile(blocked) && (isInDoubt || IsUnnamedPhp(Script)));
 
     /// <summary>The first of some blocks that is for mail of this script, or null.</summary>
-    public string? FindBlock(IEnumerable<string> blocked)
+    /// <param name="isInDoubt">As <see cref="SendingScript.IsInDoubt"/>.</param>
+    public string? FindBlock(IEnumerable<string> blocked, bool isInDoubt)
     {
         foreach (string script in blocked)
         {
-            if (IsBlockedBy(script))
+            if (IsBlockedBy(script, isInDoubt))
                 return script;
         }
         return null;

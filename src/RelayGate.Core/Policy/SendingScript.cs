@@ -17,6 +17,14 @@ public sealed record SendingScript(ScriptKey Key, bool IsProved)
     /// <summary>X-PHP-Originating-Script as written, where it says more than uid and file: another uid, or <c>x.php(12) : eval()'d code</c>.</summary>
     public string? Original { get; init; }
 
+    /// <summary>
+    /// Nothing but the client's word speaks against any other PHP script of the uid: it is named by XCLAIM alone, or what called sendmail is gone, or is not known.
+    /// </summary>
+    public bool IsInDoubt { get; init; }
+
+    /// <summary>The first of some blocks of the uid that is for this mail, or null.</summary>
+    public string? FindBlock(IEnumerable<string> blocked) => Key.FindBlock(blocked, IsInDoubt);
+
     /// <param name="process">Null: no local mail, and so no script.</param>
     /// <param name="phpScript">Value of X-PHP-Originating-Script, or null.</param>
     /// <param name="claims">What the client says of itself, or null.</param>
@@ -31,7 +39,7 @@ public sealed record SendingScript(ScriptKey Key, bool IsProved)
             return new SendingScript(new ScriptKey(process.Uid, file), uid == process.Uid) { Path = path, Original = isPlain ? null : phpScript };
         }
         if (claims?.Script is { } script && FileOf(script) is { } name)
-            return new SendingScript(new ScriptKey(process.Uid, name), IsProved: false) { Path = script };
+            return new SendingScript(new ScriptKey(process.Uid, name), IsProved: false) { Path = script, IsInDoubt = true };
         return OfProgram(process);
     }
 
@@ -41,15 +49,18 @@ public sealed record SendingScript(ScriptKey Key, bool IsProved)
     /// <summary>The peer, or the first above it that does more than pass mail on.</summary>
     private static SendingScript OfProgram(PeerProcess process)
     {
-        (string? command, string? executable) = (process.Command, process.Executable);
+        (string? command, string? executable, bool isReaper) = (process.Command, process.Executable, false);
         foreach (ParentProcess parent in process.Parents)
         {
             if (command is null || !PeerProcess.PassesOn(command))
                 break;
-            (command, executable) = (parent.Command, parent.Executable);
+            (command, executable, isReaper) = (parent.Command, parent.Executable, PeerProcess.IsReaper(parent));
         }
         string script = executable is not null ? Cut(executable) : command is not null ? $"({Cut(command)})" : ScriptKey.Unknown;
-        return new SendingScript(new ScriptKey(process.Uid, script), executable is not null);
+        return new SendingScript(new ScriptKey(process.Uid, script), executable is not null && !isReaper)
+        {
+            IsInDoubt = isReaper || command is null || PeerProcess.PassesOn(command),
+        };
     }
 
     /// <summary><c>uid:file</c> as PHP writes it (ext/standard/mail.c): the owner of the file, and the file without its folder, with <c>(12) : eval()'d code</c> behind it.</summary>

@@ -17,7 +17,7 @@ public delegate ValueTask<SenderAccount> SenderLookup(
 internal sealed record HeldOffer(long Seq, QueueId Id, string For, SenderIdentity Identity, Envelope Envelope, MessageFacts Message)
 {
     private const string Select = """
-        select m.id, m.subscription, m.flags, m.uid, m.header, m.held_for, d.identity, d.sender, m.credential, m.script, d.detail ->> '$.client'
+        select m.id, m.subscription, m.flags, m.uid, m.header, m.held_for, d.identity, d.sender, m.credential, m.script, d.detail ->> '$.client', d.detail ->> '$.script.proved'
         from message m left join decision d on d.id = m.id where m.seq = ?
         """;
 
@@ -44,7 +44,7 @@ internal sealed record HeldOffer(long Seq, QueueId Id, string For, SenderIdentit
             HeaderSection header = HeaderSection.Parse(row.Blob(4).ToArray());
             MessageFacts facts = header.ToFacts(0, default);
             if (row.NullableInt64(3) is { } uid && row.NullableText(9) is { } script)
-                facts = facts with { Script = new SendingScript(new ScriptKey(int.CreateChecked(uid), script), IsProved: false) };
+                facts = facts with { Script = new SendingScript(new ScriptKey(int.CreateChecked(uid), script), row.NullableInt64(11) == 1) { IsInDoubt = ((MessageFlags)row.Int64(2)).HasFlag(MessageFlags.ScriptInDoubt) } };
             return new HeldOffer(
                 seq, QueueId.FromBytes(row.Blob(0)), row.NullableText(5) ?? row.Text(1), IdentityOf(row.Text(6), row.NullableInt64(3), row.NullableText(8), row.NullableText(10)),
                 new Envelope(reversePath, recipients, SmtpUtf8: isUtf8), facts with { ReceivedFields = Math.Max(0, facts.ReceivedFields - 1) });

@@ -75,16 +75,20 @@ internal static class HoldRelease
     private static void Release(
         WriteContext context, HoldReleaseStep step, HeldOffer offer, SenderAccount account, Decision decision, in HeldMessage held, byte[] id, DateTimeOffset now)
     {
-        Count(context, account, offer, decision.IsExempt);
+        Count(context, account, offer, decision.IsExempt, now);
         HoldRows.Release(context, offer.Seq, held, now, counts: true);
         RecordRows.SetOutcome(context, id, RecordOutcome.Queued, now);
         OrderRows.Add(context, id, OrderRows.Released, Gateway, now);
         step.Released.Add((offer.Seq, offer.Id, held.Subscription));
     }
 
-    /// <summary>Counts a message at its levels.</summary>
-    public static void Count(WriteContext context, SenderAccount account, HeldOffer offer, bool isExempt) =>
-        context.Usage.Count(account, MessageClasses.Of(account, offer.Envelope, offer.Message), isExempt, offer.Envelope.Recipients.Length, context.Connection);
+    /// <summary>Counts a message at its levels, and for its script.</summary>
+    public static void Count(WriteContext context, SenderAccount account, HeldOffer offer, bool isExempt, DateTimeOffset now)
+    {
+        int recipients = offer.Envelope.Recipients.Length;
+        context.Usage.Count(account, MessageClasses.Of(account, offer.Envelope, offer.Message), isExempt, recipients, context.Connection);
+        context.Usage.Scripts.Count(offer.Message.Script, account.Subscription, Verdict.Accept, recipients, now);
+    }
 
     /// <summary>It would be refused now: it stays where people find it with the reason, is tried again when accounts change, and expires.</summary>
     private static void Stick(WriteContext context, HoldReleaseStep step, HeldOffer offer, in HeldMessage held, byte[] id, Decision decision, DateTimeOffset now)

@@ -102,6 +102,7 @@ internal static class MessageRows
         (message.HeaderNeedsUtf8 ? MessageFlags.HeaderNeedsUtf8 : MessageFlags.None)
         | (message.BodyIs8Bit ? MessageFlags.BodyIs8Bit : MessageFlags.None)
         | (message.IsDsn ? MessageFlags.IsDsn : MessageFlags.None)
+        | (message.IsScriptInDoubt ? MessageFlags.ScriptInDoubt : MessageFlags.None)
         | (message.Body.IsChunked ? MessageFlags.IsChunked : MessageFlags.None)
         | (message.Class is { } messageClass ? (MessageFlags)(((int)messageClass + 1) << ClassShift) : MessageFlags.None);
 }

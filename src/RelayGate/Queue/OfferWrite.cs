@@ -44,6 +44,7 @@ internal sealed class OfferWrite : PendingWrite
             Uid = message.Account.Identity.Uid,
             Credential = message.Account.Identity.Credential,
             Script = message.Facts.Script?.Key.Script,
+            IsScriptInDoubt = message.Facts.Script is { IsInDoubt: true },
             NamedDomains = message.Account.NamedDomains.IsEmpty ? null : string.Join(' ', message.Account.NamedDomains),
             ReceivedAt = message.ReceivedAt,
             ReversePath = message.Early.ReversePath,
@@ -92,7 +93,7 @@ internal sealed class OfferWrite : PendingWrite
             context.Usage.CountRefused(CountedSender.Of(account), messageClass, decision.Stopped?.Key);
         if (!decision.IsAccepted)
             context.Usage.Stopped(decision, account.Levels);
-        context.Usage.Scripts.Count(_message.Facts.Script, account.Subscription, decision, _message.Envelope.Recipients.Length, _message.ReceivedAt);
+        context.Usage.Scripts.Count(_message.Facts.Script, account.Subscription, decision.Verdict, _message.Envelope.Recipients.Length, _message.ReceivedAt);
         RecordOutcome outcome = decision.Verdict switch { Verdict.Accept => RecordOutcome.Queued, Verdict.Hold => RecordOutcome.Held, _ => RecordOutcome.Refused };
         RecordRows.Insert(
             context, _id, RecordKind.Offered, decision, outcome, account.Subscription, account.Identity.Key, _message.Envelope.ReversePath.Text,
@@ -153,6 +154,7 @@ internal sealed class OfferWrite : PendingWrite
         if (decision.IsAccepted)
             UsageBatch.TakeBack(connection, account.Levels, ClassOf(decision), recipients, _counted);
         UsageHistory.TakeBack(connection, _hour, CountedSender.Of(account), ClassOf(decision), HourCounts.Of(decision, recipients), decision.Stopped?.Key);
+        ScriptBatch.TakeBack(connection, _hour, _message.Facts.Script, account.Subscription, decision.Verdict, recipients);
     }
 
     private MessageClass ClassOf(Decision decision) => decision.Class ?? MessageClasses.Of(_message.Account.Identity.Kind);
@@ -164,7 +166,7 @@ internal sealed class OfferWrite : PendingWrite
     private string? HeldAt(Decision decision) => decision.Held switch
     {
         HoldReason.Limit => HoldKey.Of(decision.Stopped!.Key),
-        HoldReason.Script when _message.Facts.Script is { Key: var key } && key.FindBlock(_message.Account.BlockedScripts) is { } blocked => Suspensions.ScriptAt(key.Uid, blocked),
+        HoldReason.Script when _message.Facts.Script is { } script && script.FindBlock(_message.Account.BlockedScripts) is { } blocked => Suspensions.ScriptAt(script.Key.Uid, blocked),
         _ => null,
     };
 

@@ -146,7 +146,7 @@ internal static class QueueOrders
         if (HoldRows.Find(context, seq) is not ({ } held, _))
             return;
         if (!held.IsCounted && offers is not null && offers.TryGetValue(seq, out HeldOffer? offer))
-            HoldRelease.Count(context, offer.Account!, offer, isExempt: false);
+            HoldRelease.Count(context, offer.Account!, offer, isExempt: false, now);
         HoldRows.Release(context, seq, held, now, counts: true);
     }
 

@@ -80,6 +80,7 @@ internal static class QueueReader
                 Uid = row.IsNull(10) ? null : row.Int32(10),
                 Credential = row.NullableText(11),
                 Script = row.NullableText(12),
+                IsScriptInDoubt = flags.HasFlag(MessageFlags.ScriptInDoubt),
                 NamedDomains = row.NullableText(13),
                 Class = MessageRows.ClassOf(flags),
                 ReceivedAt = id.Timestamp,

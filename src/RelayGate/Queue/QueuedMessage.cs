@@ -57,6 +57,9 @@ public sealed record QueuedMessage
     /// <summary>The script that made it.</summary>
     public string? Script { get; init; }
 
+    /// <summary>Any other PHP script of the uid may have made it (<see cref="SendingScript.IsInDoubt"/>).</summary>
+    public bool IsScriptInDoubt { get; init; }
+
     /// <summary>Domains of its subscription that reverse-path and header From name beside the one it was counted at, with a blank between them; null: none.</summary>
     public string? NamedDomains { get; init; }
 
@@ -92,7 +95,7 @@ public sealed record QueuedMessage
 
     public long Octets => HeaderSection.Length + Body.Octets;
 
-    internal MailSource Source => new(Subscription, CountedAt, Uid, Credential, Script, NamedDomains);
+    internal MailSource Source => new(Subscription, CountedAt, Uid, Credential, Script, NamedDomains, IsScriptInDoubt);
 
     public void Release() => Body.Release();
 }

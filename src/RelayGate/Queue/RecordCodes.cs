@@ -55,6 +55,9 @@ internal enum MessageFlags
 
     /// <summary>It was held when it came and counts at no level yet.</summary>
     NotCounted = 32,
+
+    /// <summary>Any other PHP script of its uid may have made it.</summary>
+    ScriptInDoubt = 64,
 }
 
 internal static class RecordCodes

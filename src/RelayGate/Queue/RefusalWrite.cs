@@ -32,7 +32,7 @@ internal sealed class RefusalWrite : PendingWrite
         context.Usage.CountRefused(CountedSender.Of(_refusal), _refusal.Class, _refusal.Decision.Stopped?.Key);
         if (_refusal.Account is { } account)
             context.Usage.Stopped(_refusal.Decision, account.Levels);
-        context.Usage.Scripts.Count(_refusal.Script, _refusal.Account?.Subscription, _refusal.Decision, 0, _refusal.ReceivedAt);
+        context.Usage.Scripts.Count(_refusal.Script, _refusal.Account?.Subscription, _refusal.Decision.Verdict, 0, _refusal.ReceivedAt);
         RecordRows.Insert(
             context, _refusal.Id.ToBytes(), RecordKind.Offered, _refusal.Decision, RecordOutcome.Refused, _refusal.Account?.Subscription, _refusal.Identity.Key,
             _refusal.Envelope.ReversePath.Text, RecordRows.Recipients(_refusal.Envelope.Recipients), _refusal.Facts?.Octets ?? 0,

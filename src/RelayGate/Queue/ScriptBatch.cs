@@ -1,5 +1,6 @@
 using System.Runtime.InteropServices;
 using RelayGate.Core.Policy;
+using RelayGate.Storage;
 
 namespace RelayGate.Queue;
 
@@ -10,16 +11,26 @@ internal sealed class ScriptBatch
     /// <summary>Scripts of one uid that are counted by name in one hour; the rest are counted as <see cref="ScriptKey.Others"/>.</summary>
     public const int MaxPerUid = 100;
 
+    /// <summary>Of these, those at most that only name what was refused, or what a client claims: nobody is crowded out by what costs nothing.</summary>
+    public const int MaxWeakPerUid = 20;
+
     private const string Update = """
         update script_hour set messages = messages + ?, recipients = recipients + ?, refused = refused + ?, held = held + ?, claimed = claimed + ?,
-          path = coalesce(?, path), last_at = max(last_at, ?) where hour = ? and uid = ? and script = ? and subscription = ?
+          path = coalesce(?, path), last_at = max(last_at, ?), weak = min(weak, ?) where hour = ? and uid = ? and script = ? and subscription = ?
         """;
 
-    private const string CountScripts = "select count(*) from script_hour where hour = ? and uid = ?";
+    private const string CountScripts = "select count(*), count(*) filter (where weak) from script_hour where hour = ? and uid = ? and script <> '" + ScriptKey.Others + "'";
+
+    private const string Subtract = """
+        update script_hour set messages = messages - ?1, recipients = recipients - ?2, refused = refused - ?3, held = held - ?4, claimed = max(claimed - ?5, 0)
+          where hour = ?6 and uid = ?7 and script = ?8 and subscription = ?9 and messages >= ?1 and recipients >= ?2 and refused >= ?3 and held >= ?4
+        """;
+
+    private const string DeleteEmpty = "delete from script_hour where hour = ? and uid = ? and script = ? and subscription = ? and messages + refused + held = 0";
 
     private const string Upsert = """
-        insert into script_hour (hour, uid, script, subscription, messages, recipients, refused, held, claimed, path, first_at, last_at)
-        values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+        insert into script_hour (hour, uid, script, subscription, messages, recipients, refused, held, claimed, path, first_at, last_at, weak)
+        values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
         on conflict (hour, uid, script, subscription) do update set
           messages = messages + excluded.messages, recipients = recipients + excluded.recipients, refused = refused + excluded.refused,
           held = held + excluded.held, claimed = claimed + excluded.claimed, last_at = max(last_at, excluded.last_at)
@@ -32,26 +43,36 @@ internal sealed class ScriptBatch
     /// <summary>How many counts there are: a point to roll back to.</summary>
     public int Mark => _counts.Count;
 
-    /// <summary>Counts what became of one offer.</summary>
+    /// <summary>Counts what became of one message: when it is offered, and what was held then once more when it is released.</summary>
     /// <param name="script">Null: no local mail.</param>
     /// <param name="subscription">Null: the uid belongs to none.</param>
-    public void Count(SendingScript? script, string? subscription, Decision decision, int recipients, DateTimeOffset at)
+    public void Count(SendingScript? script, string? subscription, Verdict verdict, int recipients, DateTimeOffset at)
     {
-        if (script is null)
-            return;
-        int claimed = script.IsProved ? 0 : 1;
-        long time = at.ToUnixTimeMilliseconds();
-        Add(script.Key, subscription, decision.Verdict switch
-        {
-            Verdict.Accept => new Counts(1, recipients, 0, 0, claimed, script.Path, time, time),
-            Verdict.Hold => new Counts(0, 0, 0, 1, claimed, script.Path, time, time),
-            _ => new Counts(0, 0, 1, 0, claimed, script.Path, time, time),
-        });
+        if (script is not null)
+            Add(script.Key, subscription, Counts.Of(script, verdict, recipients, at.ToUnixTimeMilliseconds()));
     }
 
     /// <summary>Counts attempts that were refused in a flood.</summary>
     public void CountRefused(ScriptKey key, string? subscription, int attempts, DateTimeOffset at) =>
-        Add(key, subscription, new Counts(0, 0, attempts, 0, 0, null, at.ToUnixTimeMilliseconds(), at.ToUnixTimeMilliseconds()));
+        Add(key, subscription, new Counts(0, 0, attempts, 0, 0, null, at.ToUnixTimeMilliseconds(), at.ToUnixTimeMilliseconds(), IsWeak: true));
+
+    /// <summary>Takes one offer out of what is stored: its commit had reached the disk, and its client was told that it had not.</summary>
+    /// <param name="hour">Hours since 1970 when it was counted.</param>
+    public static void TakeBack(StoreConnection connection, long hour, SendingScript? script, string? subscription, Verdict verdict, int recipients)
+    {
+        if (script is null)
+            return;
+        var counts = Counts.Of(script, verdict, recipients, 0);
+        foreach (string name in (string[])[script.Key.Script, ScriptKey.Others])
+        {
+            SqliteStatement update = connection.Prepared(Subtract).Bind(1, counts.Messages).Bind(2, counts.Recipients).Bind(3, counts.Refused).Bind(4, counts.Held)
+                .Bind(5, counts.Claimed).Bind(6, hour).Bind(7, script.Key.Uid).Bind(8, name).Bind(9, subscription ?? "");
+            if (update.Execute() == 0)
+                continue; // It was counted among the others.
+            connection.Prepared(DeleteEmpty).Bind(1, hour).Bind(2, script.Key.Uid).Bind(3, name).Bind(4, subscription ?? "").Execute();
+            break;
+        }
+    }
 
     public void RollBack(int mark) => CollectionsMarshal.SetCount(_counts, mark);
 
@@ -68,7 +89,8 @@ internal sealed class ScriptBatch
         foreach (((ScriptKey key, string subscription), Counts total) in _totals)
         {
             int changed = context.Prepared(Update).Bind(1, total.Messages).Bind(2, total.Recipients).Bind(3, total.Refused).Bind(4, total.Held)
-                .Bind(5, total.Claimed).Bind(6, total.Path).Bind(7, total.Last).Bind(8, hour).Bind(9, key.Uid).Bind(10, key.Script).Bind(11, subscription).Execute();
+                .Bind(5, total.Claimed).Bind(6, total.Path).Bind(7, total.Last).Bind(8, total.IsWeak ? 1 : 0)
+                .Bind(9, hour).Bind(10, key.Uid).Bind(11, key.Script).Bind(12, subscription).Execute();
             if (changed == 0)
                 Insert(context, hour, key, subscription, total);
             if (total.Messages > 0)
@@ -95,20 +117,28 @@ internal sealed class ScriptBatch
 
     private static void Insert(WriteContext context, long hour, ScriptKey key, string subscription, in Counts total)
     {
-        Storage.SqliteStatement select = context.Prepared(CountScripts).Bind(1, hour).Bind(2, key.Uid);
+        SqliteStatement select = context.Prepared(CountScripts).Bind(1, hour).Bind(2, key.Uid);
         select.Step();
-        bool isFull = select.Int64(0) >= MaxPerUid;
+        bool isFull = select.Int64(0) >= MaxPerUid || (total.IsWeak && select.Int64(1) >= MaxWeakPerUid);
         select.Reset();
         context.Prepared(Upsert).Bind(1, hour).Bind(2, key.Uid).Bind(3, isFull ? ScriptKey.Others : key.Script).Bind(4, subscription)
             .Bind(5, total.Messages).Bind(6, total.Recipients).Bind(7, total.Refused).Bind(8, total.Held).Bind(9, total.Claimed)
-            .Bind(10, isFull ? null : total.Path).Bind(11, total.First).Bind(12, total.Last).Execute();
+            .Bind(10, isFull ? null : total.Path).Bind(11, total.First).Bind(12, total.Last).Bind(13, total.IsWeak && !isFull ? 1 : 0).Execute();
     }
 
-    private readonly record struct Counts(int Messages, int Recipients, int Refused, int Held, int Claimed, string? Path, long First, long Last)
+    /// <param name="IsWeak">Nothing was taken, or the name is the client's word alone.</param>
+    private readonly record struct Counts(
+        int Messages, int Recipients, int Refused, int Held, int Claimed, string? Path, long First, long Last, bool IsWeak)
     {
+        public static Counts Of(SendingScript script, Verdict verdict, int recipients, long time)
+        {
+            (int messages, int refused, int held) = verdict switch { Verdict.Accept => (1, 0, 0), Verdict.Hold => (0, 0, 1), _ => (0, 1, 0) };
+            return new Counts(messages, messages * recipients, refused, held, script.IsProved ? 0 : 1, script.Path, time, time, refused > 0 || script.IsInDoubt);
+        }
+
         public Counts Plus(in Counts other) => new(
             Messages + other.Messages, Recipients + other.Recipients, Refused + other.Refused, Held + other.Held, Claimed + other.Claimed,
-            other.Path ?? Path, Math.Min(First, other.First), Math.Max(Last, other.Last));
+            other.Path ?? Path, Math.Min(First, other.First), Math.Max(Last, other.Last), IsWeak && other.IsWeak);
     }
 }
 

@@ -5,6 +5,7 @@ internal static class ScriptSchema
 {
     public const string Ddl = """
         -- What local scripts and programs sent, by hour. Claimed: messages whose script is the client's word alone. Path: what was claimed last.
+        -- Weak: nothing was taken, or the client's word is all there is for the name; such names get a small part of those of a uid and hour.
         create table script_hour (
           hour integer not null,
           uid integer not null,
@@ -18,6 +19,7 @@ internal static class ScriptSchema
           path text,
           first_at integer not null,
           last_at integer not null,
+          weak integer not null,
           primary key (hour, uid, script, subscription)
         ) without rowid;
 

@@ -19,7 +19,7 @@ internal sealed class SuspensionStep
 internal static class SuspendedRows
 {
     private const string SelectSource = """
-        select m.subscription, (select counted_at from recipient where message = m.seq limit 1), m.uid, m.credential, m.script, m.held, m.expires_at, m.named_domains
+        select m.subscription, (select counted_at from recipient where message = m.seq limit 1), m.uid, m.credential, m.script, m.held, m.expires_at, m.named_domains, m.flags
         from message m where m.seq = ?
         """;
 
@@ -111,7 +111,9 @@ internal static class SuspendedRows
         SqliteStatement row = connection.Prepared(SelectSource).Bind(1, seq);
         if (!row.Step())
             return null;
-        var source = new MailSource(row.Text(0), row.NullableText(1), row.IsNull(2) ? null : row.Int32(2), row.NullableText(3), row.NullableText(4), row.NullableText(7));
+        var source = new MailSource(
+            row.Text(0), row.NullableText(1), row.IsNull(2) ? null : row.Int32(2), row.NullableText(3), row.NullableText(4), row.NullableText(7),
+            ((MessageFlags)row.Int64(8)).HasFlag(MessageFlags.ScriptInDoubt));
         (var held, bool isKept) = ((HoldReason)row.Int64(5), !row.IsNull(6));
         row.Reset();
         return isKept ? null : (source, held);

@@ -9,8 +9,9 @@ namespace RelayGate.Queue;
 /// <param name="Uid">Of the process that handed it in on the unix socket.</param>
 /// <param name="Credential">Name of the credential it came in with.</param>
 /// <param name="Script">The script that made it, as the message's row names it.</param>
+/// <param name="IsScriptInDoubt">Any other PHP script of the uid may have made it.</param>
 /// <param name="Named">Further domains of its subscription that reverse-path and header From name, with a blank between them; null: none.</param>
-internal readonly record struct MailSource(string Subscription, string? CountedAt, int? Uid, string? Credential, string? Script, string? Named = null);
+internal readonly record struct MailSource(string Subscription, string? CountedAt, int? Uid, string? Credential, string? Script, string? Named = null, bool IsScriptInDoubt = false);
 
 /// <summary>Whose queued mail is held now: one state of the accounts, swapped whole.</summary>
 /// <param name="Subscriptions">Suspended by themselves or with their plan.</param>
@@ -58,7 +59,7 @@ public sealed record Suspensions(FrozenSet<string> Subscriptions, FrozenSet<stri
         if (source.Credential is { } credential && Credentials.Contains(credential))
             return (HoldReason.Suspended, $"credential {credential}");
         return source is { Script: { } script, Uid: { } owner } && _scriptsOf.TryGetValue(owner, out string[]? blocked)
-            && new ScriptKey(owner, script).FindBlock(blocked) is { } block ? (HoldReason.Script, ScriptAt(owner, block)) : null;
+            && new ScriptKey(owner, script).FindBlock(blocked, source.IsScriptInDoubt) is { } block ? (HoldReason.Script, ScriptAt(owner, block)) : null;
     }
 
     internal bool Has(QueuedMessage message) => !IsEmpty && Of(message.Source) is not null;

@@ -67,6 +67,24 @@ public class SendingScriptTests
     }
 
     [Fact]
+    public void What_only_the_client_vouches_for_is_held_with_any_php_script_of_its_uid()
+    {
+        string[] blocked = ["contact.php"];
+        PeerProcess adopted = Sendmail with { Parents = [new(1, 0, "systemd", "/usr/lib/systemd/systemd")] }; // setsid -f sendmail: its caller has ended.
+        PeerProcess session = Sendmail with { Parents = [new(6, 1001, "sh", "/usr/bin/dash"), new(811, 1001, "systemd", "/usr/lib/systemd/systemd")] };
+        PeerProcess orphan = Sendmail with { Parents = [] };
+        PeerProcess cron = Sendmail with { Parents = [new(6, 1001, "sh", null), new(5, 0, "cron", null)] };
+
+        Assert.Equal("contact.php", SendingScript.Of(Sendmail, null, new SenderClaims("/var/www/shop/index.php"))!.FindBlock(blocked));
+        Assert.Equal("contact.php", SendingScript.Of(adopted, null, null)!.FindBlock(blocked));
+        Assert.Equal("contact.php", SendingScript.Of(session, null, null)!.FindBlock(blocked));
+        Assert.Equal("contact.php", SendingScript.Of(orphan, null, null)!.FindBlock(blocked));
+        Assert.Null(SendingScript.Of(cron, null, null)!.FindBlock(blocked));
+        Assert.Null(SendingScript.Of(adopted, "1001:index.php", null)!.FindBlock(blocked)); // Named in the field.
+        Assert.Null(SendingScript.Of(adopted, null, null)!.FindBlock(["/usr/bin/python3.12"])); // A block of a program is for that alone.
+    }
+
+    [Fact]
     public void Mail_that_is_not_local_has_no_script() => Assert.Null(SendingScript.Of(null, "1001:contact.php", new SenderClaims("/x.php")));
 
     [Fact]

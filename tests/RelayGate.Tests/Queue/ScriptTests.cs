@@ -88,6 +88,34 @@ public sealed class ScriptTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Names_that_are_only_claimed_or_refused_crowd_nobody_out()
+    {
+        AccountAdministration accounts = _gateway.Get<AccountAdministration>();
+        var acme = new AccountKey(Level.Subscription, "acme");
+        await using (TestClient client = await ConnectAsync())
+        {
+            for (int i = 0; i < ScriptBatch.MaxPerUid; i++)
+            {
+                await client.CommandAsync($"XCLAIM SCRIPT=/x/made-up-{i}.php", "250");
+                Assert.StartsWith("250", await client.OfferAsync("From: info@shop.test\r\n\r\nx"), StringComparison.Ordinal);
+            }
+            Assert.True((await accounts.SetLimitAsync(acme, null, "1/h", null, default)).IsOk);
+            for (int i = 0; i < 5; i++)
+            {
+                await client.CommandAsync($"XCLAIM PHP={Uid}:refused-{i}.php", "250");
+                await client.CommandAsync("MAIL FROM:<info@shop.test>", "451");
+            }
+        }
+        Assert.True((await accounts.SetLimitAsync(acme, null, "unlimited", null, default)).IsOk);
+        await SendAsync("contact.php", "ann@example.net");
+
+        JsonArray items = await ListAsync("?limit=1000");
+        Assert.Equal(ScriptBatch.MaxWeakPerUid, items.Count(i => ((string)i!["script"]!).StartsWith("made-up", StringComparison.Ordinal)));
+        Assert.Equal((ScriptKey.Others, ScriptBatch.MaxPerUid - ScriptBatch.MaxWeakPerUid, 5), ((string?)items[0]!["script"], (int)items[0]!["messages"]!, (int)items[0]!["refused"]!));
+        Assert.Contains(items, i => (string?)i!["script"] == "contact.php");
+    }
+
+    [Fact]
     public async Task A_blocked_script_is_held_while_the_rest_of_the_site_goes_on()
     {
         await SendAsync("contact.php", "before@example.net");
@@ -107,7 +135,22 @@ public sealed class ScriptTests : IAsyncLifetime
 
         await UntilAsync(async () => await HeldAsync() == 0);
         await UntilAsync(async () => await UsedAsync() == 6); // What was held when it came counts now, and what had counted does not again.
+        JsonNode contact = (await ListAsync()).Single(i => (string?)i!["script"] == "contact.php")!;
+        Assert.Equal((4, 4, 3), ((int)contact["messages"]!, (int)contact["recipients"]!, (int)contact["held"]!));
         Assert.StartsWith("250 2.0.0 Queued", await SendAsync("contact.php", "ann@example.net"), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task A_claimed_name_is_no_way_out_of_a_block()
+    {
+        await SendClaimedAsync("other.php"); // Queued; its commit says that the name is only claimed.
+        await OrderAsync("block", "contact.php");
+
+        Assert.StartsWith("250 2.0.0 Held", await SendClaimedAsync("other.php"), StringComparison.Ordinal);
+        await UntilAsync(async () => await HeldAsync() == 2);
+
+        await OrderAsync("unblock", "contact.php");
+        await UntilAsync(async () => await HeldAsync() == 0);
     }
 
     [Fact]
@@ -158,6 +201,19 @@ public sealed class ScriptTests : IAsyncLifetime
         }
     }
 
+    [Fact]
+    public async Task What_is_sent_under_ever_new_names_is_a_burst_of_the_uid()
+    {
+        var bursts = new System.Collections.Concurrent.ConcurrentQueue<ScriptBurst>();
+        _gateway.Get<QueueWriter>().ScriptBurst += bursts.Enqueue;
+        for (int i = 0; i < 8; i++)
+            await SendAsync($"{i}.php", "ann@example.net");
+        await _gateway.Get<QueueWriter>().WriteAsync(_ => true);
+
+        ScriptBurst burst = Assert.Single(bursts);
+        Assert.Equal((new ScriptKey(SubmissionHost.Uid, ScriptKey.Any), "acme", 6), (burst.Key, burst.Subscription, burst.Messages));
+    }
+
     private async Task<TestClient> ConnectAsync() => await TestClient.GreetAsync(new UnixDomainSocketEndPoint(_gateway.SubmitSocket));
 
     private Task<string> SendAsync(string? script, params string[] recipients) => SendAsAsync(Uid, script, recipients);
@@ -167,6 +223,14 @@ public sealed class ScriptTests : IAsyncLifetime
         await using TestClient client = await ConnectAsync();
         string field = script is null ? "" : $"X-PHP-Originating-Script: {uid}:{script}\r\n";
         return await client.OfferAsync($"{field}From: info@shop.test\r\nSubject: x\r\n\r\nx", "info@shop.test", recipients);
+    }
+
+    /// <summary>Mail without a field of PHP's, whose client claims a script.</summary>
+    private async Task<string> SendClaimedAsync(string script)
+    {
+        await using TestClient client = await ConnectAsync();
+        await client.CommandAsync($"XCLAIM SCRIPT=/var/www/{script}", "250");
+        return await client.OfferAsync("From: info@shop.test\r\n\r\nx", "info@shop.test", "ann@example.net");
     }
 
     private async Task<JsonArray> ListAsync(string query = "")

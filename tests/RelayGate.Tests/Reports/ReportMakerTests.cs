@@ -101,9 +101,9 @@ public sealed class ReportMakerTests : IDisposable
     [Fact]
     public async Task What_a_doubtful_commit_had_counted_is_taken_back_with_its_message()
     {
-        await _queue.AcceptAsync(_queue.Account());
+        Assert.Equal(OfferOutcome.Committed, (await _queue.OfferAsync(OfScript("a.php"))).Outcome);
         _queue.Writer.CommitFault = (null, static () => throw new Microsoft.Data.Sqlite.SqliteException("I/O", SQLitePCL.raw.SQLITE_IOERR));
-        Assert.Equal(OfferOutcome.StoreFailed, (await _queue.OfferAsync(_queue.Message(_queue.Account()))).Outcome);
+        Assert.Equal(OfferOutcome.StoreFailed, (await _queue.OfferAsync(OfScript("a.php"))).Outcome);
         _queue.Writer.CommitFault = default;
         _queue.Time.Advance(TimeSpan.FromSeconds(5));
         await _queue.Writer.WriteAsync(static _ => 0);
@@ -112,6 +112,13 @@ public sealed class ReportMakerTests : IDisposable
 
         Assert.Equal((1, 1), (report.Totals.Rows[0].Messages, report.Totals.Rows[0].Recipients));
         Assert.Equal(1, Assert.Single(Section(report, ReportSection.Addresses).Rows).Messages);
+        Assert.Equal("1 1", await _queue.Text("select messages || ' ' || recipients from script_hour where script = 'a.php'"));
+
+        OfferedMessage OfScript(string script)
+        {
+            OfferedMessage message = _queue.Message(_queue.Account());
+            return message with { Facts = message.Facts with { Script = new SendingScript(new ScriptKey(1001, script), IsProved: true) } };
+        }
     }
 
     [Fact]
