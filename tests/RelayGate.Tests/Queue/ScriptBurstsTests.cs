@@ -77,7 +77,7 @@ public sealed class ScriptBurstsTests : IDisposable
         Assert.Equal("mail.php", Assert.Single(_found).Key.Script);
     }
 
-    private Task SendAsync(string subscription, string script, int messages) => _queue.Store.ReadRawAsync(
+    private Task<bool> SendAsync(string subscription, string script, int messages) => _queue.Store.ReadRawAsync(
         connection =>
         {
             _bursts.Add([new ScriptSent(new ScriptKey(33, script), subscription, messages)], connection);
