@@ -27,7 +27,7 @@ public sealed record SenderIdentity(IdentityKind Kind, string Name, IPAddress? C
     /// <summary>The credential (application password) that logged in; null for a mailbox's own login and for who did not log in.</summary>
     public string? Credential { get; init; }
 
-    /// <summary>Which of the credential's passwords it was: the time it was set, in milliseconds. One that was replaced speaks for nobody. 0: whichever, for mail that was taken with it before.</summary>
+    /// <summary>Which of the login's passwords it was: the time it was set, in milliseconds. One that was replaced speaks for nobody. 0: whichever, for mail that was taken with it before.</summary>
     public long PasswordSetAt { get; init; }
 
     public static SenderIdentity Anonymous(IPAddress? client) => new(IdentityKind.None, "", client);

@@ -18,6 +18,7 @@ internal static class LimitScreen
     /// <summary>One object, as <c>limit show</c> answers.</summary>
     public static void Print(JsonNode answer)
     {
+        WarnWhenOff(answer);
         Output.Table(
             ["OBJECT", "LIMIT", "USED", "SHARE", "OVER", "ORIGIN", "ROOM FOR ONE MORE (UTC)"],
             answer["items"]!.AsArray().Select(static i => new[]
@@ -40,6 +41,16 @@ internal static class LimitScreen
             ("warning", (int?)answer["warnAt"] is > 0 and var percent ? $"at {percent} % ({answer["warnAtOrigin"]})" : $"never ({answer["warnAtOrigin"]})"),
             ("exempt", (long?)answer["exempt"] is > 0 and var exempt ? $"WARNING: no limit held for {exempt} of the messages of the last 24 h; see: relaygate network list, relaygate setting list" : null));
     }
+
+    /// <summary>Says above everything else that nothing of what is shown stops mail.</summary>
+    public static void WarnWhenOff(JsonNode answer)
+    {
+        if ((bool?)answer["limitsOn"] == false)
+            Console.WriteLine($"WARNING: {Off}");
+    }
+
+    /// <summary>The master switch is off.</summary>
+    public const string Off = "limits are off: mail is counted, and nothing is refused or held. Switch them on: relaygate setting set Limits:Enforce true";
 
     private static string? Limit(JsonNode row)
     {

@@ -62,7 +62,10 @@ internal static class LimitCommands
             {
                 JsonObject body = parsed.GetValue(WordsOrServer) is { Length: > 0 } words ? Object(words, null, "limit tree OBJECT") : []; // Nothing: all that may be read.
                 string query = paging.Query(parsed, ("level", (string?)body["level"]), ("name", (string?)body["name"]), ("depth", parsed.GetValue(Depth)?.ToString(CultureInfo.InvariantCulture)));
-                return output.List(await client.GetAsync("limits/tree" + query, cancellationToken), "no limits", LimitScreen.Tree);
+                JsonNode answer = await client.GetAsync("limits/tree" + query, cancellationToken);
+                if (!output.IsJson)
+                    LimitScreen.WarnWhenOff(answer);
+                return output.List(answer, "no limits", LimitScreen.Tree);
             }),
             LimitSimulateCommand.Create());
     }

@@ -17,10 +17,10 @@ internal static class MailboxCommands
         return new Command("mailbox", "Mailboxes: addresses that log in and send.").With(
             verbs.Add(FillAsync, Secrets.PasswordStdin, Alias),
             verbs.Set(FillAsync, Secrets.PasswordStdin, Alias, RemoveAlias),
-            verbs.Show(m => Output.Fields(
+            verbs.Show(m => Output.Fields([
                 ("mailbox", Cell.Text(m["name"])), ("domain", Cell.Text(m["domain"])), ("login", (bool?)m["hasPassword"] == true ? "with password" : "no password"),
-                ("aliases", Aliases(m)),
-                ("state", Cell.Flag("suspended", "suspended")(m)))),
+                ("aliases", Aliases(m)), .. SenderCommands.Use(m),
+                ("state", Cell.Flag("suspended", "suspended")(m))])),
             verbs.List((new Option<string?>("--domain") { Description = "Only those of this domain.", HelpName = "DOMAIN" }, "domain")),
             verbs.Suspend(), verbs.Resume(), verbs.Remove());
     }

@@ -18,7 +18,14 @@ internal static class NetworkCommands
             var body = new JsonObject { ["cidr"] = parsed.GetRequiredValue(Cidr), ["exemptFromLimits"] = parsed.GetValue(Exempt), ["trustAll"] = parsed.GetValue(TrustAll) };
             Fields.Set(body, "subscription", parsed.GetValue(Subscription));
             JsonNode answer = await client.PostAsync("networks", body, cancellationToken);
-            return output.Done(answer, $"network {(string?)answer["cidr"] ?? parsed.GetRequiredValue(Cidr)} added");
+            string added = $"network {(string?)answer["cidr"] ?? parsed.GetRequiredValue(Cidr)} added";
+            return output.Show(answer, () =>
+            {
+                Console.WriteLine(Output.Clean(added));
+                if (answer["hosts"] is { } hosts)
+                    Console.WriteLine($"WARNING: no limit holds for what {hosts} address{((string?)hosts == "1" ? "" : "es")} send{((string?)hosts == "1" ? "s" : "")}: it is counted, and that is all. "
+                        + $"In the last 24 h no limit held for {answer["exempt"]} messages of this server; watch it: relaygate limit show server");
+            });
         }),
         new Command("list", "List all networks.").Does(async (_, client, output, cancellationToken) =>
             output.List(await client.GetAsync("networks", cancellationToken), "no network is listed",

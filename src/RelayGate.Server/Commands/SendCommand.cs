@@ -52,11 +52,11 @@ internal static class SendCommand
                 Console.WriteLine(Output.Clean($"refused: {answer.Text}"));
             return ExitCode.Failed;
         }
-        story.Add(reference is null ? answer.Text : $"queued {reference}");
-        string? delivery = parsed.GetValue(Quiet) || reference is null ? null : await DeliveryAsync(control, reference, cancellationToken);
+        (string? delivery, bool isHeld) = parsed.GetValue(Quiet) || reference is null ? default : await DeliveryAsync(control, reference, cancellationToken);
+        story.Add(reference is null ? answer.Text : $"{(isHeld ? "held" : "queued")} {reference}");
         if (parsed.GetValue(GlobalOptions.Json))
         {
-            Console.WriteLine(new JsonObject { ["outcome"] = "accepted", ["reply"] = answer.Text, ["ref"] = reference }.ToJsonString());
+            Console.WriteLine(new JsonObject { ["outcome"] = isHeld ? "held" : "accepted", ["reply"] = answer.Text, ["ref"] = reference, ["detail"] = delivery }.ToJsonString());
         }
         else if (!parsed.GetValue(Quiet))
         {
@@ -144,8 +144,8 @@ internal static class SendCommand
         }
     }
 
-    /// <summary>What became of it, if this user may ask and it ends soon; else null.</summary>
-    private static async Task<string?> DeliveryAsync(string? control, string reference, CancellationToken cancellationToken)
+    /// <summary>What became of it, if this user may ask and it ends soon; else null. Of held mail: for what, and about until when.</summary>
+    private static async Task<(string? Said, bool IsHeld)> DeliveryAsync(string? control, string reference, CancellationToken cancellationToken)
     {
         using var client = new ControlClient(control);
         long started = TimeProvider.System.GetTimestamp();
@@ -158,21 +158,23 @@ internal static class SendCommand
             }
             catch (CliException error) when (error.ExitCode != ExitCode.NotFound) // Mail can be sent without the right to look.
             {
-                return null;
+                return default;
             }
             catch (CliException)
             {
                 record = new JsonObject();
             }
+            if (QueueCommands.Held(record["hold"]) is { } held)
+                return ($"held for {held}", true);
             if ((record["attempts"] as JsonArray)?.LastOrDefault() is { } attempt && attempt["results"]?[0] is { } result)
             {
                 string signed = Cell.Text(record["signatures"]) is { Length: > 0 } signatures ? $" · DKIM {signatures}" : "";
-                return $"{result["result"]} by {Cell.Text(attempt["nextHop"])} in {Cell.Text(attempt["seconds"])} s from {Cell.Text(attempt["local"])}{signed}"
-                    + ((string?)result["result"] == "delivered" ? "" : $": {result["reply"]}");
+                return ($"{result["result"]} by {Cell.Text(attempt["nextHop"])} in {Cell.Text(attempt["seconds"])} s from {Cell.Text(attempt["local"])}{signed}"
+                    + ((string?)result["result"] == "delivered" ? "" : $": {result["reply"]}"), false);
             }
             await Task.Delay(50, cancellationToken);
         }
-        return $"not delivered yet: relaygate message explain {reference}";
+        return ($"not delivered yet: relaygate message explain {reference}", false);
     }
 
     private static string? RefOf(string reply)

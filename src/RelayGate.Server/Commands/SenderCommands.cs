@@ -67,10 +67,16 @@ internal static class SenderCommands
             Console.WriteLine($"the old password is valid until {until} UTC");
     });
 
-    private static void Print(JsonNode s) => Output.Fields(
-        ("sender", Cell.Text(s["name"])), ("of", Of(s)), ("subscription", Cell.Text(s["subscription"])), ("created", Utc(s, "createdAt")),
+    private static void Print(JsonNode s) => Output.Fields([
+        ("sender", Cell.Text(s["name"])), ("of", Of(s)), ("subscription", Cell.Text(s["subscription"])), ("created", Utc(s, "createdAt")), .. Use(s),
+        ("state", Cell.Flag("suspended", "suspended")(s))]);
+
+    /// <summary>How a login was used, as sender and mailbox are shown.</summary>
+    internal static (string Name, string? Value)[] Use(JsonNode s) =>
+    [
         ("password set", Utc(s, "passwordSetAt")), ("old one until", Utc(s, "oldPasswordUntil")), ("last use", Utc(s, "lastUse") ?? "never"), ("uses", Cell.Text(s["uses"])),
-        ("from", Cell.Text(s["addresses"])), ("failures", Cell.Text(s["failures"])), ("last failure", Utc(s, "lastFailure")), ("state", Cell.Flag("suspended", "suspended")(s)));
+        ("from", Cell.Text(s["addresses"])), ("failures", Cell.Text(s["failures"])), ("last failure", Utc(s, "lastFailure")),
+    ];
 
     private static string? Utc(JsonNode s, string name) => Cell.Time(s[name]) is { } time ? $"{time} UTC" : null;
 

@@ -33,6 +33,6 @@ internal static class StatusCommand
     private static string Limits(JsonNode limits)
     {
         string exempt = (long?)limits["exempt"] is > 0 and var some ? $"; WARNING: no limit held for {some} of them" : "";
-        return $"{((bool?)limits["enforced"] == true ? "" : "NOT enforced, ")}{limits["messages"]} messages and {limits["refused"]} refusals in the last 24 h{exempt}";
+        return $"{((bool?)limits["limitsOn"] == false ? $"WARNING: {LimitScreen.Off}; " : (bool?)limits["enforced"] == true ? "" : "not enforced at the server (limit set server --enforce on), ")}{limits["messages"]} messages and {limits["refused"]} refusals in the last 24 h{exempt}";
     }
 }

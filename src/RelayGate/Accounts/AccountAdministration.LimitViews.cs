@@ -97,7 +97,8 @@ public sealed partial class AccountAdministration
             MaxRecipientsOrigin = facts.MaxRecipients.Origin,
             NextPossible = next,
             StoppedBy = stopped,
-            Classes = views[1..],
+            Classes = [.. views[1..].Select(of => of with { IsEnforced = of.IsEnforced && facts.EnforcesAny })],
+            EnforcesAny = facts.EnforcesAny,
         };
     }
 

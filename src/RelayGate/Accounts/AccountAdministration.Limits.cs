@@ -26,7 +26,7 @@ public sealed partial class AccountAdministration
             AccountKey stored = Existing(write, key);
             CheckEach(stored, each);
             LimitRecord? before = AccountSql.Limits(write.Db, stored).Find(each, stored.Class);
-            CheckChange(stored, change, before, Settings(write.Db));
+            CheckChange(stored, each, change, before, Settings(write.Db));
             OverLimitAction action = change.Over ?? before?.Action ?? Settings(write.Db).Over[(int)(each ?? stored.Level)];
             bool? enforce = change.Enforce ?? before?.IsEnforced;
             write.Db.Execute(
@@ -199,12 +199,13 @@ public sealed partial class AccountAdministration
             : throw AdminException.Invalid($"'{AccountNames.Printable(value)}' limits the same thing twice; give one number for each of N/h, N/d, N/h:rcpt and N/d:rcpt");
     }
 
-    private static void CheckChange(AccountKey key, LimitChange change, LimitRecord? before, EffectiveSettings settings)
+    private static void CheckChange(AccountKey key, Level? each, LimitChange change, LimitRecord? before, EffectiveSettings settings)
     {
         if (change == new LimitChange())
             throw AdminException.Invalid("Say what to set: a limit (N/h, N/d, N/h:rcpt, N/d:rcpt, unlimited, forbidden), --max-recipients, --warn-at or --enforce");
         if (change.Over is not null && change.Value is null && before?.Limits is null)
-            throw AdminException.Invalid($"--over goes with a limit that is set here; give both: relaygate limit set {Command(key)} N/h --over {Word(change.Over.Value)}");
+            throw AdminException.Invalid($"--over goes with a limit that is set at the same place, and {(each is { } below ? $"none is set for each {Word(below)} there" : $"{key} has none of its own")}; "
+                + $"give both: relaygate limit set {Command(key)}{(each is { } level ? $" --each {Word(level)}" : "")} N/h --over {Word(change.Over.Value)}");
         if (change.MaxRecipients is not null && key.Class is not null)
             throw AdminException.Invalid("--max-recipients is for all mail of an object: the class of a message is not known before its data");
         if (change.MaxRecipients is { } count && (count < 1 || count > settings.MaxRecipients))

@@ -30,7 +30,7 @@ public sealed partial class AccountAdministration
                 throw AdminException.Conflict($"There is a mailbox {mailbox.Canonical} already; change its password with: relaygate mailbox set {mailbox.Canonical} --password-stdin");
             if (AliasOwner(write.Db, mailbox.Canonical) is { } owner)
                 throw AdminException.Conflict($"{mailbox.Canonical} is an alias of {owner}; take it away first: relaygate mailbox set {owner} --remove-alias {mailbox.Canonical}");
-            write.Db.Execute("insert into mailbox (address, domain, password) values ($1, $2, $3)", mailbox.Canonical, domain.Name, record);
+            write.Db.Execute("insert into mailbox (address, domain, password, password_at) values ($1, $2, $3, $4)", mailbox.Canonical, domain.Name, record, record is null ? 0 : NextPasswordAt(0));
             SetAliases(write, mailbox.Canonical, domain.Subscription, change);
             write.Touch(new AccountKey(Level.Mailbox, mailbox.Canonical), domain.Subscription);
             MailboxView view = View(write.Mailbox(mailbox.Canonical), domain);
@@ -39,7 +39,7 @@ public sealed partial class AccountAdministration
         }, by, cancellationToken);
     }
 
-    /// <summary>Sets a new password, adds and takes away aliases.</summary>
+    /// <summary>Sets a new password, adds and takes away aliases. Sessions of the old password send no more.</summary>
     public async Task<AdminResult<MailboxView>> SetMailboxAsync(string address, MailboxChange change, CancellationToken cancellationToken, string by = AuditRows.Gateway)
     {
         string? record = null;
@@ -50,7 +50,7 @@ public sealed partial class AccountAdministration
             MailboxRecord old = write.Mailbox(AccountNames.Mailbox(address).Canonical);
             DomainRecord domain = write.Domain(old.Domain);
             if (record is not null)
-                write.Db.Execute("update mailbox set password = $2 where address = $1", old.Address, record);
+                write.Db.Execute("update mailbox set password = $2, password_at = $3 where address = $1", old.Address, record, NextPasswordAt(old.PasswordAt));
             SetAliases(write, old.Address, domain.Subscription, change);
             write.Touch(new AccountKey(Level.Mailbox, old.Address), domain.Subscription);
             MailboxView view = View(write.Mailbox(old.Address), domain);
@@ -63,18 +63,18 @@ public sealed partial class AccountAdministration
     {
         var read = new AccountWrite(db);
         MailboxRecord mailbox = read.Mailbox(AccountNames.Mailbox(address).Canonical);
-        return View(mailbox, read.Domain(mailbox.Domain));
+        return View(mailbox, read.Domain(mailbox.Domain)) with { Use = CredentialSql.UseOf(db, IdentityUses.Login, mailbox.Address) };
     }, cancellationToken);
 
     /// <param name="domain">Null: of every domain.</param>
     public Task<AdminResult<Page<MailboxView>>> ListMailboxesAsync(string? domain, string? after, int count, CancellationToken cancellationToken)
     {
-        const string Select = "select m.address, m.domain, m.suspended, m.password, d.subscription from mailbox m join domain d on d.name = m.domain";
+        const string Select = "select m.address, m.domain, m.suspended, m.password, m.password_at, d.subscription from mailbox m join domain d on d.name = m.domain";
         return ListAsync(
             count,
             (db, rows) => db.All(
                     Select + (domain is null ? " where m.address > $1 order by m.address limit $2" : " where m.domain = $3 and m.address > $1 order by m.address limit $2"),
-                    static row => new MailboxView(row.GetString(0), row.GetString(1), row.GetString(4), row.Flag(2), !row.IsDBNull(3), []),
+                    static row => View(AccountSql.ReadMailbox(row), row.GetString(5)),
                     domain is null ? [after ?? "", rows] : [after ?? "", rows, AccountNames.Domain(domain)])
                 .ConvertAll(mailbox => mailbox with { Aliases = AccountSql.Aliases(db, mailbox.Address) }),
             static mailbox => mailbox.Address,
@@ -138,5 +138,10 @@ public sealed partial class AccountAdministration
 
     private static string? AliasOwner(DbConnection db, string address) => db.First("select mailbox from alias where address = $1", static row => row.GetString(0), address);
 
-    private static MailboxView View(MailboxRecord m, DomainRecord d) => new(m.Address, m.Domain, d.Subscription, m.IsSuspended, m.Password is not null, m.Aliases);
+    private static MailboxView View(MailboxRecord m, DomainRecord d) => View(m, d.Subscription);
+
+    private static MailboxView View(MailboxRecord m, string subscription) => new(m.Address, m.Domain, subscription, m.IsSuspended, m.Password is not null, m.Aliases)
+    {
+        PasswordSetAt = m.PasswordAt == 0 ? null : DateTimeOffset.FromUnixTimeMilliseconds(m.PasswordAt),
+    };
 }

@@ -61,7 +61,7 @@ public sealed partial class AccountDirectory
         MailboxRecord? mailbox = mailboxes.Mailbox(canonical);
         if (mailboxes.IsIncomplete)
             mailbox = await _store.ReadAsync(db => new AccountReader(_cache, db).Mailbox(canonical), cancellationToken);
-        return new KnownLogin(canonical, mailbox?.Password);
+        return new KnownLogin(canonical, mailbox?.Password) { MailboxPasswordAt = mailbox?.PasswordAt ?? 0 };
     }
 }
 
@@ -71,6 +71,9 @@ public sealed partial class AccountDirectory
 /// <param name="Previous">A replaced password that is still valid now.</param>
 internal sealed record KnownLogin(string Name, string? Password, CredentialRecord? Credential = null, PreviousPassword? Previous = null)
 {
+    /// <summary>Of a mailbox: when its password was set.</summary>
+    public long MailboxPasswordAt { get; init; }
+
     public AuthenticationResult Result(PasswordCheck check) => new(check.Outcome, check.Outcome == AuthenticationOutcome.Accepted ? Identity(check.IsPrevious) : null)
     {
         Login = Password is null ? null : Name,
@@ -79,7 +82,7 @@ internal sealed record KnownLogin(string Name, string? Password, CredentialRecor
     private SenderIdentity Identity(bool isPrevious) => new(IdentityKind.Login, Name)
     {
         Credential = Credential?.Name,
-        PasswordSetAt = Credential is null ? 0 : isPrevious ? Previous!.At : Credential.PasswordAt,
+        PasswordSetAt = Credential is null ? MailboxPasswordAt : isPrevious ? Previous!.At : Credential.PasswordAt,
     };
 }
 

@@ -19,7 +19,8 @@ internal sealed record DomainRecord(string Name, string Subscription, bool IsSus
 
 /// <summary>One mailbox as it is stored.</summary>
 /// <param name="Password">SCRAM-SHA-256 record, or null.</param>
-internal sealed record MailboxRecord(string Address, string Domain, bool IsSuspended, string? Password)
+/// <param name="PasswordAt">When it was set, in milliseconds: names this password among all that the mailbox had. 0: there is none.</param>
+internal sealed record MailboxRecord(string Address, string Domain, bool IsSuspended, string? Password, long PasswordAt)
 {
     /// <summary>Canonical, in order.</summary>
     public ImmutableArray<string> Aliases { get; init; } = [];

@@ -58,12 +58,13 @@ internal static class AccountSchema
         create index domain_ipv4 on domain (ipv4) where ipv4 is not null;
         create index domain_ipv6 on domain (ipv6) where ipv6 is not null;
 
-        -- Password: SCRAM-SHA-256 record (RFC 5803); null: nobody can log in.
+        -- Password: SCRAM-SHA-256 record (RFC 5803); null: nobody can log in. Password_at: when it was set, in milliseconds; never the same for two of one mailbox.
         create table mailbox (
           address text not null primary key,
           domain text not null references domain (name),
           suspended integer not null default 0,
-          password text
+          password text,
+          password_at integer not null default 0
         );
         create index mailbox_suspended on mailbox (address) where suspended <> 0;
         create index mailbox_domain on mailbox (domain, address);

@@ -20,7 +20,7 @@ internal static class AccountSql
 
     public const string SelectDomain = "select name, subscription, suspended, sender_mode, ipv4, ipv6, header_from, owned from domain";
 
-    public const string SelectMailbox = "select address, domain, suspended, password from mailbox";
+    public const string SelectMailbox = "select address, domain, suspended, password, password_at from mailbox";
 
     public const string SelectAddress = "select address, helo, shared, owner from ip_address";
 
@@ -86,7 +86,7 @@ internal static class AccountSql
         new(row.GetString(0), row.GetString(1), row.Flag(2), row.ChoiceOrNull<SenderMode>(3), row.TextOrNull(4), row.TextOrNull(5),
         row.ChoiceOrNull<HeaderFromMode>(6), row.ChoiceOrNull<OwnedAddresses>(7));
 
-    public static MailboxRecord ReadMailbox(DbDataReader row) => new(row.GetString(0), row.GetString(1), row.Flag(2), row.TextOrNull(3));
+    public static MailboxRecord ReadMailbox(DbDataReader row) => new(row.GetString(0), row.GetString(1), row.Flag(2), row.TextOrNull(3), row.GetInt64(4));
 
     public static AliasRecord ReadAlias(DbDataReader row) => new(row.GetString(0), row.GetString(1));
 

@@ -34,7 +34,13 @@ public sealed record DomainView(string Name, string Subscription, bool IsSuspend
 
 /// <param name="HasPassword">Without one nobody can log in.</param>
 /// <param name="Aliases">Further addresses that it may send as; nobody logs in with one.</param>
-public sealed record MailboxView(string Address, string Domain, string Subscription, bool IsSuspended, bool HasPassword, IReadOnlyList<string> Aliases);
+public sealed record MailboxView(string Address, string Domain, string Subscription, bool IsSuspended, bool HasPassword, IReadOnlyList<string> Aliases)
+{
+    public DateTimeOffset? PasswordSetAt { get; init; }
+
+    /// <summary>Where one mailbox is shown; else null.</summary>
+    public IdentityUse? Use { get; init; }
+}
 
 /// <summary>A system user as a sender.</summary>
 /// <param name="IsShared">Many sites share this uid: the sender's domain chooses the subscription.</param>
@@ -117,6 +123,9 @@ public sealed record LimitView(
 
     /// <summary>False: counted, never refused or held.</summary>
     public bool IsEnforced { get; init; } = true;
+
+    /// <summary>Limits:Enforce: false is so for everything.</summary>
+    public bool EnforcesAny { get; init; } = true;
 
     /// <summary>Where that comes from; null where nobody has set it.</summary>
     public string? EnforcementOrigin { get; init; }

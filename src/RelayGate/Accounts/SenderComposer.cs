@@ -88,7 +88,7 @@ internal static class SenderComposer
     private static Claim OfLogin(ref AccountReader reader, SenderIdentity identity)
     {
         if (identity.Credential is null)
-            return OfMailbox(ref reader, identity.Name);
+            return identity.PasswordSetAt != 0 && reader.Mailbox(identity.Name)?.PasswordAt != identity.PasswordSetAt ? default : OfMailbox(ref reader, identity.Name);
         if (reader.Credential(identity.Credential) is not { } credential || (identity.PasswordSetAt != 0 && !credential.Has(identity.PasswordSetAt)))
             return default;
         Claim claim = credential.Of.Level switch

@@ -7,7 +7,7 @@ namespace RelayGate.Accounts;
 /// <summary>For whom an account is composed: all that the answer depends on, as the key of the cache.</summary>
 /// <param name="ReverseDomain">Domain of the reverse-path; <see cref="Null"/>, <see cref="Unqualified"/> or <see cref="Literal"/> where it has none.</param>
 /// <param name="FromDomain">Domain of the header From; <see cref="Unknown"/> before the end of data, <see cref="Literal"/> where it has none.</param>
-/// <param name="PasswordSetAt">Of a credential: which of its passwords logged in.</param>
+/// <param name="PasswordSetAt">Of a login: which of its passwords it was.</param>
 internal readonly record struct SenderQuestion(IdentityKind Kind, string Name, int Uid, string ReverseDomain, string FromDomain, long PasswordSetAt = 0)
 {
     public const string Null = "<>";

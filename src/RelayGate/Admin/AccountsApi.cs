@@ -1,3 +1,6 @@
+using System.Globalization;
+using System.Net;
+using System.Net.Sockets;
 using System.Text.Json.Nodes;
 using RelayGate.Accounts;
 using RelayGate.Core.Policy;
@@ -111,8 +114,15 @@ internal sealed class AccountsApi(AccountAdministration accounts)
         api.Change("POST", "networks", async r =>
         {
             RequestBody body = await r.BodyAsync("cidr", "subscription", "exemptFromLimits", "trustAll");
-            return Json(AdminJson.Value(await accounts.AddNetworkAsync(
-                body.RequiredText("cidr"), body.Text("subscription"), body.Flag("exemptFromLimits"), body.Flag("trustAll"), r.Aborted, r.Caller.ToString())));
+            NetworkView added = AdminJson.Value(await accounts.AddNetworkAsync(
+                body.RequiredText("cidr"), body.Text("subscription"), body.Flag("exemptFromLimits"), body.Flag("trustAll"), r.Aborted, r.Caller.ToString()));
+            JsonObject json = Json(added);
+            if (added.IsExemptFromLimits) // How much escapes: who may send, and what no limit held for until now.
+            {
+                json["hosts"] = Hosts(IPNetwork.Parse(added.Cidr));
+                json["exempt"] = AdminJson.Value(await accounts.ShowLimitAsync(AccountKey.Server, r.Aborted)).Exempt;
+            }
+            return json;
         });
         api.ReadAll("networks", async r => AdminJson.List(AdminJson.Value(await accounts.ListNetworksAsync(r.Query("cursor"), r.Limit, r.Aborted)), Json));
         api.Change("DELETE", "networks/{name}", async r => Json(AdminJson.Value(await accounts.RemoveNetworkAsync(r.Route("name"), r.Aborted, r.Caller.ToString()))));
@@ -128,6 +138,13 @@ internal sealed class AccountsApi(AccountAdministration accounts)
         api.ReadAll("dkim", async r => AdminJson.List(AdminJson.Value(await accounts.ListKeysAsync(r.Query("domain"), r.Query("cursor"), r.Limit, r.Aborted)), Json));
         api.ReadAll("dkim/{name}", async r => AdminJson.List(AdminJson.Value(await accounts.ShowKeysAsync(r.Route("name"), r.Query("selector"), r.Aborted)), Json));
         api.Change("DELETE", "dkim/{name}", async r => Json(AdminJson.Value(await accounts.RemoveKeyAsync(r.Route("name"), r.Query("selector"), r.Aborted, r.Caller.ToString()))));
+    }
+
+    /// <summary>How many addresses a network has, in digits; above the exact, as a power of two.</summary>
+    private static string Hosts(IPNetwork network)
+    {
+        int bits = (network.BaseAddress.AddressFamily == AddressFamily.InterNetwork ? 32 : 128) - network.PrefixLength;
+        return bits <= 32 ? (1L << bits).ToString(CultureInfo.InvariantCulture) : $"2^{bits}";
     }
 
     private static SubscriptionChange SubscriptionChangeOf(RequestBody body) => new(
@@ -175,15 +192,22 @@ internal sealed class AccountsApi(AccountAdministration accounts)
         ["suspended"] = d.IsSuspended,
     };
 
-    private static JsonObject Json(MailboxView m) => new()
+    private static JsonObject Json(MailboxView m)
     {
-        ["name"] = m.Address,
-        ["domain"] = m.Domain,
-        ["subscription"] = m.Subscription,
-        ["hasPassword"] = m.HasPassword,
-        ["aliases"] = new JsonArray([.. m.Aliases.Select(static alias => (JsonNode)alias)]),
-        ["suspended"] = m.IsSuspended,
-    };
+        var json = new JsonObject
+        {
+            ["name"] = m.Address,
+            ["domain"] = m.Domain,
+            ["subscription"] = m.Subscription,
+            ["hasPassword"] = m.HasPassword,
+            ["passwordSetAt"] = AdminJson.TimeOrNull(m.PasswordSetAt),
+            ["aliases"] = new JsonArray([.. m.Aliases.Select(static alias => (JsonNode)alias)]),
+            ["suspended"] = m.IsSuspended,
+        };
+        if (m.Use is { } use)
+            AdminJson.Add(json, use);
+        return json;
+    }
 
     /// <summary>What applies to senders, with where it was set; told where one object is shown.</summary>
     private static JsonObject? Json(SenderRulesView? rules) => rules is null ? null : new JsonObject

@@ -60,5 +60,17 @@ internal static class AdminJson
         return new AccountKey(known, name is { Length: > 0 } ? name : throw AdminRequest.Bad($"the name of the {level} is missing"));
     }
 
+    /// <summary>When and how a login was used last.</summary>
+    public static void Add(JsonObject login, IdentityUse use)
+    {
+        login["lastUse"] = TimeOrNull(use.LastUse);
+        login["uses"] = use.Uses;
+        login["lastFailure"] = TimeOrNull(use.LastFailure);
+        login["failures"] = use.Failures;
+        login["addresses"] = new JsonArray([.. use.Addresses.Select(static a => (JsonNode)a)]);
+    }
+
+    public static string? TimeOrNull(DateTimeOffset? time) => time is { } at ? Time(at) : null;
+
     public static string Time(DateTimeOffset time) => time.UtcDateTime.ToString("yyyy-MM-ddTHH:mm:ss.fffZ");
 }

@@ -80,7 +80,9 @@ internal sealed class LimitsApi(AccountAdministration accounts)
             ? request.Caller.Subscription is { } own ? new AccountKey(Level.Subscription, own) : AccountKey.Server
             : KeyOf(request.Query("level"), request.Query("name"), null);
         Page<LimitNode> page = AdminJson.Value(await accounts.LimitTreeAsync(await VisibleAsync(root, request), depth, after, request.Limit, request.Aborted));
-        return AdminJson.List(page.Items.SelectMany(static node => Rows(node.Limit, node.Depth)), row => row, page.Next);
+        JsonObject answer = AdminJson.List(page.Items.SelectMany(static node => Rows(node.Limit, node.Depth)), row => row, page.Next);
+        answer["limitsOn"] = page.Items.All(static node => node.Limit.EnforcesAny);
+        return answer;
     }
 
     /// <summary>Level and name, as the object with which a page ended is written.</summary>
@@ -95,6 +97,7 @@ internal sealed class LimitsApi(AccountAdministration accounts)
     {
         JsonObject answer = AdminJson.List(Rows(view, 0), row => row);
         answer["object"] = view.Key.ToString();
+        answer["limitsOn"] = view.EnforcesAny;
         answer["refused"] = view.Refused;
         answer["refusedThisHour"] = view.RefusedThisHour;
         answer["messages"] = view.Messages;

@@ -71,22 +71,22 @@ internal sealed class SendersApi(AccountAdministration accounts)
         return json;
     }
 
-    private static JsonObject Json(SenderView s) => new()
+    private static JsonObject Json(SenderView s)
     {
-        ["name"] = s.Name,
-        ["level"] = AdminJson.Word(s.Of.Level),
-        ["object"] = s.Of.Name,
-        ["subscription"] = s.Subscription,
-        ["createdAt"] = AdminJson.Time(s.CreatedAt),
-        ["passwordSetAt"] = AdminJson.Time(s.PasswordSetAt),
-        ["oldPasswordUntil"] = Time(s.PreviousUntil),
-        ["suspended"] = s.IsSuspended,
-        ["lastUse"] = Time(s.Use.LastUse),
-        ["uses"] = s.Use.Uses,
-        ["lastFailure"] = Time(s.Use.LastFailure),
-        ["failures"] = s.Use.Failures,
-        ["addresses"] = new JsonArray([.. s.Use.Addresses.Select(static a => (JsonNode)a)]),
-    };
+        var json = new JsonObject
+        {
+            ["name"] = s.Name,
+            ["level"] = AdminJson.Word(s.Of.Level),
+            ["object"] = s.Of.Name,
+            ["subscription"] = s.Subscription,
+            ["createdAt"] = AdminJson.Time(s.CreatedAt),
+            ["passwordSetAt"] = AdminJson.Time(s.PasswordSetAt),
+            ["oldPasswordUntil"] = AdminJson.TimeOrNull(s.PreviousUntil),
+            ["suspended"] = s.IsSuspended,
+        };
+        AdminJson.Add(json, s.Use);
+        return json;
+    }
 
     private static JsonObject Json(UidView u) => new()
     {
@@ -95,9 +95,7 @@ internal sealed class SendersApi(AccountAdministration accounts)
         ["subscription"] = u.Subscription,
         ["shared"] = u.IsShared,
         ["suspended"] = u.IsSuspended,
-        ["lastUse"] = Time(u.Use.LastUse),
+        ["lastUse"] = AdminJson.TimeOrNull(u.Use.LastUse),
         ["uses"] = u.Use.Uses,
     };
-
-    private static string? Time(DateTimeOffset? time) => time is { } at ? AdminJson.Time(at) : null;
 }

@@ -42,7 +42,7 @@ internal sealed class StatusApi(
             ["failed"] = metrics.Deliveries.Value("failed"),
             ["dsns"] = metrics.Dsns.Total,
             ["queue"] = new JsonObject { ["waiting"] = figures.Waiting, ["active"] = figures.Active, ["deferred"] = figures.Deferred, ["held"] = figures.Held, ["inFlight"] = figures.InFlight },
-            ["limits"] = new JsonObject { ["enforced"] = server.IsEnforced, ["messages"] = server.Messages, ["refused"] = server.Refused, ["exempt"] = server.Exempt },
+            ["limits"] = new JsonObject { ["limitsOn"] = server.EnforcesAny, ["enforced"] = server.IsEnforced, ["messages"] = server.Messages, ["refused"] = server.Refused, ["exempt"] = server.Exempt },
             ["period"] = await PeriodAsync(request),
             ["oldestAt"] = figures.OldestAt is { } oldest ? AdminJson.Time(oldest) : null,
             ["nextHop"] = options.Delivery.NextHop,

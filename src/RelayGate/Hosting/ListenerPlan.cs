@@ -51,7 +51,7 @@ public sealed class ListenerPlan
                 (UnixDomainSocketEndPoint, _) => "identity: uid of the process",
                 (_, ListenerTls.StartTls) => "STARTTLS, then AUTH",
                 (_, ListenerTls.Implicit) => "TLS, AUTH",
-                _ when isLoopback => "no TLS, AUTH PLAIN LOGIN",
+                _ when isLoopback => "no TLS, AUTH PLAIN LOGIN SCRAM-SHA-256",
                 _ => "no TLS, no AUTH: listed networks only",
             };
             lines.Add($"SMTP {Text(endPoint)} ({listener.Name}: {rules})");

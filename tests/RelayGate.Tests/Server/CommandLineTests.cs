@@ -1,4 +1,5 @@
 using System.Text.Json.Nodes;
+using RelayGate.Accounts;
 using RelayGate.Tests.Fakes;
 
 namespace RelayGate.Tests.Server;
@@ -62,6 +63,46 @@ public sealed class CommandLineTests : IAsyncLifetime, IAsyncDisposable
         Assert.Contains("0 problems", await OkAsync("doctor"), StringComparison.Ordinal);
     }
 
+    [Fact]
+    public async Task Mail_that_is_held_is_said_to_be_with_the_reason_and_the_time()
+    {
+        await OkAsync("subscription add acme");
+        await OkAsync("domain add shop.test --subscription acme");
+        await OkAsync("mailbox add info@shop.test --password-stdin", "secret-7\n");
+        await OkAsync("limit set mailbox info@shop.test 1/h --over hold");
+        string send = $"send --server {_gateway.Local} --login info@shop.test --password-stdin --to ann@example.net";
+        Assert.Contains("queued ", await OkAsync(send, "secret-7"), StringComparison.Ordinal);
+
+        string held = await OkAsync(send, "secret-7");
+        JsonNode json = JsonNode.Parse(await OkAsync(send + " --json", "secret-7"))!;
+        await _gateway.Get<AccountAdministration>().SaveUsesAsync(default);
+        string mailbox = await OkAsync("mailbox show info@shop.test");
+
+        Assert.Contains("held 01", held, StringComparison.Ordinal);
+        Assert.Contains("held for limit: mailbox info@shop.test is over its limit", held, StringComparison.Ordinal);
+        Assert.Contains("released about 20", held, StringComparison.Ordinal);
+        Assert.DoesNotContain("queued", held, StringComparison.Ordinal);
+        Assert.Equal("held", (string?)json["outcome"]);
+        Assert.Matches("uses +3\n", mailbox);
+        Assert.Contains("last use", mailbox, StringComparison.Ordinal);
+        Assert.Contains("password set", mailbox, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task What_no_limit_holds_for_is_warned_of()
+    {
+        string added = await OkAsync("network add 198.51.100.0/24 --exempt-from-limits");
+        Assert.Contains("WARNING: no limit holds for what 256 addresses send", added, StringComparison.Ordinal);
+        Assert.DoesNotContain("WARNING", await OkAsync("network add 203.0.113.0/24"), StringComparison.Ordinal);
+        foreach (string command in new[] { "limit show server", "limit tree", "status" })
+            Assert.DoesNotContain("limits are off", await OkAsync(command), StringComparison.Ordinal);
+
+        await OkAsync("setting set Limits:Enforce false");
+
+        foreach (string command in new[] { "limit show server", "limit tree", "status" })
+            Assert.Contains("WARNING: limits are off", await OkAsync(command), StringComparison.Ordinal);
+    }
+
     [Theory]
     [InlineData("plan show nope", 3, "There is no plan 'nope'")]
     [InlineData("message explain 01K3ZC9V7M01K3ZC9V7M01K3ZC", 3, "there is no record")]
@@ -70,6 +111,8 @@ public sealed class CommandLineTests : IAsyncLifetime, IAsyncDisposable
     [InlineData("queue hold", 2, "name either refs or what to look for")]
     [InlineData("limit set server 0", 2, "write forbidden or unlimited")]
     [InlineData("limit set planet x 5/h", 2, "name the object as")]
+    [InlineData("limit set server --over hold", 2, "give both: relaygate limit set server N/h --over hold")]
+    [InlineData("limit set server --each domain --over hold", 2, "give both: relaygate limit set server --each domain N/h --over hold")]
     [InlineData("limit set server 5 /h", 2, "one word too many")]
     [InlineData("limit simulate", 2, "--set")]
     [InlineData("limit simulate --set domain", 2, "write LEVEL=VALUE")]

@@ -76,6 +76,24 @@ public sealed class SenderLoginTests
     }
 
     [Fact]
+    public async Task A_new_password_of_a_mailbox_ends_the_open_sessions_of_the_old_one()
+    {
+        await using SubmissionHost host = await SubmissionHost.StartAsync();
+        await using TestClient open = await LogInAsync(host, "info@shop.test", "secret");
+        Assert.StartsWith("250", await open.OfferAsync(Message), StringComparison.Ordinal);
+        Value(await host.Administration.SetMailboxAsync("info@shop.test", new MailboxChange(null, ["sales@shop.test"]), default)); // Another change ends nothing.
+        Assert.StartsWith("250", await open.OfferAsync(Message), StringComparison.Ordinal);
+
+        Value(await host.Administration.SetMailboxAsync("info@shop.test", new MailboxChange("second"), default));
+
+        await open.CommandAsync("MAIL FROM:<info@shop.test>", "530 5.7.0");
+        await using TestClient fresh = await LogInAsync(host, "info@shop.test", "second");
+        Assert.StartsWith("250", await fresh.OfferAsync(Message), StringComparison.Ordinal);
+        Value(await host.Administration.SetMailboxAsync("info@shop.test", new MailboxChange("third"), default)); // In the same millisecond, perhaps.
+        await fresh.CommandAsync("MAIL FROM:<info@shop.test>", "530 5.7.0");
+    }
+
+    [Fact]
     public async Task With_a_grace_both_passwords_are_good_until_it_ends()
     {
         await using SubmissionHost host = await SubmissionHost.StartAsync();

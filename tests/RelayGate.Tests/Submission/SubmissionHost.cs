@@ -224,8 +224,8 @@ internal sealed class SubmissionHost : IAsyncDisposable
         db.Execute("insert into plan (name) values ('basic')");
         db.Execute("insert into subscription (name, plan, contact) values ('acme', 'basic', 'owner@shop.test'), ('other', 'basic', null)");
         db.Execute("insert into domain (name, subscription) values ('shop.test', 'acme'), ('other.test', 'other')");
-        db.Execute("insert into mailbox (address, domain, password) values ('info@shop.test', 'shop.test', $1)", password);
-        db.Execute("insert into mailbox (address, domain, password) values ('few@shop.test', 'shop.test', $1)", password);
+        db.Execute("insert into mailbox (address, domain, password, password_at) values ('info@shop.test', 'shop.test', $1, 1)", password);
+        db.Execute("insert into mailbox (address, domain, password, password_at) values ('few@shop.test', 'shop.test', $1, 1)", password);
         db.Execute("insert into object_limit (level, name, each, value) values (4, 'few@shop.test', -1, '2/h:rcpt')");
         db.Execute("delete from system_user");
         db.Execute("insert into system_user (uid, name, subscription) values ($1, $2, 'acme')", Uid, SystemUserDatabase.TryFind(Uid, out SystemUserEntry? user) ? user.Name : $"#{Uid}");
