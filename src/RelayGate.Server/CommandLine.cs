@@ -12,7 +12,7 @@ internal static class CommandLine
     public static async Task<int> RunAsync(string[] args)
     {
         Command root = CreateRoot();
-        ParseResult parsed = root.Parse(args);
+        ParseResult parsed = root.Parse(args, new ParserConfiguration { ResponseFileTokenReplacer = null }); // @shop.test is a domain, not a file of arguments.
         if (parsed.Errors.Count > 0 && parsed.Action is ParseErrorAction)
         {
             await Console.Error.WriteLineAsync($"relaygate: {Output.Clean(SyntaxError.Of(parsed))}");

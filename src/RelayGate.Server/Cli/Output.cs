@@ -51,11 +51,15 @@ internal sealed class Output(bool json)
     {
         if (IsTerminal)
         {
+            string[][] cells = [headings, .. rows.Select(r => r.Select(Clean).ToArray())];
             var table = new Table().Border(TableBorder.Simple);
             foreach (string heading in headings)
                 table.AddColumn(new TableColumn(Markup.Escape(heading)).NoWrap());
-            foreach (string[] row in rows)
-                table.AddRow([.. row.Select(c => Markup.Escape(Clean(c)))]);
+            foreach (string[] row in cells.Skip(1))
+                table.AddRow([.. row.Select(Markup.Escape)]);
+            // What is wider than the terminal is wrapped by it: nothing is cut.
+            int needed = Enumerable.Range(0, headings.Length).Sum(i => cells.Max(r => r[i].Length) + 3) + 1;
+            AnsiConsole.Profile.Width = Math.Max(AnsiConsole.Profile.Width, needed);
             AnsiConsole.Write(table);
             return;
         }

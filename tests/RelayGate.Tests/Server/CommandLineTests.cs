@@ -39,6 +39,7 @@ public sealed class CommandLineTests : IAsyncLifetime, IAsyncDisposable
         ReceivedMessage message = await _nextHop.NextAsync();
         Run refused = await RunAsync(send, "secret-7");
         JsonNode records = JsonNode.Parse(await OkAsync("message list --json"))!;
+        await OkAsync("queue list --from @shop.test"); // A domain, not a file of arguments.
         string reference = (string)records["items"]!.AsArray().First(i => (string?)i!["outcome"] == "refused")!["ref"]!;
         string story = await OkAsync($"message explain {reference}");
         string dryRun = await OkAsync("explain --as info@shop.test --from ceo@bank.example --to ann@example.net");
