@@ -63,7 +63,7 @@ public static class NoticeComposer
             text.Append(NoticeText.Sentence(kept.Notice)).Append("\r\n\r\n");
             foreach ((string name, string value) in NoticeText.Facts(kept))
                 Line(text, name, value);
-            if (NoticeText.More(kept.Notice) is { } more)
+            if ((mail.IsForAdministrator ? NoticeText.More(kept.Notice) : NoticeText.MoreForOwner(kept)) is { } more)
                 Line(text, "More", more);
             if (mail.IsForAdministrator && NoticeText.Stop(kept.Notice) is { } stop)
                 Line(text, kept.Notice.Kind == NoticeKind.Suspended ? "Undo" : "Stop it", stop);

@@ -72,6 +72,12 @@ public static class NoticeText
         _ => $"relaygate limit show {notice.Level}{(notice.Name.Length > 0 ? $" {Words(notice)}" : "")}",
     };
 
+    /// <summary>The one command that shows more to the users of a subscription, who see only what is its own.</summary>
+    public static string MoreForOwner(KeptNotice kept) =>
+        kept.Notice.Level is "subscription" or "domain" or "mailbox" && kept.Notice.Kind is NoticeKind.PasswordGuessing or NoticeKind.Suspended or NoticeKind.Resumed
+            ? $"relaygate notice show {kept.Id}"
+            : More(kept.Notice) ?? $"relaygate notice show {kept.Id}";
+
     /// <summary>The one command that stops it, or null.</summary>
     public static string? Stop(Notice notice) => notice.Kind switch
     {
@@ -88,6 +94,7 @@ public static class NoticeText
     {
         "server" => "the server",
         "login" when notice.Name.Length == 0 => "logins that do not exist",
+        "client" when notice.Name.Length == 0 => "many more addresses",
         _ => $"{notice.Level} {Clean(notice.Name)}",
     } + (notice.Class is { } ofClass ? $" (class {ofClass})" : "");
 

@@ -7,26 +7,29 @@ namespace RelayGate.Server.Commands;
 /// <summary><c>relaygate webhook …</c>: programs that are told of notices.</summary>
 internal static class WebhookCommands
 {
+    private const int MaxUrl = 2000;
+
     private static readonly Argument<string> Name = new("NAME") { Description = "Name of the webhook." };
-    private static readonly Argument<string> Url = new("URL") { Description = "Where to post to: https://hooks.example.net/relaygate" };
+    private static readonly Argument<string?> Url = new("URL") { Description = "Where to post to: https://hooks.example.net/relaygate", Arity = ArgumentArity.ZeroOrOne };
     private static readonly Argument<string> Delivery = new("ID") { Description = "Of the history." };
     private static readonly Option<string[]> Events = new("--event") { Description = "Only these; given several times (default: all).", HelpName = "EVENT" };
     private static readonly Option<string?> Subscription = new("--subscription") { Description = "Only about what is this subscription's.", HelpName = "NAME" };
     private static readonly Option<bool> AllowHttp = new("--allow-http") { Description = "Allow http: everybody on the way can read along." };
     private static readonly Option<bool> AllowPrivate = new("--allow-private") { Description = "Allow addresses of this host and its network." };
     private static readonly Option<bool> SecretStdin = new("--secret-stdin") { Description = "Read the secret (whsec_…) from standard input instead of making one." };
+    private static readonly Option<bool> UrlStdin = new("--url-stdin") { Description = "Read the URL from standard input: for one with a secret in it, as other users of the host see arguments." };
     private static readonly Option<int?> Overlap = new("--overlap-hours") { Description = "Sign with the old secret as well for so long (default: 24).", HelpName = "N" };
 
     public static Command Create()
     {
         var paging = new Paging();
         return new Command("webhook", "Webhooks: programs that are told of notices (Standard Webhooks).").With(
-            new Command("add", "Tell a program of notices. Its secret is shown once.").With(Name, Url, Events, Subscription, AllowHttp, AllowPrivate, SecretStdin).Does(async (parsed, client, output, cancellationToken) =>
+            new Command("add", "Tell a program of notices. Its secret is shown once.").With(Name, Url, Events, Subscription, AllowHttp, AllowPrivate, UrlStdin, SecretStdin).Does(async (parsed, client, output, cancellationToken) =>
             {
                 var body = new JsonObject
                 {
                     ["name"] = parsed.GetRequiredValue(Name),
-                    ["url"] = parsed.GetRequiredValue(Url),
+                    ["url"] = await UrlAsync(parsed),
                     ["allowHttp"] = parsed.GetValue(AllowHttp),
                     ["allowPrivate"] = parsed.GetValue(AllowPrivate),
                 };
@@ -90,6 +93,18 @@ internal static class WebhookCommands
         Console.WriteLine(Output.Clean(line));
         if (Cell.Text(answer["secret"]) is { } secret)
             Console.WriteLine($"secret {secret} (shown this once)");
+    }
+
+    private static async Task<string> UrlAsync(ParseResult parsed)
+    {
+        string? given = parsed.GetValue(Url);
+        if (!parsed.GetValue(UrlStdin))
+            return given ?? throw new CliException(ExitCode.Usage, "name a URL, or give it by standard input: --url-stdin");
+        if (given is not null)
+            throw new CliException(ExitCode.Usage, "give the URL as an argument or by --url-stdin, not both");
+        if (parsed.GetValue(SecretStdin))
+            throw new CliException(ExitCode.Usage, "standard input holds one of them: add the webhook with --url-stdin, then set its secret with: relaygate webhook rotate NAME --secret-stdin --overlap-hours 0");
+        return await Secrets.ReadAsync("URL", MaxUrl);
     }
 
     private static async Task FillSecretAsync(ParseResult parsed, JsonObject body)

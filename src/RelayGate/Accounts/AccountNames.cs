@@ -86,6 +86,8 @@ internal static class AccountNames
         if (!IPAddress.TryParse(cidr.AsSpan(0, slash), out IPAddress? address) || !int.TryParse(cidr.AsSpan(slash + 1), out int length)
             || length < 0 || length > (address.AddressFamily == AddressFamily.InterNetwork ? 32 : 128) || (!text.Contains(':') && text.Count(static c => c == '.') != 3))
             throw AdminException.Invalid($"'{Printable(text)}' is no network; write it like 192.0.2.0/24 or 2001:db8::/32");
+        if (address.IsIPv4MappedToIPv6)
+            throw AdminException.Invalid($"{Printable(text)} is IPv4 written as IPv6; write it like {address.MapToIPv4()}/{Math.Max(length - 96, 1)}");
         if (length == 0)
             throw AdminException.Invalid($"{text} is the whole internet; list only networks whose every host may send");
         IPAddress prefix = NetworkTable.Mask(address, length);

@@ -54,8 +54,8 @@ internal sealed class NoticesApi(NoticeLog log, NoticeService notices)
         }
         var answer = (JsonObject)JsonNode.Parse(Encoding.UTF8.GetString(octets.ToArray()))!;
         answer["sentence"] = NoticeText.Sentence(told.Kept.Notice);
-        answer["more"] = NoticeText.More(told.Kept.Notice);
-        answer["stop"] = NoticeText.Stop(told.Kept.Notice);
+        answer["more"] = caller.IsAdministrator ? NoticeText.More(told.Kept.Notice) : NoticeText.MoreForOwner(told.Kept);
+        answer["stop"] = caller.IsAdministrator ? NoticeText.Stop(told.Kept.Notice) : null;
         if (caller.IsAdministrator)
             answer["mails"] = new JsonArray([.. told.Mails.Select(static m => (JsonNode)new JsonObject { ["to"] = m.Receiver, ["ref"] = m.Ref })]);
         return answer;

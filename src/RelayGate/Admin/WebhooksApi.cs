@@ -5,15 +5,15 @@ using RelayGate.Notices;
 
 namespace RelayGate.Admin;
 
-/// <summary>Webhooks, for administrators: their URLs may be secrets themselves.</summary>
+/// <summary>Webhooks, for administrators: their URLs may be secrets themselves, and stand whole only where one webhook is asked for.</summary>
 internal sealed class WebhooksApi(WebhookAdministration webhooks)
 {
     private const int MaxOverlapHours = 24 * 30;
 
     public void Map(AdminDispatcher api)
     {
-        api.ReadAll("webhooks", async r => AdminJson.List(await webhooks.ListAsync(r.Aborted), Json));
-        api.ReadAll("webhooks/{name}", async r => Json(AdminJson.Value(await webhooks.ShowAsync(r.Route("name"), r.Aborted))));
+        api.ReadAll("webhooks", async r => AdminJson.List(await webhooks.ListAsync(r.Aborted), static hook => Json(hook)));
+        api.ReadAll("webhooks/{name}", async r => Json(AdminJson.Value(await webhooks.ShowAsync(r.Route("name"), r.Aborted)), withPath: true));
         api.Change("POST", "webhooks", async r =>
         {
             RequestBody body = await r.BodyAsync("name", "url", "events", "subscription", "allowHttp", "allowPrivate", "secret");
@@ -46,10 +46,10 @@ internal sealed class WebhooksApi(WebhookAdministration webhooks)
         return answer;
     }
 
-    private static JsonObject Json(WebhookView hook) => new()
+    private static JsonObject Json(WebhookView hook, bool withPath = false) => new()
     {
         ["name"] = hook.Name,
-        ["url"] = hook.Url,
+        ["url"] = withPath ? hook.Url : WebhookTarget.WithoutPath(hook.Url),
         ["events"] = hook.Kinds,
         ["subscription"] = hook.Subscription,
         ["allowHttp"] = hook.AllowsHttp,

@@ -74,13 +74,13 @@ internal sealed class GatewayService(
     public async Task StopAsync(CancellationToken cancellationToken)
     {
         await reports.StopAsync(cancellationToken);
-        await notices.StopAsync(cancellationToken);
         expiry.Dispose();
         suspended.Dispose();
         releaser.Dispose();
         await delivery.StopAsync(cancellationToken);
         await maintenance.StopAsync(cancellationToken);
         await upkeep.StopAsync();
+        await notices.StopAsync(cancellationToken); // After everything that could raise one.
         await gauge.RefreshAsync(CancellationToken.None); // The last figures are those of the end.
         writer.Dispose();
         await mailLog.StopAsync();

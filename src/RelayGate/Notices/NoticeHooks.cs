@@ -9,7 +9,10 @@ namespace RelayGate.Notices;
 internal sealed class NoticeHooks(NoticeBoard board)
 {
     /// <summary>A limit was nearly used, reached, or has room again.</summary>
-    public void Crossed(LimitCrossing crossing) => board.Raise(new Notice
+    public void Crossed(LimitCrossing crossing) => board.Raise(Of(crossing));
+
+    /// <summary>The notice of a crossing.</summary>
+    public static RaisedNotice Of(LimitCrossing crossing) => new(new Notice
     {
         Kind = crossing.Kind switch
         {
@@ -23,7 +26,10 @@ internal sealed class NoticeHooks(NoticeBoard board)
         Subscription = crossing.Subscription,
         Limit = crossing.Limit.ToString(),
         Used = crossing.Used,
-    });
+    }, crossing.At, null)
+    {
+        Crossing = crossing,
+    };
 
     /// <summary>A script sends much more than it usually does.</summary>
     public void Burst(ScriptBurst burst) => board.Raise(new Notice

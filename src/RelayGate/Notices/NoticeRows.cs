@@ -81,18 +81,52 @@ internal static class NoticeRows
     }
 
     /// <summary>Lets a notice wait for its receiver, who is due at the earliest of all times given.</summary>
-    public static void Wait(DbConnection db, byte[] notice, NoticeKind kind, string receiver, long clock, TimeSpan period)
+    /// <param name="isOwner">Told as the contact of the notice's subscription, not as the administrator.</param>
+    public static void Wait(DbConnection db, byte[] id, Notice notice, string receiver, bool isOwner, long clock, TimeSpan period)
     {
-        db.Execute("insert into notice_receipt (notice, receiver) values ($1, $2)", notice, receiver);
+        long since = clock - (long)period.TotalMilliseconds;
+        if (db.Execute("insert or ignore into notice_receipt (notice, receiver, owner) values ($1, $2, $3)", id, receiver, isOwner ? 1 : 0) == 0)
+            return;
         DateTimeOffset? mailed = Time(db.First("select mailed_clock from notice_receiver where address = $1 and mailed_clock is not null", Text, receiver));
-        DateTimeOffset? told = kind == NoticeKind.Test ? null
-            : Time(db.First("select at_clock from notice_told where receiver = $1 and kind = $2", Text, receiver, (int)kind));
-        long due = NoticeSchedule.DueAt(kind, Time(clock), told, mailed, period).ToUnixTimeMilliseconds();
+        DateTimeOffset? told = notice.Kind == NoticeKind.Test ? null : Time(db.First("""
+            select told_clock from notice_receipt where receiver = $1 and told_clock is not null and notice in (
+              select id from notice where level = $2 and name = $3 and class = $4 and kind = $5 and last_clock > $6)
+            order by told_clock desc limit 1
+            """, Text, receiver, notice.Level, notice.Name, notice.Class ?? "", (int)notice.Kind, since - (long)period.TotalMilliseconds)); // What waited a period was told after it.
+        int mails = db.All("select 1 from notice_sent where receiver = $1 and at_clock > $2 limit $3", static row => row.GetInt32(0), receiver, since, NoticeSchedule.MaxAtOnce).Count;
+        long due = NoticeSchedule.DueAt(notice.Kind, Time(clock), told, mailed, mails, period).ToUnixTimeMilliseconds();
         db.Execute("""
             insert into notice_receiver (address, due_clock) values ($1, $2)
             on conflict (address) do update set due_clock = min(coalesce(due_clock, excluded.due_clock), excluded.due_clock)
             """, receiver, due);
     }
+
+    /// <summary>Some of what waits for a receiver who is no longer the one to be told: the administrator or a contact has changed since.</summary>
+    /// <param name="isAdministrator">Whether the receiver is the administrator now.</param>
+    public static List<(byte[] Id, Notice Notice, bool IsOwner)> Misplaced(DbConnection db, string receiver, bool isAdministrator, int count)
+    {
+        var wrong = new List<(byte[], Notice, bool)>();
+        List<(bool IsOwner, string? Subscription)> groups = db.All(
+            "select distinct r.owner, n.subscription from notice_receipt r join notice n on n.id = r.notice where r.receiver = $1 and r.mail is null",
+            static row => (row.Flag(0), row.TextOrNull(1)), receiver);
+        foreach ((bool isOwner, string? subscription) in groups)
+        {
+            if (isOwner ? OwnerOf(db, subscription)?.Text == receiver : isAdministrator)
+                continue;
+            wrong.AddRange(db.All(
+                $"select {Columns} from notice where subscription is $3 and id in (select notice from notice_receipt where receiver = $1 and mail is null and owner = $2) limit $4",
+                row => ((byte[])row.GetValue(0), Read(row).Notice, isOwner), receiver, isOwner ? 1 : 0, subscription, count - wrong.Count));
+        }
+        return wrong;
+    }
+
+    /// <summary>The contact of a subscription; null: nobody.</summary>
+    public static MailboxAddress? OwnerOf(DbConnection db, string? subscription) =>
+        subscription is not null && Contact(db, subscription) is { } contact && MailboxAddress.TryParse(contact, out MailboxAddress? owner) ? owner : null;
+
+    /// <summary>A notice does not wait for this receiver any more.</summary>
+    public static void Unwait(DbConnection db, byte[] id, string receiver) =>
+        db.Execute("delete from notice_receipt where notice = $1 and receiver = $2 and mail is null", id, receiver);
 
     public static List<string> Due(DbConnection db, long clock, int count) => db.All(
         "select address from notice_receiver where due_clock is not null and due_clock <= $1 order by due_clock limit $2", static row => row.GetString(0), clock, count);
@@ -101,27 +135,25 @@ internal static class NoticeRows
     public static long? NextDue(DbConnection db) => db.First(
         "select due_clock from notice_receiver where due_clock is not null order by due_clock limit 1", Text) is { } text ? long.Parse(text, CultureInfo.InvariantCulture) : null;
 
-    /// <summary>What waits for a receiver, newest first, at most so many; and how many there are.</summary>
+    /// <summary>What waits for a receiver, at most so many: of each kind the newest, so that many of one kind hide no other; and how many there are.</summary>
     public static (List<KeptNotice> Notices, int Count) Waiting(DbConnection db, string receiver, int count) => (
-        db.All(
-            $"select {Columns} from notice where id in (select notice from notice_receipt where receiver = $1 and mail is null order by notice desc limit $2)", Read, receiver, count),
+        db.All($"""
+            select {Columns} from notice where id in (
+              select n.id from notice_receipt r join notice n on n.id = r.notice where r.receiver = $1 and r.mail is null
+              order by row_number() over (partition by n.kind order by n.id desc), n.id desc limit $2)
+            """, Read, receiver, count),
         int.Parse(db.First("select count(*) from notice_receipt where receiver = $1 and mail is null", Text, receiver)!, CultureInfo.InvariantCulture));
 
-    /// <summary>All that waited was told in this mail. Without a mail there was nothing to tell.</summary>
-    public static void Told(DbConnection db, string receiver, byte[]? mail, long clock)
+    /// <summary>Nothing waits for this receiver.</summary>
+    public static void NotDue(DbConnection db, string receiver) => db.Execute("update notice_receiver set due_clock = null where address = $1", receiver);
+
+    /// <summary>All that waited was told in this mail.</summary>
+    public static void Told(DbConnection db, string receiver, byte[] mail, long clock, TimeSpan period)
     {
-        if (mail is null)
-        {
-            db.Execute("update notice_receiver set due_clock = null where address = $1", receiver);
-            return;
-        }
-        db.Execute("""
-            insert into notice_told (receiver, kind, at_clock)
-            select distinct $1, kind, $2 from notice where id in (select notice from notice_receipt where receiver = $1 and mail is null) and true
-            on conflict (receiver, kind) do update set at_clock = excluded.at_clock
-            """, receiver, clock);
-        db.Execute("update notice_receipt set mail = $2 where receiver = $1 and mail is null", receiver, mail);
+        db.Execute("update notice_receipt set mail = $2, told_clock = $3 where receiver = $1 and mail is null", receiver, mail, clock);
         db.Execute("update notice_receiver set mailed_clock = $2, due_clock = null where address = $1", receiver, clock);
+        db.Execute("delete from notice_sent where receiver = $1 and at_clock <= $2", receiver, clock - (long)period.TotalMilliseconds);
+        db.Execute("insert or ignore into notice_sent (receiver, at_clock) values ($1, $2)", receiver, clock);
     }
 
     public static KeptNotice Read(DbDataReader row)

@@ -21,11 +21,13 @@ internal static class NoticeSchema
         create index notice_object on notice (level, name, class, kind, last_clock);
         create index notice_subscription on notice (subscription, id);
 
-        -- Who is told of a notice by mail; mail is null while the notice waits for its digest.
+        -- Who is told of a notice by mail; mail is null while the notice waits. Owner: 1 for the contact of its subscription, 0 for the administrator.
         create table notice_receipt (
           notice blob not null,
           receiver text not null,
+          owner integer not null,
           mail blob,
+          told_clock integer,
           primary key (notice, receiver)
         ) without rowid;
         create index notice_waiting on notice_receipt (receiver, notice) where mail is null;
@@ -44,11 +46,11 @@ internal static class NoticeSchema
           kinds text not null
         ) without rowid;
 
-        create table notice_told (
+        -- The mails of the last period to each receiver.
+        create table notice_sent (
           receiver text not null,
-          kind integer not null,
           at_clock integer not null,
-          primary key (receiver, kind)
+          primary key (receiver, at_clock)
         ) without rowid;
 
         """;

@@ -122,6 +122,8 @@ internal sealed class NoticeService : IDisposable
         {
             while (_batch.Count < MaxBatch && _board.Raised.TryRead(out RaisedNotice? raised))
                 _batch.Add(raised);
+            if (_batch.Count == 0 && _board.CrossingsLost)
+                await AddLostAsync();
             for (int i = 0; i < _batch.Count; i++)
                 _batch[i] = await FillAsync(_batch[i]);
             EgressChoice egress = await _accounts.ServerEgressAsync(CancellationToken.None);
@@ -129,10 +131,20 @@ internal sealed class NoticeService : IDisposable
             Tell(result);
             _batch.Clear();
             long now = _clock.Now;
-            if (_board.Raised.Count > 0 || result.NextDue <= now)
+            if (_board.Raised.Count > 0 || _board.CrossingsLost || result.NextDue <= now)
                 continue;
             return result.NextDue is { } due ? TimeSpan.FromMilliseconds(due - now) : null;
         }
+    }
+
+    /// <summary>Takes crossings from the store that never came to the board, or were lost with it: the board is empty.</summary>
+    private async Task AddLostAsync()
+    {
+        _board.CrossingsLost = false; // What is lost from now on says so again.
+        List<LimitCrossing> lost = await _store.ReadAsync(static db => CrossingRows.Unnoticed(db, MaxBatch), CancellationToken.None);
+        _batch.AddRange(lost.Select(NoticeHooks.Of));
+        if (lost.Count == MaxBatch)
+            _board.CrossingsLost = true;
     }
 
     /// <summary>What the store refuses for its own sake would be refused again and again, and everything behind it would wait.</summary>

@@ -11,15 +11,12 @@ namespace RelayGate.Notices;
 /// <summary>Stores what was raised and enqueues the mails that are due, all within one write.</summary>
 internal sealed class NoticeWriter(RelayGateOptions options, NoticeReceivers receivers, NoticeClock clock, TimeProvider time)
 {
-    /// <summary>New notices in one period; what comes beyond is dropped and counted.</summary>
-    public const int MaxInPeriod = 10_000;
-
     private const int MaxMails = 16; // In one write; the rest in the next.
+    private const int MaxMoved = 1000;
 
     private readonly TimeSpan _period = options.Notices.Period;
+    private readonly NoticeBudget _budget = new(options.Notices.Period);
     private long _tick;
-    private long _periodBegan;
-    private int _inPeriod;
 
     /// <summary>By the clock of notices.</summary>
     public long Now => clock.Now;
@@ -34,7 +31,11 @@ internal sealed class NoticeWriter(RelayGateOptions options, NoticeReceivers rec
         long now = clock.Now;
         var result = new NoticeResult(context);
         foreach (RaisedNotice one in raised)
+        {
             result.Ids.Add(Store(db, one, now, result) ?? default);
+            if (one.Crossing is { } crossing)
+                CrossingRows.Noticed(db, crossing);
+        }
         List<string> due = NoticeRows.Due(db, now, MaxMails);
         if (receivers.Administrator is { } administrator && raised.Any(static r => r.Notice.Kind == NoticeKind.Test) && !due.Contains(administrator.Text))
             due.Add(administrator.Text); // Who tests waits for it.
@@ -51,7 +52,13 @@ internal sealed class NoticeWriter(RelayGateOptions options, NoticeReceivers rec
         _tick = Math.Max(now, _tick + 1); // What happened one after the other stays in that order, also within a millisecond.
         if (notice.Kind != NoticeKind.Test && NoticeRows.Repeat(db, notice, raised.At, _tick, Since) is { } known)
             return QueueId.FromBytes(known);
-        if (IsFlood(now))
+        if (notice is { Kind: NoticeKind.PasswordGuessing, Level: "client" } && !_budget.TakeClient(now))
+        {
+            notice = notice with { Name = "", Remark = $"more than {NoticeBudget.MaxClients} addresses guess at once" };
+            if (NoticeRows.Repeat(db, notice, raised.At, _tick, Since) is { } many)
+                return QueueId.FromBytes(many);
+        }
+        if (!_budget.Take(notice, now))
         {
             result.Flooded++;
             return null;
@@ -62,7 +69,7 @@ internal sealed class NoticeWriter(RelayGateOptions options, NoticeReceivers rec
         string? contact = notice.Subscription is { } owner ? NoticeRows.Contact(db, owner) : null;
         string? kinds = contact is null ? null : NoticeRows.OwnerKinds(db, notice.Subscription!);
         foreach (MailboxAddress receiver in receivers.Of(notice.Kind, contact, kinds is null ? null : NoticeKinds.ParseList(kinds)))
-            NoticeRows.Wait(db, octets, notice.Kind, receiver.Text, now, _period);
+            NoticeRows.Wait(db, octets, notice, receiver.Text, !receivers.IsAdministrator(receiver), now, _period);
         if (notice.Kind != NoticeKind.Test)
         {
             result.Hooks ??= WebhookRows.Backlogs(db);
@@ -72,20 +79,31 @@ internal sealed class NoticeWriter(RelayGateOptions options, NoticeReceivers rec
         return id;
     }
 
-    private bool IsFlood(long now)
+    /// <summary>What waits for somebody who was administrator or contact waits for the present one instead.</summary>
+    /// <returns>False: there may be more.</returns>
+    private bool Readdress(DbConnection db, string receiver, long now)
     {
-        if (now - _periodBegan >= (long)_period.TotalMilliseconds)
-            (_periodBegan, _inPeriod) = (now, 0);
-        return ++_inPeriod > MaxInPeriod;
+        bool isAdministrator = receivers.Administrator?.Text == receiver;
+        List<(byte[] Id, Notice Notice, bool IsOwner)> wrong = NoticeRows.Misplaced(db, receiver, isAdministrator, MaxMoved);
+        foreach ((byte[] id, Notice notice, bool isOwner) in wrong)
+        {
+            NoticeRows.Unwait(db, id, receiver);
+            MailboxAddress? present = isOwner ? NoticeRows.OwnerOf(db, notice.Subscription) : receivers.Administrator;
+            if (present is not null)
+                NoticeRows.Wait(db, id, notice, present.Text, isOwner && !receivers.IsAdministrator(present), now, _period);
+        }
+        return wrong.Count < MaxMoved;
     }
 
     private void Mail(WriteContext context, string receiver, long now, EgressChoice egress, NoticeResult result)
     {
         DbConnection db = context.Connection.Connection;
+        if (!Readdress(db, receiver, now))
+            return; // Still due: the next write goes on.
         (List<KeptNotice> waiting, int count) = NoticeRows.Waiting(db, receiver, NoticeComposer.MaxListed);
         if (waiting.Count == 0 || !MailboxAddress.TryParse(receiver, out MailboxAddress? to))
         {
-            NoticeRows.Told(db, receiver, null, now); // What waited was removed with its age.
+            NoticeRows.NotDue(db, receiver); // What waited was removed with its age, or is somebody else's.
             return;
         }
         DateTimeOffset at = time.GetUtcNow();
@@ -96,7 +114,7 @@ internal sealed class NoticeWriter(RelayGateOptions options, NoticeReceivers rec
         RecordRows.WriteNoticeDetail(context.Scratch, NoticeComposer.Subject(mail), egress);
         byte[] detail = context.Scratch.Written.ToArray(); // The record's own columns are written in the same buffer.
         result.Mails.Add(message with { RowId = OwnMail.Insert(context, message, RecordKind.Notice, "notice", at, detail) });
-        NoticeRows.Told(db, receiver, id.ToBytes(), now);
+        NoticeRows.Told(db, receiver, id.ToBytes(), now, _period);
     }
 }
 

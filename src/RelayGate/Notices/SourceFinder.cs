@@ -24,7 +24,7 @@ internal sealed class SourceFinder(SqliteRelayStore store)
         from (select * from decision where id >= $1
         """;
 
-    private const string Bound = " order by id desc limit $4) where kind = $2 and instr(levels, $3) > 0 order by id desc";
+    private const string Bound = " order by id desc limit $4) where kind = $2 and (instr(levels, $3 || '\"limit\":') > 0 or instr(levels, $3 || '\"origin\":') > 0) order by id desc";
 
     /// <summary>The notice with its sources and a sample, where it has none and they can be found.</summary>
     /// <param name="at">When it happened.</param>
@@ -87,9 +87,10 @@ internal sealed class SourceFinder(SqliteRelayStore store)
         }
     }
 
-    /// <summary>As the record has the level, whoever wrote it.</summary>
+    /// <summary>As the record has the level, whoever wrote it; limit or origin follow.</summary>
     private static string LevelText(Notice notice) =>
-        $"\"level\":\"{notice.Level}\",\"name\":\"{JsonEncodedText.Encode(notice.Name, JavaScriptEncoder.UnsafeRelaxedJsonEscaping)}\"";
+        $"\"level\":\"{notice.Level}\",\"name\":\"{JsonEncodedText.Encode(notice.Name, JavaScriptEncoder.UnsafeRelaxedJsonEscaping)}\","
+        + (notice.Class is { } only ? $"\"class\":\"{only}\"," : "");
 
     /// <summary><c>login info@shop.test</c> is a login; who proved nothing is known by his address.</summary>
     private static (string What, string Name)? Of(string identity)

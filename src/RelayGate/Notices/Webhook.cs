@@ -42,7 +42,9 @@ public sealed record WebhookDelivery(
 public sealed record WebhookAttempt(int Number, DateTimeOffset At, TimeSpan Duration, int? Status, string Error);
 
 /// <summary>What an attempt needs to know.</summary>
-internal sealed record WebhookJob(byte[] Id, string Webhook, Uri Url, bool AllowsHttp, bool AllowsPrivate, IReadOnlyList<byte[]> Keys, byte[] Payload, int Attempts);
+/// <param name="Next">When it was due, by the clock of notices; null: it is attempted by who inserted it.</param>
+internal sealed record WebhookJob(
+    byte[] Id, string Webhook, Uri Url, bool AllowsHttp, bool AllowsPrivate, IReadOnlyList<byte[]> Keys, byte[] Payload, int Attempts, long? Next);
 
 /// <summary>A webhook as the writer of notices needs it.</summary>
 internal sealed record WebhookBacklog(string Name, ImmutableArray<NoticeKind> Kinds, string? Subscription)

@@ -105,17 +105,22 @@ internal static class WebhookRows
     public static WebhookJob? Job(DbConnection db, byte[] id, DateTimeOffset now)
     {
         return db.First(
-            "select d.webhook, w.url, w.allow_http, w.allow_private, d.payload, d.attempts from webhook_delivery d join webhook w on w.name = d.webhook where d.id = $1",
+            "select d.webhook, w.url, w.allow_http, w.allow_private, d.payload, d.attempts, d.next_clock from webhook_delivery d join webhook w on w.name = d.webhook where d.id = $1",
             row => new WebhookJob(
-                id, row.GetString(0), new Uri(row.GetString(1)), row.Flag(2), row.Flag(3), Keys(db, row.GetString(0), now), (byte[])row.GetValue(4), row.GetInt32(5)), id);
+                id, row.GetString(0), new Uri(row.GetString(1)), row.Flag(2), row.Flag(3), Keys(db, row.GetString(0), now), (byte[])row.GetValue(4), row.GetInt32(5),
+                row.IsDBNull(6) ? null : row.GetInt64(6)), id);
     }
 
     /// <summary>Records an attempt and where its delivery stands since.</summary>
     /// <param name="next">When it is tried again, by the clock of notices; null: it has ended.</param>
-    public static void Attempted(DbConnection db, byte[] id, WebhookState state, long? next, DateTimeOffset at, TimeSpan duration, int? status, string error)
+    public static void Attempted(DbConnection db, WebhookJob job, WebhookState state, long? next, DateTimeOffset at, TimeSpan duration, int? status, string error)
     {
-        if (db.Execute("update webhook_delivery set state = $2, attempts = attempts + 1, next_clock = $3 where id = $1", id, (int)state, next) == 0)
+        byte[] id = job.Id;
+        if (!db.Exists("select 1 from webhook_delivery where id = $1", id))
             return; // Its webhook was removed while the attempt ran.
+        db.Execute( // Unless it is to be delivered once more since the attempt began.
+            "update webhook_delivery set state = $2, attempts = attempts + 1, next_clock = $3 where id = $1 and attempts = $4 and next_clock is $5",
+            id, (int)state, next, job.Attempts, job.Next);
         db.Execute("""
             insert into webhook_attempt (delivery, number, at, duration, status, error)
             select $1, coalesce(max(number), 0) + 1, $2, $3, $4, $5 from webhook_attempt where delivery = $1

@@ -150,7 +150,7 @@ public sealed class WebhookSender : IDisposable
         long? next = wait is { } known ? _clock.Now + (long)known.TotalMilliseconds : null;
         await _queue.WriteAsync<object?>(db =>
         {
-            WebhookRows.Attempted(db, job.Id, state, next, at, duration, status, error);
+            WebhookRows.Attempted(db, job, state, next, at, duration, status, error);
             if (status == Gone)
                 WebhookRows.Disable(db, job.Webhook, "it answered 410: it wants nothing any more");
             return null;

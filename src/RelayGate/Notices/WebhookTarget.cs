@@ -24,6 +24,9 @@ internal static class WebhookTarget
         return url;
     }
 
+    /// <summary>Scheme, host and port: the rest may be a secret.</summary>
+    public static string WithoutPath(string url) => new Uri(url) is { PathAndQuery: "/" } all ? all.AbsoluteUri : $"{new Uri(url).GetLeftPart(UriPartial.Authority)}/…";
+
     /// <returns>Why the address may not be dialled, with what would allow it; null: it may.</returns>
     public static string? WhyNot(WebhookJob job, IPAddress address) => WhyNot(job.Url, job.AllowsHttp, job.AllowsPrivate, address);
 

@@ -22,17 +22,17 @@ internal sealed class LimitAlarms
     private const int DefaultRecovery = 90; // Percent, where nothing is warned of.
 
     private const string Upsert = """
-        insert into limit_alarm (level, name, class, unit, span, state, most, warn_at, subscription) values (?, ?, ?, ?, ?, ?, ?, ?, ?)
+        insert into limit_alarm (level, name, class, unit, span, state, most, warn_at, subscription, used, at, noticed) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)
         on conflict (level, name, class, unit, span) do update set
-          state = excluded.state, most = excluded.most, warn_at = excluded.warn_at, subscription = excluded.subscription
+          state = excluded.state, most = excluded.most, warn_at = excluded.warn_at, subscription = excluded.subscription, used = excluded.used, at = excluded.at, noticed = 0
         """;
 
     private const string Delete = "delete from limit_alarm where level = ? and name = ? and class = ? and unit = ? and span = ?";
-    private const string Select = "select level, name, class, unit, span, state, most, warn_at, subscription from limit_alarm";
+    private const string Select = "select level, name, class, unit, span, state, most, warn_at, subscription, used, at from limit_alarm";
 
     private readonly record struct Key(AccountKey Object, LimitUnit Unit, LimitWindow Window);
 
-    private sealed record Alarm(CrossingKind Kind, Limit Limit, int WarnAt, string? Subscription);
+    private sealed record Alarm(CrossingKind Kind, Limit Limit, int WarnAt, string? Subscription, long Used, DateTimeOffset At);
 
     private readonly Dictionary<Key, Alarm> _noted = [];
     private readonly List<(Key Key, Alarm? Before)> _changed = [];
@@ -54,7 +54,8 @@ internal sealed class LimitAlarms
         {
             var key = new AccountKey((Level)row.Int64(0), row.Text(1), row.Int64(2) is var number and >= 0 ? (MessageClass)number : null);
             var limit = new Limit(row.Int64(6), (LimitUnit)row.Int64(3), (LimitWindow)row.Int64(4));
-            _noted[new Key(key, limit.Unit, limit.Window)] = new Alarm((CrossingKind)row.Int64(5), limit, row.Int32(7), row.NullableText(8));
+            _noted[new Key(key, limit.Unit, limit.Window)] = new Alarm(
+                (CrossingKind)row.Int64(5), limit, row.Int32(7), row.NullableText(8), row.Int64(9), DateTimeOffset.FromUnixTimeMilliseconds(row.Int64(10)));
         }
         Count = _noted.Count;
     }
@@ -113,9 +114,14 @@ internal sealed class LimitAlarms
         foreach ((Key key, _) in _changed)
         {
             if (_noted.TryGetValue(key, out Alarm? alarm))
-                Bind(context.Prepared(Upsert), key).Bind(6, (long)alarm.Kind).Bind(7, alarm.Limit.Count).Bind(8, alarm.WarnAt).Bind(9, alarm.Subscription).Execute();
+            {
+                Bind(context.Prepared(Upsert), key).Bind(6, (long)alarm.Kind).Bind(7, alarm.Limit.Count).Bind(8, alarm.WarnAt).Bind(9, alarm.Subscription)
+                    .Bind(10, alarm.Used).Bind(11, alarm.At.ToUnixTimeMilliseconds()).Execute();
+            }
             else
+            {
                 Bind(context.Prepared(Delete), key).Execute();
+            }
         }
     }
 
@@ -151,7 +157,7 @@ internal sealed class LimitAlarms
             return;
         string? subscription = levels.FirstOrDefault(static l => l.Key.Level == Level.Subscription)?.Key.Name;
         string? owner = level.Key.Level >= Level.Subscription ? subscription : null;
-        Set(key, new Alarm(kind, limit, level.WarnAt, owner));
+        Set(key, new Alarm(kind, limit, level.WarnAt, owner, used, wall));
         _crossings.Add(new LimitCrossing(kind, level.Key, limit, used, wall, owner));
     }
 

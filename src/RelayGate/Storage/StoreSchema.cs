@@ -143,7 +143,7 @@ internal static class StoreSchema
           primary key (level, name, class)
         ) without rowid;
 
-        -- Limits that have been warned of or exceeded and have not recovered yet.
+        -- Limits that have been warned of or exceeded and have not recovered yet; used and at: when it was. Noticed: 1 once its notice is stored.
         create table limit_alarm (
           level integer not null,
           name text not null,
@@ -154,8 +154,12 @@ internal static class StoreSchema
           most integer not null,
           warn_at integer not null,
           subscription text,
+          used integer not null,
+          at integer not null,
+          noticed integer not null,
           primary key (level, name, class, unit, span)
         ) without rowid;
+        create index limit_alarm_unnoticed on limit_alarm (at) where noticed = 0;
 
         """;
 }

@@ -20,7 +20,7 @@ public sealed class DigestPropertyTests
     /// <param name="Step">Minutes that the wall clock is set by.</param>
     private sealed record Event(int Gap, NoticeKind Kind, int Thing, bool Restart, int Step);
 
-    private sealed record Mail(DateTimeOffset At, List<(NoticeKind Kind, DateTimeOffset RaisedAt, string Id)> Notices);
+    private sealed record Mail(DateTimeOffset At, List<(NoticeKind Kind, string Name, DateTimeOffset RaisedAt, string Id)> Notices);
 
     [Fact]
     public void A_receiver_is_told_everything_once_in_time_and_never_more_often_than_promised()
@@ -90,7 +90,7 @@ public sealed class DigestPropertyTests
                 raisedAt.TryAdd(id.ToString(), now);
             foreach (QueuedMessage mail in result.Mails)
             {
-                mails.Add(new Mail(now, [.. Told(fixture, mail.Id).Select(n => (n.Kind, raisedAt[n.Id], n.Id))]));
+                mails.Add(new Mail(now, [.. Told(fixture, mail.Id).Select(n => (n.Kind, n.Name, raisedAt[n.Id], n.Id))]));
                 mail.Release();
             }
             due = result.NextDue;
@@ -102,25 +102,28 @@ public sealed class DigestPropertyTests
     {
         Assert.Equal(raisedAt.Keys.Order(), mails.SelectMany(static m => m.Notices).Select(static n => n.Id).Order()); // Everything, and each once.
         Assert.All(mails, m => Assert.NotEmpty(m.Notices));
-        var told = new Dictionary<NoticeKind, DateTimeOffset>();
-        DateTimeOffset? before = null;
+        var told = new Dictionary<(NoticeKind, string), DateTimeOffset>();
+        var sent = new List<DateTimeOffset>();
         foreach (Mail mail in mails)
         {
-            bool isFirstAlarm = mail.Notices.Any(n => NoticeKinds.IsAlarm(n.Kind) && IsFresh(n.Kind, mail.At));
-            if (before is { } last)
-                Assert.True(isFirstAlarm || mail.At - last >= Period, $"a digest {mail.At - last} after the mail before it");
-            foreach ((NoticeKind kind, DateTimeOffset at, _) in mail.Notices)
+            bool isFirstAlarm = mail.Notices.Any(n => IsFresh(n.Kind, n.Name, mail.At)) && Before(mail.At) < NoticeSchedule.MaxAtOnce;
+            if (sent.Count > 0)
+                Assert.True(isFirstAlarm || mail.At - sent[^1] >= Period, $"a digest {mail.At - sent[^1]} after the mail before it");
+            foreach ((NoticeKind kind, string name, DateTimeOffset at, _) in mail.Notices)
             {
                 Assert.True(!isSteady || mail.At - at <= Period, $"{kind} was told {mail.At - at} late");
-                if (NoticeKinds.IsAlarm(kind) && IsFresh(kind, at))
-                    Assert.Equal(at, mail.At); // The first alarm of a kind does not wait.
+                if (IsFresh(kind, name, at) && Before(at) < NoticeSchedule.MaxAtOnce)
+                    Assert.Equal(at, mail.At); // The first alarm of an object and kind does not wait.
             }
-            foreach ((NoticeKind kind, _, _) in mail.Notices)
-                told[kind] = mail.At;
-            before = mail.At;
+            foreach ((NoticeKind kind, string name, _, _) in mail.Notices)
+                told[(kind, name)] = mail.At;
+            sent.Add(mail.At);
         }
 
-        bool IsFresh(NoticeKind kind, DateTimeOffset at) => !told.TryGetValue(kind, out DateTimeOffset last) || at - last >= Period;
+        bool IsFresh(NoticeKind kind, string name, DateTimeOffset at) =>
+            NoticeKinds.IsAlarm(kind) && (!told.TryGetValue((kind, name), out DateTimeOffset last) || at - last >= Period);
+
+        int Before(DateTimeOffset at) => sent.Distinct().Count(mail => mail > at - Period);
     }
 
     private static NoticeWriter Start(QueueFixture fixture)
@@ -130,7 +133,7 @@ public sealed class DigestPropertyTests
         return new NoticeWriter(fixture.Options, new NoticeReceivers(fixture.Options), clock, fixture.Time);
     }
 
-    private static List<(NoticeKind Kind, string Id)> Told(QueueFixture fixture, QueueId mail) => fixture.Store.ReadAsync(db => db.All(
+    private static List<(NoticeKind Kind, string Name, string Id)> Told(QueueFixture fixture, QueueId mail) => fixture.Store.ReadAsync(db => db.All(
         $"select {NoticeRows.Columns} from notice where id in (select notice from notice_receipt where mail = $1)",
-        static row => NoticeRows.Read(row), mail.ToBytes()).ConvertAll(static n => (n.Notice.Kind, n.Id)), CancellationToken.None).GetAwaiter().GetResult();
+        static row => NoticeRows.Read(row), mail.ToBytes()).ConvertAll(static n => (n.Notice.Kind, n.Notice.Name, n.Id)), CancellationToken.None).GetAwaiter().GetResult();
 }

@@ -51,8 +51,12 @@ public sealed class NoticeApiTests
         for (int i = 0; i < 3; i++)
             gateway.Get<NoticeBoard>().Raise(new Notice { Kind = NoticeKind.Warning, Level = "domain", Name = $"d{i}.test", Subscription = i == 0 ? "acme" : "other", Limit = "5/h", Used = 4 });
         await hop.NextAsync();
-        while ((await control.GetFromJsonAsync<JsonNode>("notices"))!["items"]!.AsArray().Count < 3)
+        int stored = 0;
+        for (int i = 0; i < 500 && stored < 3; i++)
+        {
+            stored = (await control.GetFromJsonAsync<JsonNode>("notices"))!["items"]!.AsArray().Count;
             await Task.Delay(20);
+        }
 
         JsonNode first = (await control.GetFromJsonAsync<JsonNode>("notices?limit=2"))!;
         JsonNode second = (await control.GetFromJsonAsync<JsonNode>($"notices?limit=2&cursor={(string?)first["nextCursor"]}"))!;
@@ -109,7 +113,7 @@ public sealed class NoticeApiTests
             string answer = await control.GetStringAsync(path);
             Assert.DoesNotContain(secret, answer, StringComparison.Ordinal);
             Assert.DoesNotContain("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", answer, StringComparison.Ordinal);
-            Assert.Equal(path != "audit", answer.Contains("token-7", StringComparison.Ordinal)); // A part of a URL may be a secret too.
+            Assert.Equal(path == "webhooks/ops", answer.Contains("token-7", StringComparison.Ordinal)); // A part of a URL may be a secret too.
         }
         Assert.Equal(HttpStatusCode.Conflict, (await control.PostAsJsonAsync("webhooks", new { name = "ops", url = "https://hooks.example.net/" })).StatusCode);
         Assert.Equal(HttpStatusCode.OK, (await control.DeleteAsync("webhooks/ops")).StatusCode);

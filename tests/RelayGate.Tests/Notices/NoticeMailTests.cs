@@ -4,6 +4,7 @@ using RelayGate.Core.Policy;
 using RelayGate.Notices;
 using RelayGate.Queue;
 using RelayGate.Tests.Fakes;
+using RelayGate.Tests.Queue;
 using RelayGate.Tests.Submission;
 
 namespace RelayGate.Tests.Notices;
@@ -74,19 +75,41 @@ public sealed class NoticeMailTests
         board.Raise(Exceeded);
         await hop.NextAsync();
 
-        for (int i = 0; i < 5; i++)
-            board.Raise(Of(NoticeKind.Exceeded, $"d{i}.test"));
-        board.Raise(Of(NoticeKind.Recovered));
-        await NoticesAsync(gateway, 7);
+        foreach (NoticeKind kind in new[] { NoticeKind.Recovered, NoticeKind.Exceeded, NoticeKind.Recovered })
+            board.Raise(Of(kind));
+        await NoticesAsync(gateway, 4);
         time.Advance(TimeSpan.FromMinutes(59));
         Assert.Empty(hop.Messages);
         time.Advance(TimeSpan.FromMinutes(1));
         ReceivedMessage digest = await hop.NextAsync();
 
-        Assert.Matches(@"Subject: \[RelayGate relay.test\] exceeded: domain d\d.test, 200 of 200/h \(\+5 more\)\r\n", digest.Text);
+        Assert.Contains("Subject: [RelayGate relay.test] exceeded: domain shop.test, 200 of 200/h (+2 more)\r\n", digest.Text, StringComparison.Ordinal);
         Assert.Contains("Domain shop.test has room again", digest.Text, StringComparison.Ordinal);
         time.Advance(TimeSpan.FromHours(5));
         Assert.Empty(hop.Messages);
+    }
+
+    [Fact]
+    public async Task The_first_alarm_of_each_object_does_not_wait_until_too_many_mails_have_left()
+    {
+        await using var hop = new FakeNextHop();
+        var time = new ManualTimeProvider();
+        await using TestGateway gateway = await TestGateway.StartAsync(hop.Url, time: time);
+        NoticeBoard board = gateway.Get<NoticeBoard>();
+        for (int i = 1; i <= NoticeSchedule.MaxAtOnce; i++)
+        {
+            board.Raise(Of(NoticeKind.Exceeded, $"d{i}.test"));
+            Assert.Contains($"exceeded: domain d{i}.test,", (await hop.NextAsync()).Text, StringComparison.Ordinal);
+            time.Advance(TimeSpan.FromMinutes(1));
+        }
+
+        board.Raise(Of(NoticeKind.Exceeded, "one.test"));
+        board.Raise(Of(NoticeKind.Exceeded, "two.test"));
+        await NoticesAsync(gateway, NoticeSchedule.MaxAtOnce + 2);
+        Assert.Empty(hop.Messages);
+        time.Advance(TimeSpan.FromMinutes(59));
+
+        Assert.Contains("(+1 more)", (await hop.NextAsync()).Text, StringComparison.Ordinal);
     }
 
     [Fact]
@@ -192,22 +215,22 @@ public sealed class NoticeMailTests
         {
             gateway.Get<NoticeBoard>().Raise(Exceeded);
             await hop.NextAsync();
-            gateway.Get<NoticeBoard>().Raise(Of(NoticeKind.Exceeded, "second.test"));
+            gateway.Get<NoticeBoard>().Raise(Of(NoticeKind.Recovered, "second.test"));
             await NoticesAsync(gateway, 2);
             await gateway.StopAsync();
         }
         time.Advance(TimeSpan.FromMinutes(30));
         await using TestGateway again = await TestGateway.StartAsync(hop.Url, time: time, folder: folder);
-        again.Get<NoticeBoard>().Raise(Of(NoticeKind.Exceeded, "third.test"));
-        await NoticesAsync(again, 3);
+        again.Get<NoticeBoard>().Raise(Of(NoticeKind.Recovered));
+        again.Get<NoticeBoard>().Raise(Exceeded);
+        await NoticesAsync(again, 4);
         Assert.Empty(hop.Messages);
 
         time.Advance(TimeSpan.FromMinutes(30));
 
         string digest = (await hop.NextAsync()).Text;
         Assert.Contains("second.test", digest, StringComparison.Ordinal);
-        Assert.Contains("third.test", digest, StringComparison.Ordinal);
-        Assert.DoesNotContain("shop.test,", digest, StringComparison.Ordinal);
+        Assert.Contains("exceeded: domain shop.test, 200 of 200/h (+2 more)", digest, StringComparison.Ordinal);
     }
 
     [Fact]
@@ -222,7 +245,7 @@ public sealed class NoticeMailTests
             await hop.NextAsync();
             time.StepWallClock(TimeSpan.FromDays(400));
             for (int i = 0; i < 20; i++)
-                gateway.Get<NoticeBoard>().Raise(Of(NoticeKind.Exceeded, $"d{i}.test"));
+                gateway.Get<NoticeBoard>().Raise(Of(NoticeKind.Recovered, $"d{i}.test"));
             await NoticesAsync(gateway, 21);
             Assert.Empty(hop.Messages);
             time.StepWallClock(TimeSpan.FromDays(-800));
@@ -232,7 +255,7 @@ public sealed class NoticeMailTests
         }
         await using TestGateway again = await TestGateway.StartAsync(hop.Url, time: time, folder: folder);
 
-        again.Get<NoticeBoard>().Raise(Of(NoticeKind.Exceeded, "later.test"));
+        again.Get<NoticeBoard>().Raise(Of(NoticeKind.Recovered, "later.test"));
         await NoticesAsync(again, 22);
         Assert.Empty(hop.Messages);
         time.Advance(TimeSpan.FromHours(1));
@@ -305,6 +328,143 @@ public sealed class NoticeMailTests
         Assert.StartsWith("RCPT TO:<owner@home.test>", mails[0].Rcpts[0], StringComparison.Ordinal);
         Assert.All(mails, m => Assert.Contains("password-guessing: mailbox info@shop.test, 20 wrong passwords", m.Text, StringComparison.Ordinal));
         Assert.Contains("relaygate mailbox suspend info@shop.test", mails[1].Text, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task A_limit_that_was_reached_just_before_a_crash_is_told_after_it_and_once()
+    {
+        await using var hop = new FakeNextHop();
+        using var folder = new TempFolder();
+        var time = new ManualTimeProvider();
+        Directory.CreateDirectory(folder.File("data"), UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
+        using (var dead = new QueueFixture(folder.File("data"))) // Nobody takes notices there.
+        {
+            await dead.OfferAsync(dead.Message(dead.Account(limit: "1/h"), "a@b.test"));
+            await dead.OfferAsync(dead.Message(dead.Account(limit: "1/h"), "a@b.test"));
+            Assert.Equal(1, await dead.Count("limit_alarm"));
+        }
+        for (int i = 0; i < 2; i++)
+        {
+            await using TestGateway gateway = await TestGateway.StartAsync(hop.Url, time: time, folder: folder);
+            while (i == 0 && !(await hop.NextAsync()).Text.Contains("exceeded: subscription acme, 1 of 1/h", StringComparison.Ordinal))
+            {
+                // The message that used the limit up.
+            }
+            await NoticesAsync(gateway, 1);
+            Assert.Equal(1, Assert.Single((await gateway.Get<NoticeLog>().ListAsync(null, null, default, null, 10, CancellationToken.None)).Items).Kept.Repeats);
+            await gateway.StopAsync();
+        }
+    }
+
+    [Fact]
+    public async Task Many_guessing_addresses_share_a_notice_and_hide_no_limit_that_was_reached()
+    {
+        await using var hop = new FakeNextHop();
+        var time = new ManualTimeProvider();
+        await using TestGateway gateway = await TestGateway.StartAsync(hop.Url, time: time);
+        NoticeBoard board = gateway.Get<NoticeBoard>();
+        var hooks = new NoticeHooks(board);
+        board.Raise(Of(NoticeKind.Recovered)); // Its mail leaves; what follows until the end is told in the digest.
+        for (int i = 0; i < 300; i++)
+            hooks.Guessed(new GuessingDetected(GuessedObject.Address, $"192.0.2.{i}", 20, time.GetUtcNow()));
+        for (int i = 0; i < NoticeBudget.MaxOfSubscription + 20; i++)
+        {
+            while (!board.Raise(Of(NoticeKind.Exceeded, $"d{i}.test")))
+                await Task.Delay(20);
+        }
+        while (!board.Raise(Of(NoticeKind.Exceeded, "victim.test") with { Subscription = "other" }))
+            await Task.Delay(20);
+
+        await NoticesAsync(gateway, 1 + NoticeBudget.MaxClients + 1 + NoticeBudget.MaxOfSubscription + 1);
+
+        Page<ToldNotice> many = await gateway.Get<NoticeLog>().ListAsync(NoticeKind.PasswordGuessing, null, default, null, 1000, CancellationToken.None);
+        Assert.Equal(200, Assert.Single(many.Items, static n => n.Kept.Notice.Name.Length == 0).Kept.Repeats);
+        Page<ToldNotice> victim = await gateway.Get<NoticeLog>().ListAsync(null, "other", default, null, 10, CancellationToken.None);
+        Assert.Equal("victim.test", Assert.Single(victim.Items).Kept.Notice.Name);
+    }
+
+    [Fact]
+    public async Task A_limit_of_one_class_is_told_with_who_sent_of_that_class()
+    {
+        await using var hop = new FakeNextHop();
+        await using TestGateway gateway = await TestGateway.StartAsync(hop.Url);
+        AccountAdministration accounts = gateway.Get<AccountAdministration>();
+        await accounts.AddSubscriptionAsync("acme", new SubscriptionChange(), CancellationToken.None);
+        await accounts.AddDomainAsync("shop.test", new DomainChange("acme"), CancellationToken.None);
+        foreach (string mailbox in new[] { "people@shop.test", "robot@shop.test" })
+            await accounts.AddMailboxAsync(mailbox, "secret", CancellationToken.None);
+        var automatic = new AccountKey(Level.Domain, "shop.test", MessageClass.Automatic);
+        Assert.True((await accounts.SetLimitAsync(automatic, null, "2/h", null, CancellationToken.None)).IsOk);
+        await SendAsync(gateway, "people@shop.test", 3);
+        await using (TestClient client = await TestClient.LogInAsync(gateway.Local, "robot@shop.test"))
+        {
+            for (int i = 0; i < 3; i++)
+                await client.OfferAsync("From: robot@shop.test\r\nAuto-Submitted: auto-generated\r\n\r\nhello\r\n", "robot@shop.test", "b@dest.test");
+        }
+
+        ReceivedMessage mail = null!;
+        while (mail?.Text.Contains("exceeded: domain shop.test (class automatic), 2 of 2/h", StringComparison.Ordinal) != true)
+            mail = await hop.NextAsync();
+
+        Assert.Contains("login robot@shop.test: 3 messages", mail.Text, StringComparison.Ordinal);
+        Assert.DoesNotContain("people@shop.test", mail.Text, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task What_waits_goes_to_the_contact_of_the_time_when_it_is_sent()
+    {
+        await using var hop = new FakeNextHop();
+        var time = new ManualTimeProvider();
+        await using TestGateway gateway = await TestGateway.StartAsync(hop.Url, static o => o.Notices.AdministratorKinds = "none", time);
+        AccountAdministration accounts = gateway.Get<AccountAdministration>();
+        await accounts.AddSubscriptionAsync("acme", new SubscriptionChange(Contact: "former@home.test"), CancellationToken.None);
+        gateway.Get<NoticeBoard>().Raise(Exceeded);
+        Assert.StartsWith("RCPT TO:<former@home.test>", (await hop.NextAsync()).Rcpts[0], StringComparison.Ordinal);
+        gateway.Get<NoticeBoard>().Raise(Of(NoticeKind.Recovered));
+        await NoticesAsync(gateway, 2);
+
+        await accounts.SetSubscriptionAsync("acme", new SubscriptionChange(Contact: "present@home.test"), CancellationToken.None);
+        time.Advance(TimeSpan.FromHours(1));
+
+        ReceivedMessage mail = await hop.NextAsync();
+        Assert.StartsWith("RCPT TO:<present@home.test>", mail.Rcpts[0], StringComparison.Ordinal);
+        Assert.Contains("recovered: domain shop.test", mail.Text, StringComparison.Ordinal);
+        time.Advance(TimeSpan.FromHours(2));
+        Assert.Empty(hop.Messages);
+    }
+
+    [Fact]
+    public async Task Wrong_passwords_over_the_wire_become_a_mail_to_the_owner_with_commands_that_he_may_give()
+    {
+        await using var hop = new FakeNextHop();
+        var time = new ManualTimeProvider();
+        await using TestGateway gateway = await TestGateway.StartAsync(hop.Url, o =>
+        {
+            o.Logins.FailuresBeforeRefusal = 2;
+            o.Notices.AdministratorKinds = "none";
+        }, time);
+        AccountAdministration accounts = gateway.Get<AccountAdministration>();
+        await accounts.AddSubscriptionAsync("acme", new SubscriptionChange(Contact: "owner@home.test"), CancellationToken.None);
+        await accounts.AddDomainAsync("shop.test", new DomainChange("acme"), CancellationToken.None);
+        await accounts.AddMailboxAsync("info@shop.test", "secret", CancellationToken.None);
+
+        for (int i = 0; i < 2; i++)
+        {
+            await using TestClient client = await TestClient.GreetAsync(gateway.Local);
+            Task<string> answer = client.CommandAsync(TestClient.AuthPlain("info@shop.test", "wrong"));
+            while (!answer.IsCompleted)
+            {
+                time.Advance(TimeSpan.FromSeconds(1));
+                await Task.Delay(10);
+            }
+            Assert.StartsWith("535 5.7.8", await answer, StringComparison.Ordinal);
+        }
+
+        ReceivedMessage mail = await hop.NextAsync();
+        Assert.StartsWith("RCPT TO:<owner@home.test>", mail.Rcpts[0], StringComparison.Ordinal);
+        Assert.Contains("password-guessing: mailbox info@shop.test, 2 wrong passwords", mail.Text, StringComparison.Ordinal);
+        Assert.Contains("relaygate notice show 01", mail.Text, StringComparison.Ordinal);
+        Assert.DoesNotContain("relaygate mailbox", mail.Text, StringComparison.Ordinal);
     }
 
     private static async Task SendAsync(TestGateway gateway, string login, int count)

@@ -4,6 +4,7 @@ using RelayGate.Accounts;
 using RelayGate.Core.Notices;
 using RelayGate.Notices;
 using RelayGate.Tests.Fakes;
+using RelayGate.Tests.Submission;
 
 namespace RelayGate.Tests.Notices;
 
@@ -106,6 +107,29 @@ public sealed class WebhookTests
         Assert.True((await gateway.Get<WebhookAdministration>().RedeliverAsync(id, "uid 0", CancellationToken.None)).IsOk);
         Assert.Equal(id, (await receiver.NextAsync()).Id);
         Assert.Equal(WebhookState.Delivered, (await AttemptsAsync(gateway, WebhookSchedule.MaxAttempts + 1)).State);
+    }
+
+    [Fact]
+    public async Task A_redelivery_that_is_asked_for_during_an_attempt_is_made_after_it()
+    {
+        await using WebhookReceiver receiver = await WebhookReceiver.StartAsync();
+        await using TestGateway gateway = await TestGateway.StartAsync();
+        WebhookAdministration webhooks = gateway.Get<WebhookAdministration>();
+        await AddAsync(gateway, receiver.Url);
+        var mayEnd = new TaskCompletionSource();
+        receiver.Answer = async context => { await mayEnd.Task; context.Response.StatusCode = 200; };
+        gateway.Get<NoticeBoard>().Raise(Exceeded);
+        await SubmissionHost.UntilAsync(() => !receiver.Requests.IsEmpty);
+        Assert.True(receiver.Requests.TryPeek(out HookRequest? running));
+
+        Assert.True((await webhooks.RedeliverAsync(running.Id, "uid 0", CancellationToken.None)).IsOk);
+        mayEnd.SetResult();
+
+        Assert.Equal(running.Id, (await receiver.NextAsync()).Id);
+        Assert.Equal(running.Id, (await receiver.NextAsync()).Id);
+        WebhookDelivery delivery = await AttemptsAsync(gateway, 2);
+        Assert.Equal(WebhookState.Delivered, delivery.State);
+        Assert.Null(delivery.NextAttempt);
     }
 
     [Fact]

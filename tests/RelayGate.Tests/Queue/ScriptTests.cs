@@ -199,6 +199,11 @@ public sealed class ScriptTests : IAsyncLifetime
             ScriptBurst burst = Assert.Single(bursts);
             Assert.Equal((new ScriptKey(SubmissionHost.Uid, "spam.php"), "acme", 6, 0), (burst.Key, burst.Subscription, burst.Messages, burst.Usual));
         }
+        JsonArray notices = [];
+        await UntilAsync(async () => (notices = (await _api.GetFromJsonAsync<JsonNode>("notices?event=script-burst"))!["items"]!.AsArray()).Count > 0);
+        JsonNode notice = Assert.Single(notices)!;
+        Assert.Equal(($"{Uid} spam.php", "acme", 6), ((string?)notice["name"], (string?)notice["subscription"], (int?)notice["used"]));
+        Assert.NotNull(notice["mails"]![0]!["ref"]); // Its mail is in the queue.
     }
 
     [Fact]
