@@ -9,6 +9,7 @@ namespace RelayGate.Server.Commands;
 /// <summary><c>relaygate send</c>: an SMTP client that says in a line or two what happened.</summary>
 internal static class SendCommand
 {
+    private const string HeldReply = "250 2.0.0 Held";
     private const int MaxContentOctets = 100 * 1024 * 1024;
 
     /// <summary>How long it waits to see the message delivered, where it may ask the gateway.</summary>
@@ -53,6 +54,8 @@ internal static class SendCommand
             return ExitCode.Failed;
         }
         (string? delivery, bool isHeld) = parsed.GetValue(Quiet) || reference is null ? default : await DeliveryAsync(control, reference, cancellationToken);
+        if (!isHeld && delivery is null && answer.Text.StartsWith(HeldReply, StringComparison.Ordinal)) // Who may not look has the reply's word.
+            (delivery, isHeld) = (answer.Text, true);
         story.Add(reference is null ? answer.Text : $"{(isHeld ? "held" : "queued")} {reference}");
         if (parsed.GetValue(GlobalOptions.Json))
         {

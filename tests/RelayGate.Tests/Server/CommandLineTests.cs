@@ -76,6 +76,7 @@ public sealed class CommandLineTests : IAsyncLifetime, IAsyncDisposable
 
         string held = await OkAsync(send, "secret-7");
         JsonNode json = JsonNode.Parse(await OkAsync(send + " --json", "secret-7"))!;
+        string blind = await new CommandRun("/nonexistent/control.sock").OkAsync(send, "secret-7"); // Who may not ask the gateway.
         await _gateway.Get<AccountAdministration>().SaveUsesAsync(default);
         string mailbox = await OkAsync("mailbox show info@shop.test");
 
@@ -84,7 +85,8 @@ public sealed class CommandLineTests : IAsyncLifetime, IAsyncDisposable
         Assert.Contains("released about 20", held, StringComparison.Ordinal);
         Assert.DoesNotContain("queued", held, StringComparison.Ordinal);
         Assert.Equal("held", (string?)json["outcome"]);
-        Assert.Matches("uses +3\n", mailbox);
+        Assert.Matches("held 01.*\n250 2.0.0 Held: mailbox info@shop.test hourly limit 1/1 messages, 2 before it, released about", blind);
+        Assert.Matches("uses +4\n", mailbox);
         Assert.Contains("last use", mailbox, StringComparison.Ordinal);
         Assert.Contains("password set", mailbox, StringComparison.Ordinal);
     }
