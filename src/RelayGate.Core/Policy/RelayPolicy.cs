@@ -114,9 +114,13 @@ public static class RelayPolicy
             : offer.Refuse(Reasons.MessageTooLarge, $"552 5.3.4 Message has {octets} octets; at most {offer.Account.MaxMessageOctets} are allowed");
     }
 
-    /// <summary>A session refuses only the recipients over the bound and goes on with the others (RFC 5321 §4.5.3.1.10), so that this is for dry runs.</summary>
+    /// <summary>
+    /// A session refuses only the recipients over the bound and goes on with the others (RFC 5321 §4.5.3.1.10). So this is for the bound of a domain
+    /// that only the header From told: for good, because the same message would never be taken.
+    /// </summary>
     private static Decision? TooManyRecipients(Offer offer) => offer.Recipients <= offer.Account.MaxRecipients ? null
-        : offer.Refuse(Reasons.TooManyRecipients, $"452 4.5.3 Message has {offer.Recipients} recipients; at most {offer.Account.MaxRecipients} are taken at once");
+        : offer.Refuse(Reasons.TooManyRecipients,
+            $"{(offer.Message is null ? "452 4.5.3" : "550 5.5.3")} Message has {offer.Recipients} recipients; at most {offer.Account.MaxRecipients} are taken at once");
 
     private static Decision? SendingForbidden(Offer offer)
     {

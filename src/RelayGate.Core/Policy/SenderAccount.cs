@@ -29,6 +29,9 @@ public sealed record SenderAccount
 
     public AccountVersion Version { get; init; }
 
+    /// <summary>When the password of the login ends, which was replaced with a grace: the account is to be looked up again then. Null: it does not.</summary>
+    public DateTimeOffset? Until { get; init; }
+
     /// <summary>Name of the subscription that sends; null when the identity has none (no identity, unknown uid, unlisted domain).</summary>
     public string? Subscription { get; init; }
 

@@ -15,6 +15,7 @@ public sealed partial class AccountAdministration
     private const string PasswordAlphabet = "abcdefghijkmnpqrstuvwxyz23456789";
     private const int PasswordGroups = 5;
     private const int PasswordGroup = 5;
+    private const int UsesOfOneWrite = 500;
 
     private long _lastPasswordAt; // On the writer's thread. Open sessions name passwords by it, and none outlives the process.
 
@@ -127,16 +128,16 @@ public sealed partial class AccountAdministration
         return view;
     }, by, cancellationToken);
 
-    /// <summary>Writes when identities were used, some hundred a write.</summary>
+    /// <summary>Writes what identities waited with at the start; those used meanwhile are for the next time, so that this ends under any load.</summary>
     public async Task SaveUsesAsync(CancellationToken cancellationToken)
     {
-        for (Dictionary<(string Kind, string Name), IdentityUse> uses = _directory.Uses.Take(); uses.Count > 0; uses = _directory.Uses.Take())
+        foreach ((string Kind, string Name)[] some in _directory.Uses.Waiting().Chunk(UsesOfOneWrite))
         {
-            Dictionary<(string Kind, string Name), IdentityUse> some = uses;
+            IdentityUse[] uses = [.. some.Select(_directory.Uses.Take)];
             await _writer.WriteAsync(
                 db =>
                 {
-                    foreach (((string kind, string name), IdentityUse use) in some)
+                    foreach (((string kind, string name), IdentityUse use) in some.Zip(uses))
                         IdentityUses.Write(db, kind, name, use);
                     return true;
                 },

@@ -118,7 +118,7 @@ public sealed partial class AccountAdministration
         write.Db.Execute(
             "insert into system_user (uid, name, subscription, shared) values ($1, $2, $3, $4) on conflict (uid) do update set name = excluded.name, shared = excluded.shared",
             uid, name, subscription, isShared ? 1 : 0);
-        write.Change.Records.Add((RecordKind.SystemUser, uid.ToString(CultureInfo.InvariantCulture)));
+        TouchUser(write, uid, isShared || known is { IsShared: true });
     }
 
     private static void RemoveUser(AccountWrite write, string subscription, SystemUserView user)
@@ -129,7 +129,14 @@ public sealed partial class AccountAdministration
         write.Db.Execute("delete from system_user where uid = $1 and subscription = $2", user.Uid, subscription);
         write.Db.Execute("delete from identity_use where kind = $1 and name = $2", IdentityUses.Uid, user.Name);
         write.TouchSuspended();
-        write.Change.Records.Add((RecordKind.SystemUser, user.Uid.ToString(CultureInfo.InvariantCulture)));
+        TouchUser(write, user.Uid, user.IsShared);
+    }
+
+    /// <param name="isShared">It is, or was until now: its mail may be any subscription's, by its sender's domain.</param>
+    private static void TouchUser(AccountWrite write, int uid, bool isShared)
+    {
+        write.Change.Records.Add((RecordKind.SystemUser, uid.ToString(CultureInfo.InvariantCulture)));
+        write.Change.IsShared |= isShared;
     }
 
     /// <summary>Finds a user of a subscription by what is stored, so that one that left the system can be removed as well.</summary>

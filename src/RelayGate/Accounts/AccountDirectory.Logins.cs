@@ -1,3 +1,4 @@
+using System.Net;
 using System.Security.Cryptography;
 using System.Text;
 using RelayGate.Core.Mail;
@@ -36,10 +37,13 @@ public sealed partial class AccountDirectory
     /// <summary>When logins and system users were used last; written by <see cref="AccountAdministration.SaveUsesAsync"/>.</summary>
     public IdentityUses Uses { get; }
 
-    /// <summary>Whether one of the addresses from which a login was right lately is one that is looked for.</summary>
-    internal async ValueTask<bool> HasLoggedInAsync(string login, Predicate<string> isAddress, CancellationToken cancellationToken) =>
-        Uses.WaitingOf(IdentityUses.Login, login).Addresses.Any(a => isAddress(a))
-        || await _store.ReadAsync(db => CredentialSql.UseOf(db, IdentityUses.Login, login).Addresses.Any(a => isAddress(a)), cancellationToken);
+    /// <summary>Whether a login was right lately from the network of an address.</summary>
+    internal async ValueTask<bool> HasLoggedInAsync(string login, IPAddress address, CancellationToken cancellationToken)
+    {
+        string network = IdentityUses.NetworkOf(address);
+        return Uses.WaitingOf(IdentityUses.Login, login).Addresses.Contains(network)
+            || await _store.ReadAsync(db => CredentialSql.UseOf(db, IdentityUses.Login, login).Addresses.Contains(network), cancellationToken);
+    }
 
     private async ValueTask<KnownLogin> FindLoginAsync(string login, CancellationToken cancellationToken)
     {
@@ -76,7 +80,8 @@ internal sealed record KnownLogin(string Name, string? Password, CredentialRecor
 
     public AuthenticationResult Result(PasswordCheck check) => new(check.Outcome, check.Outcome == AuthenticationOutcome.Accepted ? Identity(check.IsPrevious) : null)
     {
-        Login = Password is null ? null : Name,
+        Name = Name,
+        Exists = Password is not null,
     };
 
     private SenderIdentity Identity(bool isPrevious) => new(IdentityKind.Login, Name)
@@ -103,6 +108,9 @@ public enum AuthenticationOutcome
 /// <param name="Identity">The login identity when accepted.</param>
 public sealed record AuthenticationResult(AuthenticationOutcome Outcome, SenderIdentity? Identity)
 {
-    /// <summary>The login in its stored form; null when nobody can log in by this name.</summary>
-    public string? Login { get; init; }
+    /// <summary>The login in its canonical form, whether it exists or not; "" for what can be no login.</summary>
+    public string Name { get; init; } = "";
+
+    /// <summary>Somebody can log in by this name.</summary>
+    public bool Exists { get; init; }
 }

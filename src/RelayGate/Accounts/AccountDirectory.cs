@@ -116,7 +116,7 @@ public sealed partial class AccountDirectory : IDisposable
     {
         SenderQuestion question = SenderQuestion.Of(identity, reversePath, from);
         bool isSimple = question.Covers(from) && question.Covers(others);
-        if (!_senders.TryGet(question, out CachedSender cached) || cached.Stamp != _cache.StampOf(cached.Account.Subscription) || !isSimple)
+        if (!_senders.TryGet(question, out CachedSender cached) || cached.Stamp != _cache.StampOf(cached.Account.Subscription) || !isSimple || HasEnded(cached.Account))
             return LookUpSlowlyAsync(question, identity, reversePath, from, others, isSimple, cancellationToken);
         SenderAccount account = ReferenceEquals(cached.Account.Identity, identity) ? cached.Account : cached.Account with { Identity = identity };
         ValueTask<UsageView> usage = _usage.SnapshotAsync(cached.Keys, cancellationToken);
@@ -124,6 +124,11 @@ public sealed partial class AccountDirectory : IDisposable
             ? ValueTask.FromResult(new AccountLookup(account, usage.Result))
             : WithUsageAsync(account, usage);
     }
+
+    /// <summary>Whether nothing has changed since an account was looked up, so that it need not be again.</summary>
+    public bool IsCurrent(SenderAccount account) => account.Version == _cache.VersionOf(account.Subscription) && !HasEnded(account);
+
+    private bool HasEnded(SenderAccount account) => account.Until is { } until && until <= _time.GetUtcNow();
 
     /// <summary>The current version for a subscription; a prepared message with another one is prepared again.</summary>
     public AccountVersion VersionOf(string? subscription) => _cache.VersionOf(subscription);
@@ -227,7 +232,7 @@ public sealed partial class AccountDirectory : IDisposable
         DbConnection? db, SenderIdentity identity, ReversePath reversePath, ImmutableArray<MailboxAddress> from, ImmutableArray<MailboxAddress> others)
     {
         var reader = new AccountReader(_cache, db);
-        SenderAccount account = SenderComposer.Compose(ref reader, identity, reversePath, from, others);
+        SenderAccount account = SenderComposer.Compose(ref reader, identity, reversePath, from, others, _time.GetUtcNow());
         return reader.IsIncomplete ? null : account;
     }
 

@@ -17,18 +17,20 @@ public sealed class AccountUpkeep(AccountAdministration accounts, TimeProvider t
     public void Start()
     {
         CancellationToken stop = _stopping.Token;
-        _loop = Task.Run(() => RunAsync(stop), CancellationToken.None);
+        // Each by its own clock: how long the writing takes, under load, ends no password later.
+        _loop = Task.WhenAll(
+            Task.Run(() => RunAsync(accounts.EndGracesAsync, stop), CancellationToken.None), Task.Run(() => RunAsync(accounts.SaveUsesAsync, stop), CancellationToken.None));
     }
 
-    /// <summary>Ends the loop and writes what is left. While the writer still runs.</summary>
+    /// <summary>Ends the rounds and writes what is left. While the writer still runs.</summary>
     public async Task StopAsync()
     {
         await _stopping.CancelAsync();
         await _loop;
-        await RunOnceAsync();
+        await RunOnceAsync(accounts.SaveUsesAsync);
     }
 
-    /// <summary>Ends the loop also where it was not stopped, as after a start that failed.</summary>
+    /// <summary>Ends the rounds also where it was not stopped, as after a start that failed.</summary>
     public void Dispose()
     {
         if (Interlocked.Exchange(ref _disposed, 1) != 0)
@@ -37,13 +39,13 @@ public sealed class AccountUpkeep(AccountAdministration accounts, TimeProvider t
         _stopping.Dispose();
     }
 
-    private async Task RunAsync(CancellationToken stop)
+    private async Task RunAsync(Func<CancellationToken, Task> round, CancellationToken stop)
     {
         using var timer = new PeriodicTimer(Interval, time);
         try
         {
             while (await timer.WaitForNextTickAsync(stop))
-                await RunOnceAsync();
+                await RunOnceAsync(round);
         }
         catch (OperationCanceledException) when (stop.IsCancellationRequested)
         {
@@ -51,12 +53,11 @@ public sealed class AccountUpkeep(AccountAdministration accounts, TimeProvider t
         }
     }
 
-    private async Task RunOnceAsync()
+    private async Task RunOnceAsync(Func<CancellationToken, Task> round)
     {
         try
         {
-            await accounts.EndGracesAsync(CancellationToken.None);
-            await accounts.SaveUsesAsync(CancellationToken.None);
+            await round(CancellationToken.None);
         }
         catch (Exception e)
         {

@@ -12,17 +12,20 @@ internal sealed record CredentialRecord(
     string Name, AccountKey Of, DateTimeOffset CreatedAt, bool IsSuspended, string Password, long PasswordAt, PreviousPassword? Previous)
 {
     /// <summary>Whether a password that was set at this time is still one of the credential's.</summary>
-    public bool Has(long passwordAt) => passwordAt == PasswordAt || (Previous is { } previous && passwordAt == previous.At);
+    public bool Has(long passwordAt, DateTimeOffset now) => passwordAt == PasswordAt || (PreviousOf(passwordAt) is { } previous && now < previous.Until);
+
+    /// <summary>The password that was replaced, if it was set at this time.</summary>
+    public PreviousPassword? PreviousOf(long passwordAt) => Previous is { } previous && passwordAt == previous.At ? previous : null;
 }
 
 /// <summary>A password that was replaced with a grace.</summary>
-/// <param name="Until">It is good for no login from then on; sessions that were opened with it send no more from half a minute later on.</param>
+/// <param name="Until">It is good for nothing from then on, in open sessions neither.</param>
 internal sealed record PreviousPassword(string Record, long At, DateTimeOffset Until);
 
 /// <summary>When and how an identity was used last.</summary>
 /// <param name="Uses">Logins, or mail transactions of a system user.</param>
 /// <param name="Failures">Wrong passwords.</param>
-/// <param name="Addresses">The last ones, newest first, at most <see cref="IdentityUses.MaxAddresses"/>.</param>
+/// <param name="Addresses">The last ones, of IPv6 the networks (/64), newest first, at most <see cref="IdentityUses.MaxAddresses"/>.</param>
 public sealed record IdentityUse(long Uses, long Failures, DateTimeOffset? LastUse, DateTimeOffset? LastFailure, IReadOnlyList<string> Addresses)
 {
     public static IdentityUse None { get; } = new(0, 0, null, null, []);

@@ -1,4 +1,6 @@
 using System.Data.Common;
+using System.Net;
+using RelayGate.Core.Policy;
 
 namespace RelayGate.Accounts;
 
@@ -12,28 +14,26 @@ public sealed class IdentityUses(TimeProvider time)
     /// <summary>The kind of system users, by name.</summary>
     public const string Uid = "uid";
 
-    /// <summary>Addresses that are remembered of each.</summary>
+    /// <summary>Networks that are remembered of each.</summary>
     public const int MaxAddresses = 10;
 
     /// <summary>Identities that wait to be written; the uses of more are not noted.</summary>
     private const int MaxWaiting = 10_000;
 
-    /// <summary>Rows of one write.</summary>
-    private const int MaxRows = 500;
-
     private readonly Lock _gate = new();
-    private Dictionary<(string Kind, string Name), IdentityUse> _waiting = [];
+    private readonly Dictionary<(string Kind, string Name), IdentityUse> _waiting = [];
 
     /// <summary>Notes a use.</summary>
     /// <param name="name">In its stored form, and only of what exists.</param>
-    /// <param name="address">From where: an IP address, or null for the unix socket.</param>
-    public void Used(string kind, string name, string? address)
+    /// <param name="address">From where; null for the unix socket.</param>
+    public void Used(string kind, string name, IPAddress? address)
     {
+        string network = address is null ? "unix" : NetworkOf(address);
         lock (_gate)
         {
             IdentityUse? use = Find(kind, name);
             if (use is not null)
-                _waiting[(kind, name)] = use with { Uses = use.Uses + 1, LastUse = time.GetUtcNow(), Addresses = WithFirst(use.Addresses, address ?? "unix") };
+                _waiting[(kind, name)] = use with { Uses = use.Uses + 1, LastUse = time.GetUtcNow(), Addresses = WithFirst(use.Addresses, network) };
         }
     }
 
@@ -47,6 +47,9 @@ public sealed class IdentityUses(TimeProvider time)
         }
     }
 
+    /// <summary>An address as it is remembered: of IPv6 the network of one customer, in which addresses change every day.</summary>
+    internal static string NetworkOf(IPAddress address) => ClientNetwork.Text(ClientNetwork.Of(address));
+
     /// <summary>What is not written yet of one identity.</summary>
     public IdentityUse WaitingOf(string kind, string name)
     {
@@ -54,22 +57,18 @@ public sealed class IdentityUses(TimeProvider time)
             return _waiting.GetValueOrDefault((kind, name), IdentityUse.None);
     }
 
-    /// <summary>Takes what waits to be written, at most <see cref="MaxRows"/> identities.</summary>
-    internal Dictionary<(string Kind, string Name), IdentityUse> Take()
+    /// <summary>The identities that wait to be written now.</summary>
+    internal (string Kind, string Name)[] Waiting()
     {
         lock (_gate)
-        {
-            if (_waiting.Count <= MaxRows)
-            {
-                Dictionary<(string, string), IdentityUse> all = _waiting;
-                _waiting = [];
-                return all;
-            }
-            var some = _waiting.Take(MaxRows).ToDictionary();
-            foreach ((string, string) key in some.Keys)
-                _waiting.Remove(key);
-            return some;
-        }
+            return [.. _waiting.Keys];
+    }
+
+    /// <summary>Takes what waits to be written of one identity.</summary>
+    internal IdentityUse Take((string Kind, string Name) identity)
+    {
+        lock (_gate)
+            return _waiting.Remove(identity, out IdentityUse? use) ? use : IdentityUse.None;
     }
 
     /// <summary>Adds to what is stored of one identity; of one that has gone meanwhile nothing is kept.</summary>

@@ -9,8 +9,9 @@ internal static class SenderComposer
 {
     /// <param name="from">Of the header From; default while it is not known.</param>
     /// <param name="others">Further addresses that the policy will ask the owner of.</param>
+    /// <param name="now">By the wall clock.</param>
     /// <returns>The account without its version; worth nothing when <see cref="AccountReader.IsIncomplete"/>.</returns>
-    public static SenderAccount Compose(ref AccountReader reader, SenderIdentity identity, ReversePath reversePath, ImmutableArray<MailboxAddress> from, ImmutableArray<MailboxAddress> others)
+    public static SenderAccount Compose(ref AccountReader reader, SenderIdentity identity, ReversePath reversePath, ImmutableArray<MailboxAddress> from, ImmutableArray<MailboxAddress> others, DateTimeOffset now)
     {
         EffectiveSettings? settings = reader.Settings();
         if (settings is null)
@@ -29,7 +30,7 @@ internal static class SenderComposer
         DomainRecord? author = from.IsDefaultOrEmpty ? null : Hosted(ref reader, settings, from[0]);
         Claim claim = identity.Kind switch
         {
-            IdentityKind.Login => OfLogin(ref reader, identity),
+            IdentityKind.Login => OfLogin(ref reader, identity, now),
             IdentityKind.Uid => OfUid(ref reader, identity, reverse, author),
             IdentityKind.Network => OfNetwork(ref reader, identity, reverse),
             _ => default,
@@ -67,6 +68,7 @@ internal static class SenderComposer
             ReversePathOwner = reverseOwner,
             HeaderFromOwner = fromOwner,
             IsClaimed = claim.IsClaimed,
+            Until = claim.Until,
             BlockedScripts = identity.Uid is { } uid && reader.ScriptBlocks(uid) is { } blocks ? blocks.Scripts : [],
             TrustsAnySender = claim.Network?.TrustsAll ?? false,
             IsExemptFromLimits = account.IsExemptFromLimits || (claim.Network?.IsExempt ?? false),
@@ -83,13 +85,14 @@ internal static class SenderComposer
     /// <summary>Which subscription an identity speaks for.</summary>
     /// <param name="Domain">The login's own: that of its mailbox, or the credential's.</param>
     private readonly record struct Claim(
-        string? Subscription, DomainRecord? Domain = null, MailboxRecord? Mailbox = null, NetworkRecord? Network = null, bool IsClaimed = false, SuspendedObject? Suspended = null);
+        string? Subscription, DomainRecord? Domain = null, MailboxRecord? Mailbox = null, NetworkRecord? Network = null, bool IsClaimed = false, SuspendedObject? Suspended = null,
+        DateTimeOffset? Until = null);
 
-    private static Claim OfLogin(ref AccountReader reader, SenderIdentity identity)
+    private static Claim OfLogin(ref AccountReader reader, SenderIdentity identity, DateTimeOffset now)
     {
         if (identity.Credential is null)
             return identity.PasswordSetAt != 0 && reader.Mailbox(identity.Name)?.PasswordAt != identity.PasswordSetAt ? default : OfMailbox(ref reader, identity.Name);
-        if (reader.Credential(identity.Credential) is not { } credential || (identity.PasswordSetAt != 0 && !credential.Has(identity.PasswordSetAt)))
+        if (reader.Credential(identity.Credential) is not { } credential || (identity.PasswordSetAt != 0 && !credential.Has(identity.PasswordSetAt, now)))
             return default;
         Claim claim = credential.Of.Level switch
         {
@@ -97,6 +100,7 @@ internal static class SenderComposer
             Level.Domain => reader.Domain(credential.Of.Name) is { } domain ? new Claim(domain.Subscription, domain) : default,
             _ => new Claim(credential.Of.Name),
         };
+        claim = claim with { Until = credential.PreviousOf(identity.PasswordSetAt)?.Until };
         return credential.IsSuspended ? claim with { Suspended = new SuspendedObject(SuspendedObject.CredentialKind, credential.Name) } : claim;
     }
 

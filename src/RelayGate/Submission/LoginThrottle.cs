@@ -77,6 +77,7 @@ internal sealed class LoginThrottle(LoginOptions options, TimeProvider time)
 
     /// <summary>Whether a right password counts as a wrong one now, unless this login has been right from this address before.</summary>
     /// <param name="address">Null: one that is shared, from which nobody is refused.</param>
+    /// <param name="login">In its canonical form, whether it exists or not; as given where it can be no login.</param>
     public bool Refuses(string? address, string login)
     {
         if (address is null || !_addresses.TryGetValue(address, out Entry? entry))

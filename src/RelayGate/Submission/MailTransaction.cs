@@ -24,8 +24,17 @@ internal sealed class MailTransaction(QueueId id, DateTimeOffset receivedAt, Sen
 
     public SenderIdentity Identity => identity;
 
-    /// <summary>As of MAIL, for the early decisions at RCPT and DATA; looked up again at the end of data.</summary>
-    public AccountLookup Lookup { get; set; } = lookup;
+    /// <summary>As of MAIL, or of the command before which accounts have changed, for the early decisions at RCPT and DATA; looked up again at the end of data.</summary>
+    public AccountLookup Lookup
+    {
+        get;
+        set
+        {
+            field = value;
+            LimitsRecipients = CountsRecipients(value.Account);
+        }
+    }
+    = lookup;
 
     public MailCommand Mail => mail;
 
@@ -35,8 +44,7 @@ internal sealed class MailTransaction(QueueId id, DateTimeOffset receivedAt, Sen
     public int RecipientCount => _recipients.Count;
 
     /// <summary>Whether more recipients can change the early decision: some limit in force counts them.</summary>
-    public bool LimitsRecipients { get; } =
-        lookup.Account.Levels.Any(static level => level.IsEnforced && level.Limits.Limits.Any(static limit => limit.Unit == LimitUnit.Recipients));
+    public bool LimitsRecipients { get; private set; } = CountsRecipients(lookup.Account);
 
     /// <summary>The refusal of a recipient that takes the whole message with it: all or nothing.</summary>
     public SmtpReply? Doom { get; set; }
@@ -69,6 +77,9 @@ internal sealed class MailTransaction(QueueId id, DateTimeOffset receivedAt, Sen
 
     public static Envelope EnvelopeOf(MailCommand mail, ImmutableArray<EnvelopeRecipient> recipients) =>
         new(mail.ReversePath, recipients, mail.Octets, mail.SmtpUtf8, mail.Return, mail.EnvelopeId);
+
+    private static bool CountsRecipients(SenderAccount account) =>
+        account.Levels.Any(static level => level.IsEnforced && level.Limits.Limits.Any(static limit => limit.Unit == LimitUnit.Recipients));
 
     public void Dispose() => Content?.Dispose();
 }

@@ -1,5 +1,4 @@
 using System.Buffers.Text;
-using System.Net;
 using System.Text;
 using System.Text.Unicode;
 using Microsoft.AspNetCore.Connections.Features;
@@ -146,9 +145,12 @@ internal sealed partial class SmtpSession
         AuthenticationResult result;
         try
         {
-            isRefused = _service.Logins.Refuses(_client.AddressKey, login);
             result = await check(); // Also of who is refused: what a check costs tells nobody whether it counts.
-            if (isRefused && result.Identity is { } identity && await _service.Directory.HasLoggedInAsync(identity.Name, IsOfThisAddress, CancellationToken.None))
+            if (result.Name.Length > 0)
+                login = result.Name; // One account, one line, however it is spelled.
+            isRefused = _service.Logins.Refuses(_client.AddressKey, login);
+            if (isRefused && result.Identity is { } identity && _client.Address is { } address
+                && await _service.Directory.HasLoggedInAsync(identity.Name, address, CancellationToken.None))
                 isRefused = false;
         }
         finally
@@ -175,9 +177,9 @@ internal sealed partial class SmtpSession
 
     private async ValueTask FailedAsync(string mechanism, string login, AuthenticationResult result, bool isRefused)
     {
-        Task delay = DelayFailureAsync(login, result.Login);
-        if (result is { Login: { } known, Outcome: AuthenticationOutcome.Rejected })
-            _service.Directory.Uses.Failed(known);
+        Task delay = DelayFailureAsync(login, result.Exists ? login : null);
+        if (result is { Exists: true, Outcome: AuthenticationOutcome.Rejected })
+            _service.Directory.Uses.Failed(login);
         Report(mechanism, isRefused ? "refused" : "rejected");
         await _channel.FlushAsync();
         await delay.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
@@ -185,8 +187,6 @@ internal sealed partial class SmtpSession
         if (_open && (_failedLogins >= SubmissionLimits.FailedLogins || (_client.AddressKey is null && _service.Logins.IsGuessed(login))))
             await EndAsync(Replies.TooManyFailedLogins);
     }
-
-    private bool IsOfThisAddress(string address) => IPAddress.TryParse(address, out IPAddress? known) && SessionTable.KeyOf(known) == _client.AddressKey;
 
     /// <summary>
     /// Waits although the client hangs up, and the session counts all the while: who took silence for "wrong" could else try the next password at once.
@@ -206,7 +206,7 @@ internal sealed partial class SmtpSession
         }
         _login = identity with { Client = _client.Address, Process = _client.Process };
         _source = null;
-        _service.Directory.Uses.Used(IdentityUses.Login, identity.Name, _client.Address?.ToString());
+        _service.Directory.Uses.Used(IdentityUses.Login, identity.Name, _client.Address);
         _channel.Write(Replies.AuthOk);
     }
 

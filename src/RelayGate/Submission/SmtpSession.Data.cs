@@ -19,7 +19,7 @@ internal sealed partial class SmtpSession
     private async ValueTask DataAsync()
     {
         MailTransaction transaction = _transaction!;
-        if (RefusalBeforeData(transaction) is { } refusal)
+        if (await RefusalBeforeDataAsync(transaction) is { } refusal)
         {
             EndTransaction();
             await IdleCommandAsync(refusal);
@@ -35,7 +35,7 @@ internal sealed partial class SmtpSession
     private async ValueTask BdatAsync(BdatCommand bdat)
     {
         MailTransaction transaction = _transaction!;
-        if (transaction.Reader is null && RefusalBeforeData(transaction) is { } refusal)
+        if (transaction.Reader is null && await RefusalBeforeDataAsync(transaction) is { } refusal)
         {
             EndTransaction();
             if (!await DiscardChunkAsync(bdat))
@@ -78,10 +78,12 @@ internal sealed partial class SmtpSession
     }
 
     /// <summary>The early decision with all recipients, or what a recipient has brought on the message.</summary>
-    private SmtpReply? RefusalBeforeData(MailTransaction transaction)
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
+    private async ValueTask<SmtpReply?> RefusalBeforeDataAsync(MailTransaction transaction)
     {
         if (transaction.Doom is not null)
             return transaction.Doom;
+        await LookUpAgainAsync(transaction);
         Envelope envelope = transaction.ToEnvelope();
         Decision decision = Decide(transaction, envelope);
         return decision.IsTaken ? null : Refuse(transaction, envelope, null, decision, "DATA");

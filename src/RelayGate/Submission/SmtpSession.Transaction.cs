@@ -57,6 +57,11 @@ internal sealed partial class SmtpSession
             await SpareAsync(doom);
             return;
         }
+        if (await LookUpAgainAsync(transaction) && Decide(transaction, transaction.ToEnvelope()) is { IsTaken: false } changed)
+        {
+            Doom(transaction, transaction.ToEnvelope(), changed);
+            return;
+        }
         ForwardPath forwardPath = rcpt.ForwardPath;
         if (rcpt.OriginalRecipient is { } original && !Ascii.IsValid(original) && !transaction.Mail.SmtpUtf8)
         {
@@ -87,9 +92,7 @@ internal sealed partial class SmtpSession
             var recipient = new EnvelopeRecipient(forwardPath, rcpt.Notify, rcpt.OriginalRecipient is null ? null : EnvelopeRecipient.ToAscii(rcpt.OriginalRecipient));
             if (transaction.LimitsRecipients && Decide(transaction, transaction.ToEnvelope(recipient)) is { IsTaken: false } decision)
             {
-                transaction.Doom = Refuse(transaction, transaction.ToEnvelope(recipient), null, decision, "RCPT");
-                _channel.Write(transaction.Doom);
-                _phase = SessionPhase.Recipients; // So that DATA is answered with the same refusal, which clients show.
+                Doom(transaction, transaction.ToEnvelope(recipient), decision);
                 return;
             }
             transaction.Add(recipient);
@@ -109,6 +112,27 @@ internal sealed partial class SmtpSession
             await SpareAsync(transaction.Excess);
         else
             _channel.Write(transaction.Excess);
+    }
+
+    /// <summary>Refuses a recipient, and the whole message with it.</summary>
+    private void Doom(MailTransaction transaction, Envelope envelope, Decision decision)
+    {
+        transaction.Doom = Refuse(transaction, envelope, null, decision, "RCPT");
+        _channel.Write(transaction.Doom);
+        _phase = SessionPhase.Recipients; // So that DATA is answered with the same refusal, which clients show.
+    }
+
+    /// <summary>Looks the sender up where accounts have changed since it was: who is suspended within a transaction is refused at its next command.</summary>
+    /// <returns>Whether it was looked up.</returns>
+    private ValueTask<bool> LookUpAgainAsync(MailTransaction transaction)
+    {
+        return _service.Directory.IsCurrent(transaction.Lookup.Account) ? ValueTask.FromResult(false) : LookUpAsync();
+
+        async ValueTask<bool> LookUpAsync()
+        {
+            transaction.Lookup = await _service.Directory.LookUpAsync(transaction.Identity, transaction.Mail.ReversePath, from: default, CancellationToken.None);
+            return true;
+        }
     }
 
     private static Decision Decide(MailTransaction transaction, Envelope envelope) =>

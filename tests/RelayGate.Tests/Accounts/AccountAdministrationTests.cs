@@ -80,6 +80,23 @@ public sealed class AccountAdministrationTests : IAsyncLifetime
         Assert.Equal(AdminErrorKind.Conflict, Fault(await _accounts.SetSubscriptionAsync("acme", new SubscriptionChange(SystemUsers: ["root"]), default)).Kind);
 
     [Theory]
+    [InlineData(true, null)]
+    [InlineData(false, "acme")]
+    public async Task A_shared_uid_that_is_removed_or_shared_no_more_sends_for_no_other_subscription_from_then_on(bool isRemoved, string? sendsFor)
+    {
+        Ok(await _accounts.SetSubscriptionAsync("acme", new SubscriptionChange(SystemUsers: ["#4242"], SharedUid: true), default));
+        Assert.Equal("rival", await OfUidAsync()); // And is remembered.
+
+        Ok(await _accounts.SetSubscriptionAsync("acme", isRemoved ? new SubscriptionChange(RemoveSystemUsers: ["#4242"]) : new SubscriptionChange(SystemUsers: ["#4242"]), default));
+
+        Assert.Equal(sendsFor, await OfUidAsync());
+
+        async Task<string?> OfUidAsync() =>
+            (await _directory.LookUpAsync(new SenderIdentity(IdentityKind.Uid, "#4242", Process: new PeerProcess(4242)), new ReversePath(MailboxAddress.Parse("x@rival.test")), default, default))
+                .Account.Subscription;
+    }
+
+    [Theory]
     [InlineData("0")]
     [InlineData("5")]
     [InlineData("0/h")]

@@ -76,6 +76,52 @@ public sealed class GuessingTests
         await right.LogInAsync();
     }
 
+    [Theory]
+    [InlineData("info@shop.test", "INFO@shop.test", "\"info\"@shop.test", "\"i\\nfo\"@Shop.test", "info@shop.test")]
+    [InlineData("nobody@xn--bcher-kva.test", "nobody@bücher.test", "\"nobody\"@BÜCHER.test", "nobody@XN--bcher-kva.test", "Nobody@xn--bcher-kva.test")]
+    public async Task Spellings_of_one_login_stand_in_one_line_whether_it_exists_or_not(string login, params string[] spellings)
+    {
+        await using SubmissionHost host = await SubmissionHost.StartAsync(o => o.Logins.FailuresBeforeRefusal = 4);
+        for (int i = 0; i < spellings.Length; i++)
+        {
+            await using TestClient client = host.ConnectFrom(IPAddress.Loopback);
+            await client.GreetAsync();
+            await host.AdvanceUntilAsync(client.CommandAsync(TestClient.AuthPlain(spellings[i], "wrong")));
+        }
+
+        Assert.True(host.Service.Logins.IsGuessed(login));
+    }
+
+    [Fact]
+    public void The_addresses_of_one_IPv6_customer_drive_no_other_network_out_of_what_is_remembered()
+    {
+        var uses = new IdentityUses(new Fakes.ManualTimeProvider());
+        uses.Used(IdentityUses.Login, "info@shop.test", Guesser);
+        for (int i = 0; i < 2 * IdentityUses.MaxAddresses; i++)
+            uses.Used(IdentityUses.Login, "info@shop.test", IPAddress.Parse($"2001:db8::{i + 1:x}"));
+
+        Assert.Equal(["2001:db8::/64", "198.51.100.1"], uses.WaitingOf(IdentityUses.Login, "info@shop.test").Addresses);
+    }
+
+    [Fact]
+    public async Task Uses_are_written_to_an_end_however_fast_new_ones_come()
+    {
+        await using SubmissionHost host = await SubmissionHost.StartAsync();
+        using var stop = new CancellationTokenSource();
+        IdentityUses uses = host.Service.Directory.Uses;
+        uses.Used(IdentityUses.Login, "info@shop.test", null);
+        Task load = Task.Run(() =>
+        {
+            while (!stop.IsCancellationRequested)
+                uses.Used(IdentityUses.Login, "info@shop.test", null);
+        });
+
+        await host.Administration.SaveUsesAsync(default).WaitAsync(TimeSpan.FromSeconds(10));
+
+        await stop.CancelAsync();
+        await load;
+    }
+
     [Fact]
     public async Task On_loopback_two_sites_do_not_lock_each_other_or_themselves_out()
     {

@@ -1,4 +1,5 @@
 using System.Net;
+using RelayGate.Accounts;
 using RelayGate.Core.Policy;
 
 namespace RelayGate.Tests.Submission;
@@ -113,6 +114,42 @@ public class IdentityTests
         await using TestClient second = await TestClient.GreetAsync(host.Local);
         Assert.StartsWith("535 5.7.8", await host.AdvanceUntilAsync(second.CommandAsync(TestClient.AuthPlain("info@shop.test", "secret"))), StringComparison.Ordinal);
         await second.LogInAsync(password: "another");
+    }
+
+    [Theory]
+    [InlineData(Level.Mailbox, "info@shop.test", true)]
+    [InlineData(Level.Mailbox, "info@shop.test", false)]
+    [InlineData(Level.Plan, "basic", true)]
+    [InlineData(Level.Plan, "basic", false)]
+    public async Task A_suspension_stops_a_transaction_at_its_next_command(Level level, string name, bool isBeforeRcpt)
+    {
+        await using SubmissionHost host = await SubmissionHost.StartAsync();
+        await using TestClient client = await TestClient.LogInAsync(host.Local);
+        await client.CommandAsync("MAIL FROM:<info@shop.test>", "250");
+        if (!isBeforeRcpt)
+            await client.CommandAsync("RCPT TO:<ann@example.net>", "250");
+
+        Assert.True((await host.Administration.SetSuspendedAsync(new AccountKey(level, name), true, default)).IsOk);
+
+        if (isBeforeRcpt)
+            await client.CommandAsync("RCPT TO:<ann@example.net>", "550 5.7.1");
+        await client.CommandAsync("DATA", "550 5.7.1");
+        Assert.True((await host.Administration.SetSuspendedAsync(new AccountKey(level, name), false, default)).IsOk);
+        Assert.StartsWith("250 2.0.0", await client.OfferAsync(Message), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Too_many_recipients_for_a_domain_that_only_the_From_field_tells_are_refused_for_good()
+    {
+        await using SubmissionHost host = await SubmissionHost.StartAsync();
+        Assert.True((await host.Administration.SetLimitAsync(new AccountKey(Level.Domain, "shop.test"), null, new LimitChange(MaxRecipients: 2), default)).IsOk);
+        await using TestClient client = await TestClient.GreetAsync(host.Unix);
+        await client.CommandAsync("MAIL FROM:<www>", "250"); // No -f.
+        for (int i = 0; i < 3; i++)
+            await client.CommandAsync($"RCPT TO:<to{i}@example.net>", "250");
+        await client.CommandAsync("DATA", "354");
+
+        await client.CommandAsync(Message + "\r\n.", "550 5.5.3");
     }
 
     [Fact]

@@ -94,9 +94,9 @@ public sealed class SenderLoginTests
     }
 
     [Fact]
-    public async Task With_a_grace_both_passwords_are_good_until_it_ends()
+    public async Task With_a_grace_both_passwords_are_good_until_it_ends_in_open_sessions_too()
     {
-        await using SubmissionHost host = await SubmissionHost.StartAsync();
+        await using SubmissionHost host = await SubmissionHost.StartAsync(static o => o.Sessions.Idle = TimeSpan.FromHours(12));
         string old = await CreateAsync(host, "app", Mailbox);
         await using TestClient before = await LogInAsync(host, "app", old);
 
@@ -106,7 +106,11 @@ public sealed class SenderLoginTests
         await using TestClient withNew = await LogInAsync(host, "app", next);
         foreach (TestClient client in new[] { before, withOld, withNew })
             Assert.StartsWith("250", await client.OfferAsync(Message), StringComparison.Ordinal);
+        await withOld.CommandAsync("MAIL FROM:<info@shop.test>", "250");
         host.Time.Advance(TimeSpan.FromHours(1));
+        await before.CommandAsync("MAIL FROM:<info@shop.test>", "530 5.7.0"); // Although nobody has taken it away yet.
+        await withOld.CommandAsync("RCPT TO:<ann@example.net>", "530 5.7.0");
+        Assert.StartsWith("250", await withNew.OfferAsync(Message), StringComparison.Ordinal);
         await using TestClient late = await TestClient.GreetAsync(host.Local);
         Assert.StartsWith("535 5.7.8", await host.AdvanceUntilAsync(late.CommandAsync(TestClient.AuthPlain("app", old))), StringComparison.Ordinal);
         await host.Administration.EndGracesAsync(default);
