@@ -71,6 +71,9 @@ public sealed record MessageFacts
     /// <summary>What made the message, of local mail; null for other mail.</summary>
     public SendingScript? Script { get; init; }
 
+    /// <summary>What the message was found to be; null: not yet. It stays that when its From is rewritten, and when it was held and is released.</summary>
+    public MessageClass? Class { get; init; }
+
     /// <summary>Subject for the record, cut to 200 characters, or null.</summary>
     public string? Subject { get; init; }
 

@@ -46,11 +46,13 @@ public static class MessageClasses
     /// <param name="facts">Null until the end of data.</param>
     public static MessageClass Of(SenderAccount account, Envelope envelope, MessageFacts? facts)
     {
+        if (facts?.Class is { } found)
+            return found;
         if (IsSettled(envelope, null) || facts is { IsAutoSubmitted: true })
             return MessageClass.Automatic;
         if (facts is not null && IsForward(account, facts))
             return MessageClass.Forward;
-        return facts is not null && IsScript(account.Identity, facts) ? MessageClass.Script : Of(account.Identity.Kind);
+        return account.Identity.Kind == IdentityKind.Uid && facts?.Script is { IsOfPhp: true, IsProved: true } ? MessageClass.Script : Of(account.Identity.Kind);
     }
 
     /// <summary>The class of what an identity writes itself.</summary>
@@ -87,7 +89,4 @@ public static class MessageClasses
         facts.HasResentFields
         || facts.ReceivedFields >= ForwardReceivedFields
         || (facts.ReceivedFields > 0 && !facts.From.IsDefaultOrEmpty && account.HeaderFromOwner != DomainOwner.Own && account.ReversePathOwner != DomainOwner.Own);
-
-    private static bool IsScript(SenderIdentity identity, MessageFacts facts) =>
-        identity is { Kind: IdentityKind.Uid, Process: { } process } && facts.PhpScript is { } script && SendingScript.IsProvedPhp(process, script);
 }

@@ -25,6 +25,9 @@ public sealed record SendingScript(ScriptKey Key, bool IsProved)
     /// <summary>The first of some blocks of the uid that is for this mail, or null.</summary>
     public string? FindBlock(IEnumerable<string> blocked) => Key.FindBlock(blocked, IsInDoubt);
 
+    /// <summary>X-PHP-Originating-Script names it.</summary>
+    public bool IsOfPhp { get; init; }
+
     /// <param name="process">Null: no local mail, and so no script.</param>
     /// <param name="phpScript">Value of X-PHP-Originating-Script, or null.</param>
     /// <param name="claims">What the client says of itself, or null.</param>
@@ -36,15 +39,12 @@ public sealed record SendingScript(ScriptKey Key, bool IsProved)
         {
             string? path = claims?.Script is { } claimed && FileOf(claimed) == file ? claimed : null;
             bool isPlain = phpScript == string.Create(CultureInfo.InvariantCulture, $"{process.Uid}:{file}");
-            return new SendingScript(new ScriptKey(process.Uid, file), uid == process.Uid) { Path = path, Original = isPlain ? null : phpScript };
+            return new SendingScript(new ScriptKey(process.Uid, file), uid == process.Uid) { IsOfPhp = true, Path = path, Original = isPlain ? null : phpScript };
         }
         if (claims?.Script is { } script && FileOf(script) is { } name)
             return new SendingScript(new ScriptKey(process.Uid, name), IsProved: false) { Path = script, IsInDoubt = true };
         return OfProgram(process);
     }
-
-    /// <summary>Whether X-PHP-Originating-Script names a script of the peer's own uid.</summary>
-    internal static bool IsProvedPhp(PeerProcess process, string phpScript) => ReadPhp(phpScript) is ({ }, { } uid) && uid == process.Uid;
 
     /// <summary>The peer, or the first above it that does more than pass mail on.</summary>
     private static SendingScript OfProgram(PeerProcess process)

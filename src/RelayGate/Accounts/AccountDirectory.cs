@@ -107,7 +107,7 @@ public sealed partial class AccountDirectory : IDisposable
         if (!decision.IsTaken || MessagePreparer.WrittenAuthor(facts, decision) is not { } author)
             return (lookup, decision);
         lookup = await LookUpAsync(identity, envelope.ReversePath, [author], others, cancellationToken);
-        return (lookup, RelayPolicy.Decide(lookup.Account, lookup.Usage, envelope, facts));
+        return (lookup, RelayPolicy.Decide(lookup.Account, lookup.Usage, envelope, facts with { Class = decision.Class }));
     }
 
     /// <param name="others">Further addresses that the policy will ask the owner of.</param>

@@ -47,7 +47,7 @@ internal sealed record HeldOffer(long Seq, QueueId Id, string For, SenderIdentit
                 facts = facts with { Script = new SendingScript(new ScriptKey(int.CreateChecked(uid), script), row.NullableInt64(11) == 1) { IsInDoubt = ((MessageFlags)row.Int64(2)).HasFlag(MessageFlags.ScriptInDoubt) } };
             return new HeldOffer(
                 seq, QueueId.FromBytes(row.Blob(0)), row.NullableText(5) ?? row.Text(1), IdentityOf(row.Text(6), row.NullableInt64(3), row.NullableText(8), row.NullableText(10)),
-                new Envelope(reversePath, recipients, SmtpUtf8: isUtf8), facts with { ReceivedFields = Math.Max(0, facts.ReceivedFields - 1) });
+                new Envelope(reversePath, recipients, SmtpUtf8: isUtf8), facts with { ReceivedFields = Math.Max(0, facts.ReceivedFields - 1), Class = MessageRows.ClassOf((MessageFlags)row.Int64(2)) });
         }
         finally
         {

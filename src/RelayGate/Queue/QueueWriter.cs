@@ -67,7 +67,7 @@ public sealed partial class QueueWriter : IDisposable
         _usageBatch.LoadAlarms(_context.Connection);
         _usageBatch.Crossed = Tell;
         _checkpointer = new WalCheckpointer(store, metrics, time, logger);
-        _alarmTimer = time.CreateTimer(_ => SweepAlarms(), null, AlarmInterval, AlarmInterval);
+        _alarmTimer = time.CreateTimer(_ => EveryMinute(), null, AlarmInterval, AlarmInterval);
         _retryTimer = time.CreateTimer(_ => RetryOutcomes(), null, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
         _thread = new Thread(Run) { IsBackground = true, Name = "store write" };
         _thread.Start();
@@ -199,8 +199,10 @@ public sealed partial class QueueWriter : IDisposable
         }
     }
 
-    private void SweepAlarms()
+    private void EveryMinute()
     {
+        if (_usage.StepSinceNoted.Duration() >= UsageTable.Stepped)
+            _ = _mailbox.TryAdd(new ActionWrite<bool>(NoteClocks, null));
         if (_usageBatch.Alarms > 0)
             _ = _mailbox.TryAdd(new ActionWrite<bool>(Sweep, null)); // A mailbox that is full is tried again in a minute.
 

@@ -19,6 +19,7 @@ internal sealed class UsageBatch(UsageTable table)
     private readonly List<(HeldMessage Message, int Sign)> _held = [];
     private readonly LimitAlarms _alarms = new();
     private int _mark = 1;
+    private TimeSpan? _behind; // As the batch has written it.
 
     /// <summary>Hears of each limit that was crossed, when that is durable.</summary>
     public Action<LimitCrossing>? Crossed { get; set; }
@@ -187,8 +188,12 @@ internal sealed class UsageBatch(UsageTable table)
     }
 
     /// <summary>Notes the usage clock and the wall clock side by side: by their difference the next run goes on.</summary>
-    public void WriteClocks(WriteContext context) =>
-        context.Prepared(UpsertClocks).Bind(1, Now.ToUnixTimeMilliseconds()).Bind(2, table.Wall.ToUnixTimeMilliseconds()).Execute();
+    public void WriteClocks(WriteContext context)
+    {
+        DateTimeOffset now = table.Now, wall = table.Wall; // Both of this moment.
+        context.Prepared(UpsertClocks).Bind(1, now.ToUnixTimeMilliseconds()).Bind(2, wall.ToUnixTimeMilliseconds()).Execute();
+        _behind = wall - now;
+    }
 
     /// <summary>Takes one message out of what is stored at its levels: its commit had reached the disk, and its client was told that it had not.</summary>
     /// <param name="counted">Time of the usage clock when it was counted.</param>
@@ -208,6 +213,8 @@ internal sealed class UsageBatch(UsageTable table)
     /// <summary>The batch is durable.</summary>
     public void Committed()
     {
+        if (_behind is { } behind)
+            table.ClocksNoted(behind);
         End();
         _alarms.Committed(Crossed);
     }
@@ -231,6 +238,7 @@ internal sealed class UsageBatch(UsageTable table)
         _undo.Clear();
         _history.Clear();
         _held.Clear();
+        _behind = null;
     }
 }
 

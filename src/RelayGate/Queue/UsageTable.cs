@@ -18,7 +18,8 @@ public sealed class UsageTable
         "select (select value from setting_state where name = 'usage_clock'), (select value from setting_state where name = 'usage_wall_clock')";
     private const string SelectRing = "select ring from usage where level = ? and name = ? and class = ?";
 
-    private static readonly TimeSpan Stepped = TimeSpan.FromSeconds(10);
+    /// <summary>By less than this a clock is trimmed; by more it is set.</summary>
+    internal static readonly TimeSpan Stepped = TimeSpan.FromSeconds(10);
 
     private readonly Lock _gate = new();
     private readonly Dictionary<AccountKey, Entry> _entries = [];
@@ -28,6 +29,7 @@ public sealed class UsageTable
     private readonly int _capacity;
     private readonly DateTimeOffset _start;
     private readonly long _startTimestamp;
+    private long _behindNoted; // Ticks by which the usage clock was behind the wall clock when both were noted last.
     private long _dropped; // Counts entries that left memory: a read that began before may be older than what was dropped.
 
     public UsageTable(SqliteRelayStore store, TimeProvider time, int capacity = DefaultCapacity)
@@ -46,6 +48,7 @@ public sealed class UsageTable
             ? DateTimeOffset.FromUnixTimeMilliseconds(from + Math.Max(0, wall.ToUnixTimeMilliseconds() - then))
             : wall;
         _startTimestamp = time.GetTimestamp();
+        _behindNoted = last is { } usage && lastWall is { } noted ? (noted - usage) * TimeSpan.TicksPerMillisecond : 0;
     }
 
     /// <summary>What is held.</summary>
@@ -56,6 +59,12 @@ public sealed class UsageTable
 
     /// <summary>Time of the wall clock, for reports.</summary>
     public DateTimeOffset Wall => _time.GetUtcNow();
+
+    /// <summary>How far the wall clock has been set, forward or (negative) back, since the clocks were noted: after a crash that would be taken for time.</summary>
+    internal TimeSpan StepSinceNoted => Wall - Now - TimeSpan.FromTicks(Volatile.Read(ref _behindNoted));
+
+    /// <summary>The clocks are noted, durably.</summary>
+    internal void ClocksNoted(TimeSpan behind) => Volatile.Write(ref _behindNoted, behind.Ticks);
 
     /// <summary>Copies of the rings of these objects and the time of the usage clock. Reads the store only for what is not in memory.</summary>
     public ValueTask<UsageView> SnapshotAsync(IReadOnlyList<AccountKey> keys, CancellationToken cancellationToken)

@@ -147,9 +147,7 @@ internal sealed class ReplayRun(ReplayObjects objects, DateTimeOffset since)
         {
             FromFields = 1,
             From = [Somebody.ForwardPath.Address],
-            HasResentFields = value == MessageClass.Forward,
-            IsAutoSubmitted = value == MessageClass.Automatic,
-            PhpScript = value == MessageClass.Script ? $"{Uid}:replay.php" : null,
+            Class = value,
         };
         return (account, facts);
     }

@@ -162,7 +162,7 @@ internal sealed partial class SmtpSession
                     Source = Source(transaction.Mail.SmtpUtf8),
                     Account = lookup.Account,
                     Envelope = envelope,
-                    Facts = facts,
+                    Facts = facts with { Class = early.Class },
                     Early = early,
                     HeaderSection = prepared.Octets,
                     HeaderChanges = prepared.Changes,

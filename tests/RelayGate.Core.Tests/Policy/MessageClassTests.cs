@@ -42,6 +42,7 @@ public class MessageClassTests
         MessageFacts facts = HeaderSection.Parse(Encoding.ASCII.GetBytes("From: info@shop.test\r\n" + header)).ToFacts(100, default);
 
         SenderAccount account = Account(identity) with { HeaderFromOwner = DomainOwner.Own };
+        facts = facts with { Script = SendingScript.Of(account.Identity.Process, facts.PhpScript, null) };
         Decision decision = RelayPolicy.Decide(account, Used(account), From(reversePath), facts);
 
         Assert.Equal(expected, decision.Class);

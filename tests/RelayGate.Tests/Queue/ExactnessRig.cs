@@ -63,7 +63,6 @@ internal sealed class ExactnessRig : IDisposable
     private readonly Dictionary<QueueId, OfferedMessage> _held = [];
     private int _ids;
     private int _moment;
-    private TimeSpan _stepsSinceNoted;
 
     /// <param name="template">A store with the accounts of <see cref="CreateAccountsAsync"/>; null: none yet.</param>
     public ExactnessRig(DateTimeOffset start, string? template = null)
@@ -164,7 +163,6 @@ internal sealed class ExactnessRig : IDisposable
         foreach ((QueueId id, OfferedMessage message) in _held.Where(h => !waiting.Contains(h.Key)).ToList())
         {
             _held.Remove(id);
-            _stepsSinceNoted = default;
             Log.Add(new Ruled(++_moment, id, Usage.Now, message.Account, message.Envelope.Recipients.Length, null, true));
         }
     }
@@ -175,11 +173,7 @@ internal sealed class ExactnessRig : IDisposable
         Elapsed += by;
     }
 
-    public void StepWallClock(TimeSpan by)
-    {
-        Time.StepWallClock(by);
-        _stepsSinceNoted += by;
-    }
+    public void StepWallClock(TimeSpan by) => Time.StepWallClock(by);
 
     /// <summary>Offers that wait together for one commit, as parallel sessions make them.</summary>
     public async Task OfferAsync(IReadOnlyList<ScheduledOffer> offers, BatchFault fault = BatchFault.None)
@@ -228,8 +222,6 @@ internal sealed class ExactnessRig : IDisposable
             Record(message, ruled.Decision, isWaiting || _held.Count > 0, isCommitted && ruled.Decision!.IsAccepted);
             if (isCommitted && ruled.Decision!.Verdict == Verdict.Hold)
                 _held.Add(message.Id, message);
-            else if (isCommitted)
-                _stepsSinceNoted = default;
         }
         _writer.CommitFault = default;
         await _writer.WriteAsync(_ => 0); // Opens a store that was closed, and takes back what was answered with 451.
@@ -248,12 +240,18 @@ internal sealed class ExactnessRig : IDisposable
     /// <summary>What a killed process leaves behind is opened again.</summary>
     public async Task CrashAsync(TimeSpan stopped, TimeSpan setBack)
     {
-        if (_stepsSinceNoted > TimeSpan.Zero) // Docs/decisions/0003: a step forward that nothing noted cannot be told from time that passed.
+        if (Usage.StepSinceNoted.Duration() >= TimeSpan.FromSeconds(10))
+        {
+            await AdvanceAsync(TimeSpan.FromMinutes(1)); // Docs/decisions/0003: within a minute it is noted.
+            await _writer.WriteAsync(_ => 0);
+            Assert.True(Usage.StepSinceNoted.Duration() < TimeSpan.FromSeconds(10), "the clocks were not noted");
+        }
+        if (Usage.StepSinceNoted > TimeSpan.Zero) // A smaller step is not, and cannot be told from time that passed.
         {
             await RestartAsync(stopped, setBack);
             return;
         }
-        MayBeBehind |= _stepsSinceNoted < TimeSpan.Zero;
+        MayBeBehind |= Usage.StepSinceNoted < TimeSpan.Zero;
         var folder = new TempFolder();
         CopyStore(Folder, folder.Path);
         Close();
@@ -340,7 +338,6 @@ internal sealed class ExactnessRig : IDisposable
         Advance(stopped);
         Time.StepWallClock(-setBack);
         MayBeBehind |= setBack > TimeSpan.Zero;
-        _stepsSinceNoted = default;
         Open();
     }
 

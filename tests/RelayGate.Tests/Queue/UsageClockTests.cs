@@ -58,6 +58,20 @@ public sealed class UsageClockTests : IDisposable
         Assert.Equal(OfferOutcome.Committed, await OfferAsync());
     }
 
+    [Theory]
+    [InlineData(60)]
+    [InlineData(-60)]
+    public async Task A_step_is_noted_within_a_minute_though_nothing_is_offered(int minutes)
+    {
+        await _queue.AcceptAsync(Account());
+        _queue.Time.StepWallClock(TimeSpan.FromMinutes(minutes));
+        _queue.Time.Advance(TimeSpan.FromMinutes(1));
+
+        await _queue.Writer.WriteAsync(_ => 0);
+
+        Assert.Equal(1, await _queue.Count("setting_state w join setting_state u", $"w.name = 'usage_wall_clock' and u.name = 'usage_clock' and w.value - u.value = {minutes * 60_000}"));
+    }
+
     [Fact]
     public async Task The_time_that_a_refusal_names_and_the_hours_of_reports_are_those_of_the_wall_clock()
     {

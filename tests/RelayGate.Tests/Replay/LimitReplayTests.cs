@@ -148,7 +148,7 @@ public sealed class LimitReplayTests : IDisposable
             OfferedMessage message = _queue.Message(account);
             Assert.Equal(OfferOutcome.Committed, (await _queue.OfferAsync(message with
             {
-                Facts = message.Facts with { HasResentFields = of == MessageClass.Forward, IsAutoSubmitted = of == MessageClass.Automatic, PhpScript = of == MessageClass.Script ? "33:a.php" : null },
+                Facts = message.Facts with { Class = of },
             })).Outcome);
         }
     }

@@ -53,6 +53,18 @@ public sealed class ClassCountTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Mail_that_is_passed_on_stays_a_forward_where_its_From_is_rewritten()
+    {
+        Ok(await _host.Administration.SetSubscriptionAsync("acme", new SubscriptionChange(HeaderFrom: "rewrite"), default));
+        await using TestClient client = await ConnectAsync("network");
+
+        string reply = await client.OfferAsync("From: ann@example.org\r\nReceived: from x by y; 1\r\n\r\nhello\r\n", "ann@example.org");
+
+        Assert.Contains("postmaster@shop.test", await _host.ContentAsync(TestClient.RefOf(reply)), StringComparison.Ordinal);
+        Assert.Equal("forward", Assert.Single(await _host.QueryAsync("select levels ->> 'class' from decision", static row => row.GetString(0))));
+    }
+
+    [Fact]
     public async Task A_limit_for_forwards_stops_forwards_alone()
     {
         Ok(await _host.Administration.SetLimitAsync(Forwards, null, "1/h", null, default));

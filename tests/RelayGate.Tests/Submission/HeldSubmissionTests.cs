@@ -59,6 +59,25 @@ public sealed class HeldSubmissionTests : IAsyncLifetime, IAsyncDisposable
     }
 
     [Fact]
+    public async Task A_forward_whose_From_was_rewritten_counts_as_one_when_it_is_released()
+    {
+        var accounts = _gateway.Get<AccountAdministration>();
+        var forwards = new AccountKey(Level.Mailbox, "info@shop.test", MessageClass.Forward);
+        Assert.True((await accounts.SetSubscriptionAsync("acme", new SubscriptionChange(HeaderFrom: "rewrite"), default)).IsOk);
+        Assert.True((await accounts.SetLimitAsync(forwards, null, "9/h", null, default)).IsOk);
+        await using TestClient client = await TestClient.LogInAsync(_gateway.Local);
+        await OfferAsync(client, "first");
+        await _hop.NextAsync();
+        Assert.StartsWith("250 2.0.0 Held", await client.OfferAsync("From: ann@example.org\r\nReceived: from x by y; 1\r\n\r\nsecond\r\n", "ann@example.org"), StringComparison.Ordinal);
+        Assert.Equal(0, (await accounts.ShowLimitAsync(forwards, default)).Value!.Uses[0].Used);
+
+        _time.Advance(TimeSpan.FromMinutes(61));
+
+        Assert.Contains("second", (await _hop.NextAsync()).Text, StringComparison.Ordinal);
+        Assert.Equal(1, (await accounts.ShowLimitAsync(forwards, default)).Value!.Uses[0].Used);
+    }
+
+    [Fact]
     public async Task Switching_a_limit_off_lets_what_it_held_go_at_once()
     {
         await using TestClient client = await TestClient.LogInAsync(_gateway.Local);
