@@ -20,6 +20,7 @@ public static class Reasons
     public const string LimitReached = "limit-reached";
     public const string HoldFull = "hold-full";
     public const string ScriptBlocked = "script-blocked";
+    public const string SubscriptionChanged = "subscription-changed";
     public const string MessageTooLarge = "message-too-large";
     public const string MailLoop = "mail-loop";
     public const string TwoFromFields = "two-from-fields";
@@ -38,7 +39,7 @@ public static class Reasons
     public static IReadOnlyList<string> All { get; } =
     [
         Accepted, AuthenticationRequired, UnknownUid, NetworkSenderNotHosted, Suspended, SenderOfOtherSubscription, SenderNotOwned,
-        FromNotOwned, SendingForbidden, TooManyRecipientsForLimit, TooManyRecipients, LimitReached, HoldFull, ScriptBlocked, MessageTooLarge, MailLoop, TwoFromFields, NoFromField,
+        FromNotOwned, SendingForbidden, TooManyRecipientsForLimit, TooManyRecipients, LimitReached, HoldFull, ScriptBlocked, SubscriptionChanged, MessageTooLarge, MailLoop, TwoFromFields, NoFromField,
         TooManySessions, NeedsSmtpUtf8, NoLocalContact, BadHeader, BareLineEnd, NulInData, StoreFull, StoreFailed, AccountChanged,
     ];
 }

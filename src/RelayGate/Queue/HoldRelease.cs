@@ -1,5 +1,6 @@
 using RelayGate.Core.Mail;
 using RelayGate.Core.Policy;
+using RelayGate.Storage;
 
 namespace RelayGate.Queue;
 
@@ -27,6 +28,8 @@ internal static class HoldRelease
 {
     public const string Gateway = "the gateway";
 
+    private const string SelectCounted = "select flags, (select count(*) from recipient where message = seq) from message where seq = ?";
+
     /// <param name="offers">In turn, each with its account.</param>
     public static HoldReleaseStep Execute(WriteContext context, AccountKey key, IReadOnlyList<HeldOffer> offers, DateTimeOffset now)
     {
@@ -41,6 +44,12 @@ internal static class HoldRelease
                 step.IsStale = true;
                 break;
             }
+            if (account.Subscription is { } owner && owner != held.Subscription)
+            {
+                Stick(context, step, offer, held, id, Reasons.SubscriptionChanged, now); // It would leave from one's address and count at the other.
+                HoldTurns.Note(context, key, offer.For);
+                continue;
+            }
             if (HoldTurns.OlderElsewhere(context, account, key, offer) is { } before)
             {
                 Move(context, step, offer, before, context.Usage.Now, now);
@@ -51,7 +60,7 @@ internal static class HoldRelease
             if (decision.IsAccepted)
                 Release(context, step, offer, account, decision, held, id, now);
             else if (decision is not { Stopped: { } stopped, RoomAt: { } room })
-                Stick(context, step, offer, held, id, decision, now);
+                Stick(context, step, offer, held, id, decision.Reason, now);
             else if (stopped.Key == key)
                 step.RoomAt = room;
             else
@@ -90,12 +99,33 @@ internal static class HoldRelease
         context.Usage.Scripts.Count(offer.Message.Script, account.Subscription, Verdict.Accept, recipients, now);
     }
 
+    /// <summary>Counts a message of which the sender's account is not to be had, or has gone to another subscription: at what its row names.</summary>
+    public static void CountAtRow(WriteContext context, long seq, string subscription, HeldOffer? offer, DateTimeOffset now)
+    {
+        SqliteStatement row = context.Prepared(SelectCounted).Bind(1, seq);
+        row.Step();
+        (MessageClass messageClass, int recipients) = (MessageRows.ClassOf((MessageFlags)row.Int64(0)) ?? MessageClass.Login, row.Int32(1));
+        row.Reset();
+        var account = new SenderAccount
+        {
+            Identity = offer?.Identity ?? SenderIdentity.Anonymous(null),
+            Subscription = subscription,
+            Levels =
+            [
+                new LevelLimit(AccountKey.Server, LimitSet.Unlimited, ""),
+                new LevelLimit(new AccountKey(Level.Subscription, subscription), LimitSet.Unlimited, ""),
+            ],
+        };
+        context.Usage.Count(account, messageClass, isExempt: false, recipients, context.Connection);
+        context.Usage.Scripts.Count(offer?.Message.Script, subscription, Verdict.Accept, recipients, now);
+    }
+
     /// <summary>It would be refused now: it stays where people find it with the reason, is tried again when accounts change, and expires.</summary>
-    private static void Stick(WriteContext context, HoldReleaseStep step, HeldOffer offer, in HeldMessage held, byte[] id, Decision decision, DateTimeOffset now)
+    private static void Stick(WriteContext context, HoldReleaseStep step, HeldOffer offer, in HeldMessage held, byte[] id, string reason, DateTimeOffset now)
     {
         string at = HoldKey.Of(new AccountKey(Level.Subscription, held.Subscription));
-        HoldRows.Hold(context, offer.Seq, new HoldEntry(HoldReason.Refused, at, offer.For, decision.Reason), now);
+        HoldRows.Hold(context, offer.Seq, new HoldEntry(HoldReason.Refused, at, offer.For, reason), now);
         RecordRows.SetOutcome(context, id, RecordOutcome.Held, now);
-        step.Stuck.Add((offer.Id, held.Subscription, decision.Reason));
+        step.Stuck.Add((offer.Id, held.Subscription, reason));
     }
 }

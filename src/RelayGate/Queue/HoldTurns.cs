@@ -50,12 +50,13 @@ internal static class HoldTurns
         return found;
     }
 
-    /// <summary>Another object at which its sender has an older message waiting; null: it is the sender's oldest.</summary>
+    /// <summary>Another object that counts it, at which its sender has an older message waiting; null: it is the sender's oldest.</summary>
     public static AccountKey? OlderElsewhere(WriteContext context, SenderAccount account, AccountKey key, HeldOffer offer)
     {
+        MessageClass messageClass = MessageClasses.Of(account, offer.Envelope, offer.Message);
         foreach (LevelLimit level in account.Levels)
         {
-            if (level.Key == key || context.Usage.WaitingAt(level.Key) == 0)
+            if (level.Key == key || !level.Key.Counts(messageClass) || context.Usage.WaitingAt(level.Key) == 0)
                 continue;
             SqliteStatement older = context.Prepared(HasOlder).Bind(1, HoldKey.Of(level.Key)).Bind(2, offer.For).Bind(3, offer.Seq);
             bool isThere = older.Step();

@@ -26,6 +26,9 @@ public sealed class QueueAdministration(SqliteRelayStore store, QueueWriter writ
     /// <summary>Octets of a body that are shown by default.</summary>
     public const int DefaultBodyOctets = 64 * 1024;
 
+    /// <summary>Times that accounts are looked up for one write, when they change all the time.</summary>
+    private const int MaxLooks = 10;
+
     private const string Nobody = "the gateway";
     private const string NextSubscription = "select min(subscription) from recipient where next_attempt is not null and subscription > ?";
     private const string CountRecipients = "select count(*) from recipient where message = ?";
@@ -177,15 +180,22 @@ public sealed class QueueAdministration(SqliteRelayStore store, QueueWriter writ
         List<long[]> writes = await store.ReadRawAsync(connection => Cut(connection, rowIds), cancellationToken);
         foreach (long[] some in writes)
         {
-            Dictionary<long, HeldOffer>? offers = order == QueueOrder.Release ? await OffersAsync(some, cancellationToken) : null;
-            tally.Add(await writer.RunAsync(
-                context =>
-                {
-                    QueueOrderStep step = QueueOrders.Execute(context, order, some, selection, by, time.GetUtcNow(), offers);
-                    step.Audit = Audit(context, step, selection, by, tally);
-                    return step;
-                },
-                cancellationToken, step => Tell(step, by)));
+            QueueOrderStep done;
+            int looks = 0;
+            do
+            {
+                Dictionary<long, HeldOffer>? offers = order == QueueOrder.Release && looks++ < MaxLooks ? await OffersAsync(some, cancellationToken) : null;
+                done = await writer.RunAsync(
+                    context =>
+                    {
+                        QueueOrderStep step = QueueOrders.Execute(context, order, some, selection, by, time.GetUtcNow(), offers);
+                        step.Audit = Audit(context, step, selection, by, tally);
+                        return step;
+                    },
+                    cancellationToken, step => Tell(step, by));
+            }
+            while (done.IsStale);
+            tally.Add(done);
         }
     }
 

@@ -31,6 +31,9 @@ internal sealed class QueueOrderStep(QueueOrder order)
 
     public int InFlight { get; set; }
 
+    /// <summary>Nothing was done: accounts have changed since they were looked up.</summary>
+    public bool IsStale { get; init; }
+
     /// <summary>Its row of the audit list, or null.</summary>
     public long? Audit { get; set; }
 }
@@ -52,12 +55,14 @@ internal static class QueueOrders
         return step;
     }
 
-    /// <param name="offers">Of a release: messages that count nowhere yet, each with its account.</param>
+    /// <param name="offers">Of a release: messages that count nowhere yet, each with its account. What is not among them counts at the server and its subscription.</param>
     public static QueueOrderStep Execute(
         WriteContext context, QueueOrder order, IReadOnlyList<long> rowIds, QueueSelection selection, string by, DateTimeOffset now,
         IReadOnlyDictionary<long, HeldOffer>? offers = null)
     {
-        var step = new QueueOrderStep(order);
+        var step = new QueueOrderStep(order) { IsStale = offers is not null && offers.Values.Any(o => context.VersionOf(o.Account!.Subscription) != o.Account.Version) };
+        if (step.IsStale)
+            return step;
         foreach (long seq in rowIds)
         {
             if (Find(context.Connection, step, seq, selection) is { } message)
@@ -145,8 +150,11 @@ internal static class QueueOrders
     {
         if (HoldRows.Find(context, seq) is not ({ } held, _))
             return;
-        if (!held.IsCounted && offers is not null && offers.TryGetValue(seq, out HeldOffer? offer))
-            HoldRelease.Count(context, offer.Account!, offer, isExempt: false, now);
+        HeldOffer? offer = offers?.GetValueOrDefault(seq);
+        if (!held.IsCounted && offer?.Account is { } account && account.Subscription == held.Subscription)
+            HoldRelease.Count(context, account, offer, isExempt: false, now);
+        else if (!held.IsCounted)
+            HoldRelease.CountAtRow(context, seq, held.Subscription, offer, now);
         HoldRows.Release(context, seq, held, now, counts: true);
     }
 

@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using System.Net;
+using System.Text;
 using RelayGate.Core.Mail;
 using RelayGate.Core.Policy;
 using RelayGate.Queue;
@@ -181,6 +182,64 @@ public sealed class HeldMailTests : IDisposable
     }
 
     [Fact]
+    public async Task What_has_gone_to_another_subscription_stays_and_counts_by_hand_where_it_was_taken()
+    {
+        _rig.Limit("mailbox info@acme.test", "1/h");
+        _rig.Start();
+        await _rig.TakeAsync("info@acme.test");
+        QueueId held = await _rig.TakeAsync("info@acme.test"), unreadable = await _rig.TakeAsync("info@acme.test");
+        _rig.Queue.AccountOf = _ => _rig.Account("info@beta.test"); // As if the domain had been moved.
+
+        await _rig.AdvanceAsync(TimeSpan.FromMinutes(61));
+        Assert.Equal("it would be refused now (subscription-changed)", (await _rig.Queue.Forecast.OfAsync(held, default))!.For);
+        Assert.Equal(0, await _rig.UsedAsync(new(Level.Subscription, "beta")));
+        await _rig.Queue.Writer.WriteAsync(connection => Storage.SqliteRelayStoreTests.Execute(connection, $"delete from decision where hex(id) = '{Convert.ToHexString(unreadable.ToBytes())}'"));
+        QueueOrderResult released = await _rig.Queue.NewAdministration().ReleaseAsync(QueueSelection.Where(new QueueFilter { State = QueueState.Held }), dryRun: false, null, default);
+
+        Assert.Equal(2, released.Count);
+        Assert.Equal((0, 2, 2), (await _rig.UsedAsync(new(Level.Subscription, "beta")), await _rig.UsedAsync(new(Level.Subscription, "acme")), await _rig.UsedAsync(AccountKey.Server)));
+    }
+
+    [Fact]
+    public async Task A_release_by_hand_counts_at_the_account_as_it_is_when_it_is_written()
+    {
+        _rig.Limit("mailbox info@acme.test", "1/h");
+        await _rig.TakeAsync("info@acme.test");
+        QueueId held = await _rig.TakeAsync("info@acme.test");
+        int looks = 0;
+        _rig.Queue.AccountOf = identity =>
+        {
+            SenderAccount account = _rig.Account(identity.Name) with { Version = _rig.Queue.Version };
+            if (looks++ > 0)
+                return account;
+            _rig.Queue.Version = new AccountVersion(7, 7); // Its mailbox is removed after the look.
+            return account with { Levels = account.Levels[..^1] };
+        };
+
+        await _rig.Queue.NewAdministration().ReleaseAsync(QueueSelection.Of(held), dryRun: false, null, default);
+
+        Assert.Equal((2, 2L), (looks, await _rig.UsedAsync(new(Level.Mailbox, "info@acme.test"))));
+    }
+
+    [Fact]
+    public async Task Mail_waits_for_no_older_mail_of_another_class()
+    {
+        _rig.Limit("subscription acme", "2/h");
+        _rig.Limit("subscription acme class forward", "1/d");
+        _rig.Start();
+        await _rig.TakeAsync("info@acme.test", isForward: true);
+        await _rig.TakeAsync("info@acme.test", isForward: false);
+        QueueId forward = await _rig.TakeAsync("info@acme.test", isForward: true), ordinary = await _rig.TakeAsync("info@acme.test", isForward: false);
+
+        await _rig.AdvanceAsync(TimeSpan.FromMinutes(61));
+
+        Assert.Equal([ordinary], await _rig.ReleasedAsync(forward, ordinary));
+        Assert.Equal(1, _rig.Queue.Usage.Holds.WaitingAt(new(Level.Subscription, "acme", MessageClass.Forward)));
+        await _rig.AdvanceAsync(TimeSpan.FromHours(25));
+        Assert.Equal([forward], await _rig.ReleasedAsync(forward));
+    }
+
+    [Fact]
     public async Task A_raised_limit_lets_held_mail_go_at_once()
     {
         _rig.Limit("mailbox info@acme.test", "1/h");
@@ -321,7 +380,8 @@ internal sealed class HoldRig : IDisposable
         {
             Identity = new SenderIdentity(IdentityKind.Login, mailbox, IPAddress.Loopback),
             Mailbox = MailboxAddress.Parse(mailbox),
-            Levels = [.. keys.Select(LevelOf)],
+            Levels = [.. keys.SelectMany(key => (AccountKey[])[key, key with { Class = MessageClass.Forward }])
+                .Where(key => key.Class is null || _limits.ContainsKey(key.ToString())).Select(LevelOf)],
         };
     }
 
@@ -333,6 +393,21 @@ internal sealed class HoldRig : IDisposable
         OfferedMessage message = Queue.Message(Account(mailbox), recipients);
         Assert.Equal(OfferOutcome.Committed, (await Queue.OfferAsync(message)).Outcome);
         return message.Id;
+    }
+
+    public async Task<QueueId> TakeAsync(string mailbox, bool isForward)
+    {
+        OfferedMessage message = isForward ? Forward(mailbox) : Queue.Message(Account(mailbox));
+        Assert.Equal(OfferOutcome.Committed, (await Queue.OfferAsync(message)).Outcome);
+        return message.Id;
+    }
+
+    /// <summary>A message that somebody sends on.</summary>
+    public OfferedMessage Forward(string mailbox)
+    {
+        OfferedMessage message = Queue.Message(Account(mailbox));
+        byte[] header = [.. "Resent-From: "u8, .. Encoding.ASCII.GetBytes(mailbox), .. "\r\n"u8, .. message.HeaderSection];
+        return message with { HeaderSection = header, Facts = message.Facts with { HasResentFields = true } };
     }
 
     public async Task<long> UsedAsync(AccountKey key)
