@@ -23,6 +23,18 @@ public static class HoldEstimate
         return release == DateTimeOffset.MaxValue ? null : usage.ToWall(release);
     }
 
+    /// <summary>Whether the object at which a message waits has no room for it, whatever the others have.</summary>
+    public static bool IsFull(SenderAccount account, UsageView usage, Envelope envelope, MessageFacts message, AccountKey at)
+    {
+        var offer = new Offer(account, usage, envelope, message);
+        for (int i = 0; i < account.Levels.Length; i++)
+        {
+            if (account.Levels[i].Key == at)
+                return !offer.IsExempt && offer.Counts(at) && LimitCheck.IsFull(offer, i);
+        }
+        return false;
+    }
+
     /// <param name="index">The level at which it waits.</param>
     /// <param name="roomForOne">When every level has room for one such message.</param>
     internal static DateTimeOffset Of(Offer offer, int index, DateTimeOffset roomForOne, long ahead)

@@ -42,7 +42,7 @@ internal static class LimitCheck
         return stopped < 0 ? null : Stop(offer, stopped, action);
     }
 
-    private static bool IsFull(Offer offer, int index)
+    internal static bool IsFull(Offer offer, int index)
     {
         UsageRing ring = offer.Usage.Rings[index];
         foreach (Limit limit in offer.Account.Levels[index].EnforcedAt(offer.Usage.Now).Limits)

@@ -48,16 +48,15 @@ public sealed class HeldExpiry : IDisposable
         while (true)
         {
             HeldPage page = await _held.OldestAsync(_time.GetUtcNow() - _giveUpAfter, Page);
-            foreach (HeldForTooLong old in page.TooOld)
+            try
             {
-                try
-                {
+                foreach (HeldForTooLong old in page.TooOld)
                     await _delivery.GiveUpAsync(old);
-                }
-                finally
-                {
+            }
+            finally
+            {
+                foreach (HeldForTooLong old in page.TooOld)
                     old.Message.Release();
-                }
             }
             if (page.TooOld.IsEmpty || _stopping)
                 return page.OldestLeft;

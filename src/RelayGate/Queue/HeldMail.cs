@@ -1,7 +1,9 @@
 using System.Collections.Immutable;
+using Microsoft.Extensions.Logging;
 using RelayGate.Core.Mail;
 using RelayGate.Core.Policy;
 using RelayGate.Storage;
+using RelayGate.Telemetry;
 
 namespace RelayGate.Queue;
 
@@ -14,14 +16,25 @@ public sealed record HeldForTooLong(QueuedMessage Message, string Why);
 public sealed record HeldPage(ImmutableArray<HeldForTooLong> TooOld, DateTimeOffset? OldestLeft);
 
 /// <summary>Finds held mail by its age. By an index over what is held and may expire: not what was parked by hand or by a fault.</summary>
-public sealed class HeldMail(SqliteRelayStore store)
+public sealed class HeldMail(SqliteRelayStore store, QueueWriter writer, ILogger<HeldMail> logger)
 {
     private const string SelectOldest = "select seq, id, held, held_at, held_note from message where held > 3 order by id limit ?";
 
-    /// <summary>The oldest messages that came before a time, with their content; to be released by the caller.</summary>
-    public Task<HeldPage> OldestAsync(DateTimeOffset before, int count) => store.ReadRawAsync(connection => Oldest(connection, before, count), CancellationToken.None);
+    /// <summary>The oldest messages that came before a time, with their content; to be released by the caller. What cannot be read is parked.</summary>
+    public async Task<HeldPage> OldestAsync(DateTimeOffset before, int count)
+    {
+        while (true)
+        {
+            var unreadable = new List<long>();
+            HeldPage page = await store.ReadRawAsync(connection => Oldest(connection, before, count, unreadable), CancellationToken.None);
+            if (unreadable.Count > 0)
+                await writer.ParkAsync(unreadable);
+            if (unreadable.Count == 0 || !page.TooOld.IsEmpty)
+                return page;
+        }
+    }
 
-    private static HeldPage Oldest(StoreConnection connection, DateTimeOffset before, int count)
+    private HeldPage Oldest(StoreConnection connection, DateTimeOffset before, int count, List<long> unreadable)
     {
         var found = new List<(long Seq, string Why)>();
         DateTimeOffset? left = null;
@@ -40,8 +53,16 @@ public sealed class HeldMail(SqliteRelayStore store)
         var old = ImmutableArray.CreateBuilder<HeldForTooLong>(found.Count);
         foreach ((long seq, string why) in found)
         {
-            if (QueueReader.Message(connection, seq) is { } message)
-                old.Add(new HeldForTooLong(message, why));
+            try
+            {
+                if (QueueReader.Message(connection, seq) is { } message)
+                    old.Add(new HeldForTooLong(message, why));
+            }
+            catch (Exception e) when (e is FormatException or ArgumentException)
+            {
+                Log.MessageUnreadable(logger, seq, e);
+                unreadable.Add(seq);
+            }
         }
         return new HeldPage(old.ToImmutable(), left);
     }

@@ -16,6 +16,12 @@ internal sealed class HoldReleaseStep
     /// <summary>Objects at which messages wait now instead, and when there is room, by the usage clock.</summary>
     public List<(AccountKey Key, DateTimeOffset RoomAt)> Moved { get; } = [];
 
+    /// <summary>Senders that were passed over, and where each has an older message waiting: that one goes first.</summary>
+    public Dictionary<string, AccountKey> Behind { get; } = [];
+
+    /// <summary>Something waits at the object no more.</summary>
+    public bool HasServed => Released.Count + Stuck.Count + Moved.Count > 0;
+
     /// <summary>When there is room at the object itself, by the usage clock; null: there was for all.</summary>
     public DateTimeOffset? RoomAt { get; set; }
 
@@ -34,9 +40,10 @@ internal static class HoldRelease
     public static HoldReleaseStep Execute(WriteContext context, AccountKey key, IReadOnlyList<HeldOffer> offers, DateTimeOffset now)
     {
         var step = new HoldReleaseStep();
+        string? turn = null;
         foreach (HeldOffer offer in offers)
         {
-            if (HoldRows.Find(context, offer.Seq) is not ({ } held, { } id) || held.At != key)
+            if (step.Behind.ContainsKey(offer.For) || HoldRows.Find(context, offer.Seq) is not ({ } held, { } id) || held.At != key)
                 continue; // Deleted, held by hand or moved meanwhile.
             SenderAccount account = offer.Account!;
             if (context.VersionOf(account.Subscription) != account.Version)
@@ -47,30 +54,38 @@ internal static class HoldRelease
             if (account.Subscription is { } owner && owner != held.Subscription)
             {
                 Stick(context, step, offer, held, id, Reasons.SubscriptionChanged, now); // It would leave from one's address and count at the other.
-                HoldTurns.Note(context, key, offer.For);
+                turn = offer.For;
                 continue;
             }
             if (HoldTurns.OlderElsewhere(context, account, key, offer) is { } before)
             {
-                Move(context, step, offer, before, context.Usage.Now, now);
-                HoldTurns.Note(context, key, offer.For);
+                step.Behind.Add(offer.For, before);
+                turn = offer.For;
                 continue;
             }
-            Decision decision = RelayPolicy.Decide(account, context.Usage.ViewForRelease(account.Levels, key, context.Connection), offer.Envelope, offer.Message);
+            if (HoldTurns.HasOlder(context, key, offer))
+            {
+                step.IsStale = true; // It came here after the page was read.
+                break;
+            }
+            UsageView usage = context.Usage.ViewForRelease(account.Levels, key, context.Connection);
+            Decision decision = RelayPolicy.Decide(account, usage, offer.Envelope, offer.Message);
             if (decision.IsAccepted)
                 Release(context, step, offer, account, decision, held, id, now);
             else if (decision is not { Stopped: { } stopped, RoomAt: { } room })
                 Stick(context, step, offer, held, id, decision.Reason, now);
-            else if (stopped.Key == key)
-                step.RoomAt = room;
+            else if (stopped.Key == key || HoldEstimate.IsFull(account, usage, offer.Envelope, offer.Message, key))
+                step.RoomAt = room; // Where it waits has no room: it would only come back from where others wait before it.
             else
                 Move(context, step, offer, stopped.Key, room, now);
             if (step.RoomAt is not null)
                 break;
-            HoldTurns.Note(context, key, offer.For);
+            turn = offer.For;
         }
         if (context.Usage.WaitingAt(key) == 0)
             HoldTurns.Forget(context, key);
+        else if (turn is not null)
+            HoldTurns.Note(context, key, turn);
         return step;
     }
 

@@ -9,7 +9,7 @@ namespace RelayGate.Queue;
 /// <remarks>
 /// For each object at which mail waits it is known when there is room next; nothing looks before that, unless accounts or limits change. A look
 /// reads a page in turn and releases in one transaction as much of it as there is room for. A message waits at one object at a time: the
-/// outermost that stops it. It moves when another one does.
+/// outermost that stops it. It moves when another one does; what its sender has behind it stays where it is, and is looked at again when it was served.
 /// </remarks>
 public sealed class HoldReleaser : IDisposable
 {
@@ -18,6 +18,7 @@ public sealed class HoldReleaser : IDisposable
 
     private static readonly TimeSpan LongestWait = TimeSpan.FromDays(1);
     private static readonly TimeSpan AfterFault = TimeSpan.FromMinutes(1);
+    private static readonly TimeSpan LookAgain = TimeSpan.FromMinutes(5); // What is older may have been deleted, or released by hand.
 
     private readonly Lock _gate = new();
     private readonly SqliteRelayStore _store;
@@ -33,6 +34,7 @@ public sealed class HoldReleaser : IDisposable
     private readonly PriorityQueue<AccountKey, long> _order = new();
     private readonly Dictionary<AccountKey, long> _dueAt = [];
     private readonly HashSet<AccountKey> _active = [];
+    private readonly Dictionary<AccountKey, HashSet<AccountKey>> _followers = []; // Objects with mail behind older mail that waits at the key.
     private int _retries;
     private bool _stopping;
 
@@ -188,21 +190,34 @@ public sealed class HoldReleaser : IDisposable
     /// <returns>When to look again, by the usage clock, or null: nothing waits there.</returns>
     private async Task<DateTimeOffset?> ReleaseAsync(AccountKey key)
     {
-        var unreadable = new List<long>();
-        List<HeldOffer> offers = await _store.ReadRawAsync(
-            connection => Read(connection, HoldTurns.Next(connection, key, Page), unreadable), CancellationToken.None);
-        if (unreadable.Count > 0)
-            await ParkAsync(unreadable);
-        if (offers.Count == 0)
-            return unreadable.Count > 0 ? DateTimeOffset.MinValue : _holds.WaitingAt(key) > 0 ? _usage.Now + AfterFault : null; // Perhaps it is on its way into the store.
-        for (int i = 0; i < offers.Count; i++)
-            offers[i] = offers[i] with { Account = await _lookup(offers[i].Identity, offers[i].Envelope.ReversePath, offers[i].Message.From, CancellationToken.None) };
-        HoldReleaseStep step = await _writer.RunAsync(context => HoldRelease.Execute(context, key, offers, _time.GetUtcNow()), CancellationToken.None, Tell);
-        foreach ((AccountKey other, DateTimeOffset roomAt) in step.Moved)
-            Schedule(other, roomAt);
-        if (step.RoomAt is { } full)
-            return full;
-        return step.IsStale || _holds.WaitingAt(key) > 0 ? DateTimeOffset.MinValue : null;
+        var behind = new HashSet<string>(); // Senders that have an older message waiting elsewhere.
+        while (true)
+        {
+            var unreadable = new List<long>();
+            List<HeldOffer> offers = await _store.ReadRawAsync(
+                connection => Read(connection, HoldTurns.Next(connection, key, Page, behind), unreadable), CancellationToken.None);
+            if (unreadable.Count > 0)
+            {
+                await _writer.ParkAsync(unreadable);
+                if (offers.Count == 0)
+                    continue;
+            }
+            if (offers.Count == 0)
+                return behind.Count > 0 ? _usage.Now + LookAgain : _holds.WaitingAt(key) > 0 ? _usage.Now + AfterFault : null; // Perhaps it is on its way into the store.
+            for (int i = 0; i < offers.Count; i++)
+                offers[i] = offers[i] with { Account = await _lookup(offers[i].Identity, offers[i].Envelope.ReversePath, offers[i].Message.From, CancellationToken.None) };
+            HoldReleaseStep step = await _writer.RunAsync(
+                context => HoldRelease.Execute(context, key, offers, _time.GetUtcNow()), CancellationToken.None, step => Tell(key, step));
+            foreach ((AccountKey other, DateTimeOffset roomAt) in step.Moved)
+                Schedule(other, roomAt);
+            if (step.RoomAt is { } full)
+                return full;
+            if (_holds.WaitingAt(key) == 0 && !step.IsStale)
+                return null;
+            behind.UnionWith(step.Behind.Keys);
+            if (step.IsStale || behind.Count == 0)
+                return DateTimeOffset.MinValue;
+        }
     }
 
     private List<HeldOffer> Read(StoreConnection connection, List<long> rowIds, List<long> unreadable)
@@ -224,19 +239,10 @@ public sealed class HoldReleaser : IDisposable
         return offers;
     }
 
-    /// <summary>What cannot be understood waits for a human, and holds up nobody.</summary>
-    private Task<bool> ParkAsync(List<long> rowIds) => _writer.RunAsync(
-        context =>
-        {
-            foreach (long seq in rowIds)
-                MessageRows.Park(context, seq, _time.GetUtcNow());
-            return true;
-        },
-        CancellationToken.None);
-
     /// <summary>Runs on the writer's thread after the commit.</summary>
-    private void Tell(HoldReleaseStep step)
+    private void Tell(AccountKey key, HoldReleaseStep step)
     {
+        TellFollowers(key, step);
         foreach ((_, Core.Mail.QueueId id, string subscription) in step.Released)
         {
             _writer.Feed.Add(id);
@@ -249,6 +255,24 @@ public sealed class HoldReleaser : IDisposable
         }
         if (step.Released.Count > 0)
             _scheduler.Wake([.. step.Released.Select(static r => r.Seq)]);
+    }
+
+    /// <summary>Has those looked at again that were behind what is served now, and notes whom this object is behind.</summary>
+    private void TellFollowers(AccountKey key, HoldReleaseStep step)
+    {
+        lock (_gate)
+        {
+            foreach (AccountKey before in step.Behind.Values)
+            {
+                if (!_followers.TryGetValue(before, out HashSet<AccountKey>? waiting))
+                    _followers.Add(before, waiting = []);
+                waiting.Add(key);
+            }
+            if (!step.HasServed || !_followers.Remove(key, out HashSet<AccountKey>? followers))
+                return;
+            foreach (AccountKey follower in followers)
+                Schedule(follower, DateTimeOffset.MinValue);
+        }
     }
 
     /// <summary>Puts what the policy would not let go back among what waits, and has all that is concerned looked at.</summary>

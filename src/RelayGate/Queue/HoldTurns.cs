@@ -16,7 +16,7 @@ internal static class HoldTurns
         select seq from message where held = 4 and held_at = ? and held_for = ? and seq > ? order by seq limit 1
         """;
 
-    private const string HasOlder = "select 1 from message where held = 4 and held_at = ? and held_for = ? and seq < ? limit 1";
+    private const string SelectOlder = "select 1 from message where held = 4 and held_at = ? and held_for = ? and seq < ? limit 1";
 
     private const string NoteTurn =
         "insert into hold_turn (held_at, held_for) values (?, ?) on conflict (held_at) do update set held_for = excluded.held_for";
@@ -24,7 +24,8 @@ internal static class HoldTurns
     private const string DeleteTurn = "delete from hold_turn where held_at = ?";
 
     /// <summary>Row ids of the next messages in turn. Each costs two look-ups by the index, however many wait.</summary>
-    public static List<long> Next(StoreConnection connection, AccountKey key, int count)
+    /// <param name="without">Senders that are passed over.</param>
+    public static List<long> Next(StoreConnection connection, AccountKey key, int count, IReadOnlySet<string> without)
     {
         string at = HoldKey.Of(key);
         var found = new List<long>(count);
@@ -39,9 +40,7 @@ internal static class HoldTurns
             if (sender is null)
                 break;
             long after = last.GetValueOrDefault(sender);
-            SqliteStatement next = connection.Prepared(NextOfSender).Bind(1, at).Bind(2, sender).Bind(3, after);
-            long? seq = next.Step() ? next.Int64(0) : null;
-            next.Reset();
+            long? seq = without.Contains(sender) ? null : Seq(connection.Prepared(NextOfSender).Bind(1, at).Bind(2, sender).Bind(3, after));
             last[sender] = seq ?? after;
             idle = seq is null ? idle + 1 : 0;
             if (seq is { } one)
@@ -58,13 +57,19 @@ internal static class HoldTurns
         {
             if (level.Key == key || !level.Key.Counts(messageClass) || context.Usage.WaitingAt(level.Key) == 0)
                 continue;
-            SqliteStatement older = context.Prepared(HasOlder).Bind(1, HoldKey.Of(level.Key)).Bind(2, offer.For).Bind(3, offer.Seq);
-            bool isThere = older.Step();
-            older.Reset();
-            if (isThere)
+            if (HasOlder(context, level.Key, offer))
                 return level.Key;
         }
         return null;
+    }
+
+    /// <summary>Whether its sender has an older message waiting at an object.</summary>
+    public static bool HasOlder(WriteContext context, AccountKey key, HeldOffer offer)
+    {
+        SqliteStatement older = context.Prepared(SelectOlder).Bind(1, HoldKey.Of(key)).Bind(2, offer.For).Bind(3, offer.Seq);
+        bool isThere = older.Step();
+        older.Reset();
+        return isThere;
     }
 
     /// <summary>Remembers who went last, also over a restart.</summary>
@@ -73,6 +78,13 @@ internal static class HoldTurns
 
     /// <summary>Nothing waits there any more.</summary>
     public static void Forget(WriteContext context, AccountKey key) => context.Prepared(DeleteTurn).Bind(1, HoldKey.Of(key)).Execute();
+
+    private static long? Seq(SqliteStatement select)
+    {
+        long? seq = select.Step() ? select.Int64(0) : null;
+        select.Reset();
+        return seq;
+    }
 
     private static string? Text(SqliteStatement select)
     {

@@ -61,7 +61,7 @@ public sealed partial class QueueScheduler
                     await _store.ReadRawAsync(connection => ReadMessages(connection, rowIds, unreadable), CancellationToken.None);
                 PutBack(flow, rowIds, read);
                 if (unreadable.Count > 0)
-                    await ParkAsync(unreadable);
+                    await _writer.ParkAsync(unreadable);
                 jobs = await LeaseAsync(messages, flow.Lane);
             }
             catch (ObjectDisposedException)
@@ -131,16 +131,6 @@ public sealed partial class QueueScheduler
         }
         return (messages, read);
     }
-
-    /// <summary>Holds messages whose rows cannot be understood, for a human to look at: they must not hold up those behind them.</summary>
-    private Task<bool> ParkAsync(List<long> rowIds) => _writer.RunAsync(
-        context =>
-        {
-            foreach (long rowId in rowIds)
-                MessageRows.Park(context, rowId, _time.GetUtcNow());
-            return true;
-        },
-        CancellationToken.None);
 
     /// <summary>Moves the next attempt of what is to be tried now into the future before anything is dialled; what was held meanwhile drops out.</summary>
     private async Task<List<DeliveryJob>> LeaseAsync(List<QueuedMessage> messages, DestinationLane lane)

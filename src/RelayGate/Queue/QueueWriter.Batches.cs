@@ -262,12 +262,15 @@ public sealed partial class QueueWriter
         {
             if (_closed)
                 return;
+            _usageBatch.Begin(); // Between two batches: one of its own.
             _context.Prepared(Sql.BeginImmediate).Execute();
             MessageRows.Park(_context, job.Message.RowId, _time.GetUtcNow());
             _context.Prepared(Sql.Commit).Execute();
+            _usageBatch.Committed();
         }
         catch (SqliteException e)
         {
+            _usageBatch.RollBack();
             Log.StoreBroken(_logger, e);
             CloseConnection();
         }

@@ -179,6 +179,16 @@ public sealed partial class QueueWriter : IDisposable
     internal Task<T> RunAsync<T>(Func<WriteContext, T> write, CancellationToken cancellationToken, Action<T>? committed = null) =>
         WriteAsync(new ActionWrite<T>(write, committed), cancellationToken);
 
+    /// <summary>Holds messages whose rows cannot be understood, for a human to look at: they hold up nobody.</summary>
+    internal Task<bool> ParkAsync(IReadOnlyList<long> rowIds) => RunAsync(
+        context =>
+        {
+            foreach (long rowId in rowIds)
+                MessageRows.Park(context, rowId, _time.GetUtcNow());
+            return true;
+        },
+        CancellationToken.None);
+
     /// <summary>Runs on the writer's thread before and after a commit: tests throw there what a failing disk would.</summary>
     internal (Action? Before, Action? After) CommitFault { get; set; }
 

@@ -90,6 +90,24 @@ public sealed class QueueWriterFailureTests : IDisposable
     }
 
     [Fact]
+    public async Task What_was_parked_stays_counted_when_the_next_batch_rolls_back()
+    {
+        await _queue.AcceptAsync(_queue.Account());
+        _ = _queue.Scheduler;
+        await _queue.AcceptAsync(_queue.Account());
+        DeliveryJob job = await _queue.TakeAsync();
+        await _queue.Writer.WriteAsync(db => SqliteRelayStoreTests.Execute(db, "create trigger no_attempt before insert on attempt begin select raise(abort, 'no'); end"));
+        await Assert.ThrowsAnyAsync<Exception>(() => _queue.Writer.CompleteAsync(job, _queue.Attempt(job, DeliveryResult.Delivered), null));
+        Assert.Equal(1, await _queue.Count("message", "held = 3"));
+
+        _queue.Writer.CommitFault = (() => throw new SqliteException("disk full", raw.SQLITE_FULL), null);
+        Assert.Equal(OfferOutcome.StoreFull, (await _queue.OfferAsync(_queue.Message(_queue.Account()))).Outcome);
+        _queue.Writer.CommitFault = default;
+
+        Assert.Equal(1, _queue.Usage.Holds.CountOf(HoldReason.Fault));
+    }
+
+    [Fact]
     public async Task After_broken_io_the_store_is_reopened_and_goes_on()
     {
         OfferedMessage before = await _queue.AcceptAsync(_queue.Account());
