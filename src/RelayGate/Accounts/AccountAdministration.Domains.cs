@@ -63,7 +63,7 @@ public sealed partial class AccountAdministration
         var key = new AccountKey(Level.Domain, domain.Name);
         RequireNoSender(write, key);
         if (domain.IsSuspended)
-            write.RequireNothingWaits(domain.Subscription, key);
+            write.RequireNothingWaits(key);
         write.RemoveRules(key, domain.Subscription);
         write.Db.Execute("delete from dkim_key where domain = $1", domain.Name);
         write.Db.Execute("delete from domain where name = $1", domain.Name);

@@ -87,7 +87,7 @@ public sealed partial class AccountAdministration
         DomainRecord domain = write.Domain(mailbox.Domain);
         var key = new AccountKey(Level.Mailbox, mailbox.Address);
         if (mailbox.IsSuspended)
-            write.RequireNothingWaits(domain.Subscription, key);
+            write.RequireNothingWaits(key);
         RequireNoSender(write, key);
         write.RemoveRules(key, domain.Subscription);
         write.Db.Execute("delete from identity_use where kind = $1 and name = $2", IdentityUses.Login, mailbox.Address);

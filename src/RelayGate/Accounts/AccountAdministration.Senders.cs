@@ -106,7 +106,8 @@ public sealed partial class AccountAdministration
     {
         CredentialRecord credential = Sender(write.Db, name);
         SenderView view = View(write.Db, credential);
-        write.RequireNothingHeld($"credential {name}", $"sender {name}", view.Subscription);
+        if (credential.IsSuspended)
+            write.RequireNoMailOfCredential(name);
         write.Db.Execute("delete from credential where name = $1", name);
         write.Db.Execute("delete from identity_use where kind = $1 and name = $2", IdentityUses.Login, name);
         write.TouchCredential(name, view.Subscription);

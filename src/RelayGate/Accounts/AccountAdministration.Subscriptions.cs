@@ -125,7 +125,8 @@ public sealed partial class AccountAdministration
     {
         if (user.Uid == 0)
             throw AdminException.InUse("Uid 0 always belongs to subscription system");
-        write.RequireNothingHeld($"uid {user.Uid}", $"uid {user.Name}", subscription);
+        if (write.Db.Exists("select 1 from system_user where uid = $1 and suspended <> 0", user.Uid))
+            write.RequireNoMailOfUser(user.Uid, user.Name);
         write.Db.Execute("delete from system_user where uid = $1 and subscription = $2", user.Uid, subscription);
         write.Db.Execute("delete from identity_use where kind = $1 and name = $2", IdentityUses.Uid, user.Name);
         write.TouchSuspended();

@@ -79,27 +79,35 @@ internal sealed class AccountWrite(DbConnection db, string by = AuditRows.Gatewa
     /// <summary>Notes that others may be suspended now. After the change has been written.</summary>
     public void TouchSuspended() => Change.Suspended = AccountSql.Suspensions(db);
 
-    /// <summary>Mail that is held because its domain or mailbox is suspended would leave if that were removed.</summary>
-    /// <remarks>Found by the index of what is held; of what was not moved there yet, right after the suspension, a bounded number is looked at.</remarks>
+    /// <summary>Mail that waits or is held because its domain or mailbox is suspended would leave if that were removed. Found by index.</summary>
     /// <param name="key">The domain or mailbox.</param>
-    public void RequireNothingWaits(string subscription, AccountKey key)
+    public void RequireNothingWaits(AccountKey key)
     {
         const string Held = "select 1 from message where held = 6 and held_at = 'sender ' || $1 limit 1";
         const string Waits = """
-            select 1 from (select counted_at from recipient where subscription = $1 and next_attempt is not null order by next_attempt limit 1000)
-            where counted_at = $2 or substr(counted_at, -length($2) - 1) = '@' || $2 limit 1
+            select 1 from recipient join message on seq = message
+            where position = 0 and counted_at is not null and substr(counted_at, instr(counted_at, '@') + 1) = $1 and $2 in (counted_at, $1) and expires_at is null limit 1
             """;
-        if (db.Exists(Held, key.Name) || db.Exists(Waits, subscription, key.Name))
+        if (db.Exists(Held, key.Name) || db.Exists(Waits, key.Name[(key.Name.LastIndexOf('@') + 1)..], key.Name))
             throw AdminException.InUse($"{key} is suspended and has mail in the queue, which would leave; delete that first: relaygate queue delete --{key}");
     }
 
-    /// <summary>Mail that is held because its sender is suspended would leave if that were removed.</summary>
-    /// <param name="at">As it stands in <c>held_at</c>.</param>
-    public void RequireNothingHeld(string at, string name, string subscription)
+    /// <summary>Mail that is held because the system user that wrote it is suspended would leave if that were removed, as would what is about to be held.</summary>
+    public void RequireNoMailOfUser(int uid, string name)
     {
-        if (db.Exists("select 1 from message where held = 6 and held_at = $1 limit 1", at))
-            throw AdminException.InUse($"{name} is suspended and has mail in the queue, which would leave; delete that first: relaygate queue list --subscription {subscription} --state held");
+        if (db.Exists("select 1 from message where uid is not null and expires_at is null and uid = $1 limit 1", uid))
+            throw StillSuspended($"uid {name}");
     }
+
+    /// <summary>As <see cref="RequireNoMailOfUser"/>, for a credential.</summary>
+    public void RequireNoMailOfCredential(string name)
+    {
+        if (db.Exists("select 1 from message where credential is not null and expires_at is null and credential = $1 limit 1", name))
+            throw StillSuspended($"sender {name}");
+    }
+
+    private static AdminException StillSuspended(string whom) =>
+        AdminException.InUse($"{whom} is suspended and has mail in the queue, which would leave; delete that first: relaygate queue list --state held");
 
     /// <summary>Notes a change of a credential of a subscription, or of what that owns.</summary>
     public void TouchCredential(string name, string subscription)

@@ -35,6 +35,7 @@ internal sealed class GatewayService(
             Log.NoAdminGroup(logger, group, NativeMethods.EffectiveUid());
         mailLog.Start();
         writer.Reopened += accounts.Forget;
+        writer.Reopened += suspended.Apply; // After that: it goes by what the accounts say now.
         try
         {
             await gauge.StartAsync(cancellationToken); // Reads all of an index.

@@ -39,8 +39,10 @@ public sealed class QueueAdministration(SqliteRelayStore store, QueueWriter writ
     {
         if (!MessageLog.TryScope(query.Subscription, onlySubscription, out string? subscription))
             return new QueuePage([], null);
-        subscription ??= await SubscriptionOfAsync(query.Filter, cancellationToken);
-        QueueCursor? cursor = query.Cursor is { } text ? QueueCursor.TryParse(text) : First(query.Filter, subscription);
+        string? first = subscription;
+        if (subscription is null && query.Filter.CountedAt is { } sender && (first = await NextOfSenderAsync(sender, "", cancellationToken)) is null)
+            return new QueuePage([], null);
+        QueueCursor? cursor = query.Cursor is { } text ? QueueCursor.TryParse(text) : First(query.Filter, first);
         if (cursor is null)
             return null;
         if (subscription is not null && (cursor.Phase is QueuePhase.All or QueuePhase.AllHeld || cursor.Subscription != subscription))
@@ -86,10 +88,9 @@ public sealed class QueueAdministration(SqliteRelayStore store, QueueWriter writ
         ? filter.IsOfHeld ? QueueCursor.AllHeld : QueueCursor.All
         : filter.IsOfHeld ? QueueCursor.Held(subscription) : QueueCursor.Waiting(subscription);
 
-    /// <summary>The subscription of the domain or mailbox that is looked for, so that nobody else's mail is walked through; null where it is not known.</summary>
-    private async Task<string?> SubscriptionOfAsync(QueueFilter filter, CancellationToken cancellationToken) => filter.CountedAt is { } sender
-        ? await store.ReadRawAsync(connection => SuspendedRows.SubscriptionOfSender(connection, sender), cancellationToken)
-        : null;
+    /// <summary>The next subscription that has mail of the domain or mailbox that is looked for, so that nobody else's is walked through.</summary>
+    private Task<string?> NextOfSenderAsync(string sender, string after, CancellationToken cancellationToken) =>
+        store.ReadRawAsync(connection => MailOfSender.Next(connection, sender, after), cancellationToken);
 
     private static QueuePage ReadPage(StoreConnection connection, QueueQuery query, string? subscription, QueueCursor cursor)
     {
@@ -116,6 +117,9 @@ public sealed class QueueAdministration(SqliteRelayStore store, QueueWriter writ
             }
             if (next is null && from.Phase == QueuePhase.Waiting && query.Filter.State is null)
                 next = QueueCursor.Held(from.Subscription);
+            if (next is null && subscription is null && from.Subscription.Length > 0 && query.Filter.CountedAt is { } sender
+                && MailOfSender.Next(connection, sender, from.Subscription) is { } other)
+                next = First(query.Filter, other);
         }
         return new QueuePage(items.DrainToImmutable(), next?.ToString());
     }
@@ -133,7 +137,20 @@ public sealed class QueueAdministration(SqliteRelayStore store, QueueWriter writ
         }
         if (!MessageLog.TryScope(selection.Subscription, onlySubscription, out string? subscription))
             return tally.Result(QueueOrderOutcome.Done, dryRun);
-        subscription ??= await SubscriptionOfAsync(selection.Filter, cancellationToken);
+        if (subscription is not null || selection.Filter.CountedAt is not { } sender)
+        {
+            await OrderAsync(order, selection, subscription, dryRun, by, tally, cancellationToken);
+            return tally.Result(QueueOrderOutcome.Done, dryRun);
+        }
+        for (string? name = await NextOfSenderAsync(sender, "", cancellationToken); name is not null; name = await NextOfSenderAsync(sender, name, cancellationToken))
+            await OrderAsync(order, selection, name, dryRun, by, tally, cancellationToken);
+        return tally.Result(QueueOrderOutcome.Done, dryRun);
+    }
+
+    /// <param name="subscription">Null: in all of them.</param>
+    private async Task OrderAsync(
+        QueueOrder order, QueueSelection selection, string? subscription, bool dryRun, string by, Tally tally, CancellationToken cancellationToken)
+    {
         // What is due already needs no retry; what a retry has changed is not met again.
         long after = order == QueueOrder.Retry ? time.GetUtcNow().ToUnixTimeMilliseconds() : -1;
         if (order != QueueOrder.Release && !selection.Filter.IsOfHeld)
@@ -150,7 +167,6 @@ public sealed class QueueAdministration(SqliteRelayStore store, QueueWriter writ
             QueueCursor held = subscription is null ? QueueCursor.AllHeld : QueueCursor.Held(subscription);
             await WalkAsync(order, held, selection, dryRun, by, tally, cancellationToken);
         }
-        return tally.Result(QueueOrderOutcome.Done, dryRun);
     }
 
     private async Task WalkAsync(

@@ -13,6 +13,8 @@ namespace RelayGate.Queue;
 /// </remarks>
 public sealed class SuspendedMail : IDisposable
 {
+    private static readonly TimeSpan AfterFault = TimeSpan.FromMinutes(1);
+
     private readonly Lock _gate = new();
     private readonly SqliteRelayStore _store;
     private readonly QueueWriter _writer;
@@ -21,6 +23,7 @@ public sealed class SuspendedMail : IDisposable
     private readonly Func<Suspensions> _suspended;
     private readonly TimeProvider _time;
     private readonly ILogger<SuspendedMail> _logger;
+    private readonly ITimer _retry;
     private Suspensions _applied = Suspensions.None;
     private bool _again;
     private volatile bool _stopping;
@@ -36,6 +39,7 @@ public sealed class SuspendedMail : IDisposable
         _suspended = suspended;
         _time = time;
         _logger = logger;
+        _retry = time.CreateTimer(_ => Apply(), null, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
         Apply();
     }
 
@@ -64,7 +68,11 @@ public sealed class SuspendedMail : IDisposable
     }
 
     /// <summary>Ends after the write that runs.</summary>
-    public void Dispose() => _stopping = true;
+    public void Dispose()
+    {
+        _stopping = true;
+        _retry.Dispose();
+    }
 
     private async Task RunAsync()
     {
@@ -93,27 +101,26 @@ public sealed class SuspendedMail : IDisposable
             catch (Exception e)
             {
                 Log.SuspensionFailed(_logger, e);
+                _retry.Change(AfterFault, Timeout.InfiniteTimeSpan);
             }
         }
     }
 
-    /// <summary>Subscriptions in which somebody is suspended who was not before.</summary>
+    /// <summary>Subscriptions that have mail of somebody who is suspended and was not before.</summary>
     private static HashSet<string> Touched(StoreConnection connection, Suspensions before, Suspensions now)
     {
         var touched = new HashSet<string>(now.Subscriptions.Where(name => !before.Subscriptions.Contains(name)));
         foreach (string sender in now.Senders.Where(name => !before.Senders.Contains(name)))
-            Add(SuspendedRows.SubscriptionOfSender(connection, sender));
-        foreach (int uid in now.Uids.Where(uid => !before.Uids.Contains(uid)).Concat(now.Scripts.Where(s => !before.Scripts.Contains(s)).Select(static s => s.Uid)))
-            Add(SuspendedRows.SubscriptionOfUser(connection, uid));
-        foreach (string credential in now.Credentials.Where(name => !before.Credentials.Contains(name)))
-            Add(SuspendedRows.SubscriptionOfCredential(connection, credential));
-        return touched;
-
-        void Add(string? subscription)
         {
-            if (subscription is not null)
-                touched.Add(subscription);
+            if (SuspendedRows.SubscriptionOfSender(connection, sender) is { } owner)
+                touched.Add(owner); // Its mail may name the domain without being counted there.
+            MailOfSender.AddSubscriptionsOfSender(connection, sender, touched);
         }
+        foreach (int uid in now.Uids.Where(uid => !before.Uids.Contains(uid)).Concat(now.Scripts.Where(s => !before.Scripts.Contains(s)).Select(static s => s.Uid)))
+            MailOfSender.AddSubscriptionsOfUid(connection, uid, touched);
+        foreach (string credential in now.Credentials.Where(name => !before.Credentials.Contains(name)))
+            MailOfSender.AddSubscriptionsOfCredential(connection, credential, touched);
+        return touched;
     }
 
     private async Task HoldAsync(string subscription)

@@ -27,8 +27,6 @@ internal static class SuspendedRows
     private const string SelectAt = "select seq from message where held = ? and held_at = ? order by held_for, seq limit ?";
     private const string SelectAttempts = "select max(attempts) from recipient where message = ?";
     private const string SubscriptionOfDomain = "select subscription from domain where name = ?";
-    private const string ObjectOfCredential = "select level, object from credential where name = ?";
-    private const string SubscriptionOfUid = "select subscription from system_user where uid = ?";
 
     /// <summary>Whether a message is to be held, as things are now.</summary>
     public static (HoldReason Reason, string At)? Fate(StoreConnection connection, long seq, Suspensions suspended) =>
@@ -93,18 +91,6 @@ internal static class SuspendedRows
     /// <summary>The subscription that owns a domain or the domain of a mailbox; null when it is not there.</summary>
     public static string? SubscriptionOfSender(StoreConnection connection, string sender) =>
         Text(connection.Prepared(SubscriptionOfDomain).Bind(1, sender[(sender.LastIndexOf('@') + 1)..]));
-
-    public static string? SubscriptionOfUser(StoreConnection connection, int uid) => Text(connection.Prepared(SubscriptionOfUid).Bind(1, uid));
-
-    public static string? SubscriptionOfCredential(StoreConnection connection, string name)
-    {
-        SqliteStatement row = connection.Prepared(ObjectOfCredential).Bind(1, name);
-        if (!row.Step())
-            return null;
-        (var level, string owner) = ((Level)row.Int32(0), row.Text(1));
-        row.Reset();
-        return level == Level.Subscription ? owner : SubscriptionOfSender(connection, owner);
-    }
 
     private static (MailSource Source, HoldReason Held)? Source(StoreConnection connection, long seq)
     {

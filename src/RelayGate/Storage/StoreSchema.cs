@@ -54,6 +54,8 @@ internal static class StoreSchema
         create index message_held on message (subscription, seq, held, octets, flags) where held <> 0;
         create index message_held_at on message (held, held_at, held_for, seq) where held_at is not null;
         create index message_held_age on message (id) where held > 3;
+        create index message_uid on message (uid, subscription) where uid is not null and expires_at is null;
+        create index message_credential on message (credential, subscription) where credential is not null and expires_at is null;
 
         -- Whose turn was last at an object where several wait.
         create table hold_turn (
@@ -79,6 +81,8 @@ internal static class StoreSchema
           primary key (message, position)
         ) without rowid;
         create index recipient_due on recipient (subscription, next_attempt) where next_attempt is not null;
+        -- By the sender's domain, one entry a message: mail stays with the subscription that took it when the domain goes to another.
+        create index recipient_sender on recipient (substr(counted_at, instr(counted_at, '@') + 1), subscription) where position = 0 and counted_at is not null;
 
         -- Bodies over 256 KiB, written ahead of their message.
         create table chunk (

@@ -242,6 +242,28 @@ public sealed class AccountAdministrationTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task A_suspended_sender_stays_while_mail_names_it_also_in_another_subscription()
+    {
+        Ok(await _accounts.SetSubscriptionAsync("acme", new SubscriptionChange(SystemUsers: ["#61008"]), default));
+        Ok(await _accounts.CreateSenderAsync("app", new AccountKey(Level.Domain, "shop.test"), null, default));
+        Ok(await _accounts.SetUidSuspendedAsync("#61008", true, default));
+        Ok(await _accounts.SetSenderSuspendedAsync("app", true, default));
+        await WriteAsync("""
+            insert into message (seq, id, subscription, reverse_path, flags, dsn_return, egress, octets, held, uid, credential, header)
+            values (1000000, x'00', 'rival', '', 0, 0, '', 1, 2, 61008, 'app', x'')
+            """);
+
+        Assert.Contains("which would leave", Fault(await _accounts.SetSubscriptionAsync("acme", new SubscriptionChange(RemoveSystemUsers: ["#61008"]), default)).Message, StringComparison.Ordinal);
+        Assert.Contains("which would leave", Fault(await _accounts.RevokeSenderAsync("app", default)).Message, StringComparison.Ordinal);
+        await WriteAsync("delete from message");
+
+        Ok(await _accounts.SetSubscriptionAsync("acme", new SubscriptionChange(RemoveSystemUsers: ["#61008"]), default));
+        Ok(await _accounts.RevokeSenderAsync("app", default));
+    }
+
+    private Task<int> WriteAsync(string sql) => _gateway.Get<RelayGate.Queue.QueueWriter>().WriteAsync(db => Storage.SqliteRelayStoreTests.Execute(db, sql));
+
+    [Fact]
     public async Task Mail_to_a_local_user_goes_to_whom_the_user_belongs_to()
     {
         string? postmaster = _gateway.Get<RelayGateOptions>().Postmaster;
