@@ -74,17 +74,42 @@ internal sealed class GatewayService(
 
     public async Task StopAsync(CancellationToken cancellationToken)
     {
-        await reports.StopAsync(cancellationToken);
-        expiry.Dispose();
-        suspended.Dispose();
-        releaser.Dispose();
-        await delivery.StopAsync(cancellationToken);
-        await maintenance.StopAsync(cancellationToken);
-        await upkeep.StopAsync();
-        await notices.StopAsync(cancellationToken); // After everything that could raise one.
-        await gauge.RefreshAsync(CancellationToken.None); // The last figures are those of the end.
-        writer.Dispose();
-        await mailLog.StopAsync();
+        await EndAsync(() => reports.StopAsync(cancellationToken));
+        End(expiry.Dispose);
+        End(suspended.Dispose);
+        End(releaser.Dispose);
+        await EndAsync(() => delivery.StopAsync(cancellationToken));
+        await EndAsync(() => maintenance.StopAsync(cancellationToken));
+        await EndAsync(upkeep.StopAsync);
+        await EndAsync(() => notices.StopAsync(cancellationToken)); // After everything that could raise one.
+        await EndAsync(() => gauge.RefreshAsync(CancellationToken.None)); // The last figures are those of the end.
+        End(writer.Dispose);
+        await EndAsync(mailLog.StopAsync);
+    }
+
+    /// <summary>One part that does not end in its time, or fails, keeps none of the others from ending, least of all the writer.</summary>
+    private async Task EndAsync(Func<Task> stop)
+    {
+        try
+        {
+            await stop();
+        }
+        catch (Exception error)
+        {
+            Log.StopFailed(logger, error);
+        }
+    }
+
+    private void End(Action stop)
+    {
+        try
+        {
+            stop();
+        }
+        catch (Exception error)
+        {
+            Log.StopFailed(logger, error);
+        }
     }
 
     public Task StoppedAsync(CancellationToken cancellationToken) => Task.CompletedTask;

@@ -48,6 +48,7 @@ internal sealed class SmtpChannel(PipeReader input, PipeWriter output, TimeProvi
     private int _unflushed;
     private long _deadline;
     private long _waitDeadline;
+    private long _endOfGrace; // 0 until a stop is requested.
     private CancellationTokenSource? _patience;
     private volatile bool _timedOut;
     private volatile bool _stopping;
@@ -106,12 +107,16 @@ internal sealed class SmtpChannel(PipeReader input, PipeWriter output, TimeProvi
     public void AdvanceTo(SequencePosition consumed) => _input.AdvanceTo(consumed);
 
     /// <summary>Reads and drops octets of a refused chunk.</summary>
+    /// <param name="idle">Longest wait for more of them.</param>
+    /// <param name="limit">Longest time for all of them.</param>
     /// <returns>False when time is over or the client is gone.</returns>
-    public async ValueTask<bool> DiscardAsync(long octets, TimeSpan limit)
+    public async ValueTask<bool> DiscardAsync(long octets, TimeSpan idle, TimeSpan limit)
     {
+        long started = time.GetTimestamp();
         while (octets > 0)
         {
-            SetDeadline(limit);
+            TimeSpan left = limit - time.GetElapsedTime(started);
+            SetDeadline(left < idle ? left : idle);
             if (!await FlushAsync())
                 return false;
             ReadResult read = await _input.ReadAsync(CancellationToken.None);
@@ -202,8 +207,13 @@ internal sealed class SmtpChannel(PipeReader input, PipeWriter output, TimeProvi
         }
     }
 
-    public void SetDeadline(TimeSpan limit) =>
-        Volatile.Write(ref _deadline, time.GetTimestamp() + (long)(limit.TotalSeconds * time.TimestampFrequency));
+    public void SetDeadline(TimeSpan limit)
+    {
+        long at = After(limit), end = Volatile.Read(ref _endOfGrace);
+        Volatile.Write(ref _deadline, end != 0 && end < at ? end : at);
+        if (end == 0 && Volatile.Read(ref _endOfGrace) is not 0 and var late && late < at)
+            Volatile.Write(ref _deadline, late); // The stop came in between.
+    }
 
     public void ClearDeadline() => Volatile.Write(ref _deadline, 0);
 
@@ -214,7 +224,7 @@ internal sealed class SmtpChannel(PipeReader input, PipeWriter output, TimeProvi
         ClearDeadline();
         if (_patience is null or { IsCancellationRequested: true })
             _patience = new CancellationTokenSource();
-        Volatile.Write(ref _waitDeadline, time.GetTimestamp() + (long)(limit.TotalSeconds * time.TimestampFrequency));
+        Volatile.Write(ref _waitDeadline, After(limit));
         return _patience.Token;
     }
 
@@ -234,9 +244,14 @@ internal sealed class SmtpChannel(PipeReader input, PipeWriter output, TimeProvi
         _output.CancelPendingFlush();
     }
 
-    /// <summary>Lets the session end with 421 at the next command boundary, at once when it is idle.</summary>
+    /// <summary>Lets the session end with 421 at the next command boundary, at once when it is idle; mail data have a little time to come to their end.</summary>
     public void RequestStop()
     {
+        long end = After(SubmissionLimits.StopGrace);
+        Volatile.Write(ref _endOfGrace, end);
+        long deadline = Volatile.Read(ref _deadline);
+        if (deadline > end)
+            Interlocked.CompareExchange(ref _deadline, end, deadline);
         _stopping = true;
         if (_atBoundary)
             _input.CancelPendingRead();
@@ -253,6 +268,8 @@ internal sealed class SmtpChannel(PipeReader input, PipeWriter output, TimeProvi
             ArrayPool<byte>.Shared.Return(line);
         }
     }
+
+    private long After(TimeSpan limit) => time.GetTimestamp() + (long)(limit.TotalSeconds * time.TimestampFrequency);
 
     /// <summary>Takes one line if its end is there, and always advances.</summary>
     private bool TryTakeLine(in ReadResult read, bool isResponse, out LineResult result)

@@ -71,7 +71,7 @@ internal sealed partial class SmtpSession
             return false;
         }
         _discardedOctets += bdat.Octets;
-        if (await _channel.DiscardAsync(bdat.Octets, SubmissionLimits.MailData))
+        if (await _channel.DiscardAsync(bdat.Octets, _idle, SubmissionLimits.MailData))
             return true;
         await FinishCutAsync(_channel.TimedOut ? DataResult.TimedOut : DataResult.Closed);
         return false;

@@ -49,6 +49,9 @@ internal static class SubmissionLimits
 
     public static readonly TimeSpan TlsHandshake = TimeSpan.FromSeconds(10);
 
+    /// <summary>For mail data under way when the gateway is told to stop.</summary>
+    public static readonly TimeSpan StopGrace = TimeSpan.FromSeconds(10);
+
     /// <summary>For the last reply before the connection is closed.</summary>
     public static readonly TimeSpan LastFlush = TimeSpan.FromSeconds(5);
 

@@ -22,4 +22,7 @@ internal static partial class Log
 
     [LoggerMessage(6, LogLevel.Warning, "RelayGate:Admin:Group is {Group}, which this host does not have: only root and uid {Uid} administrate (groupadd {Group}, or set it to null)")]
     public static partial void NoAdminGroup(ILogger logger, string group, uint uid);
+
+    [LoggerMessage(7, LogLevel.Error, "A part of the gateway did not stop as it should")]
+    public static partial void StopFailed(ILogger logger, Exception error);
 }

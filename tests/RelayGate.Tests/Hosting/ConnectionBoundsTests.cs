@@ -2,6 +2,7 @@ using System.Net;
 using System.Net.Sockets;
 using System.Text;
 using Microsoft.AspNetCore.Connections;
+using RelayGate.Accounts;
 using RelayGate.Hosting;
 using RelayGate.Tests.Fakes;
 
@@ -35,6 +36,39 @@ public sealed class ConnectionBoundsTests
         {
             clients.ForEach(c => c.Dispose());
         }
+    }
+
+    /// <summary>Neither a refused chunk nor mail data that do not come keep the gateway from stopping in order.</summary>
+    [Theory]
+    [InlineData("EHLO x\r\nBDAT 3 LAST\r\n", 2)]
+    [InlineData("EHLO x\r\nAUTH PLAIN AGluZm9Ac2hvcC50ZXN0AHNlY3JldA==\r\nMAIL FROM:<info@shop.test>\r\nRCPT TO:<ann@example.net>\r\nDATA\r\nSubject: x\r\n", 6)]
+    public async Task A_client_that_stands_still_does_not_hold_up_the_stop(string said, int replies)
+    {
+        var time = new ManualTimeProvider();
+        await using TestGateway gateway = await TestGateway.StartAsync(time: time);
+        AccountAdministration accounts = gateway.Get<AccountAdministration>();
+        await accounts.AddSubscriptionAsync("acme", new SubscriptionChange(), default);
+        await accounts.AddDomainAsync("shop.test", new DomainChange(Subscription: "acme"), default);
+        await accounts.AddMailboxAsync("info@shop.test", "secret", default);
+        using var client = new TcpClient();
+        await client.ConnectAsync(gateway.Local);
+        await client.GetStream().WriteAsync(Encoding.ASCII.GetBytes(said));
+        using var reader = new StreamReader(client.GetStream(), Encoding.ASCII, leaveOpen: true);
+        for (int i = 0; i < replies;)
+        {
+            string line = await reader.ReadLineAsync().WaitAsync(TimeSpan.FromSeconds(10)) ?? "";
+            i += line.Length > 3 && line[3] == '-' ? 0 : 1;
+        }
+
+        Task stopping = gateway.StopAsync();
+        for (int i = 0; i < 600 && !stopping.IsCompleted; i++)
+        {
+            time.Advance(TimeSpan.FromSeconds(1));
+            await Task.WhenAny(stopping, Task.Delay(20)); // Lets the session notice; how long it takes does not matter.
+        }
+
+        await stopping.WaitAsync(TimeSpan.FromSeconds(10));
+        Assert.StartsWith("421", await reader.ReadLineAsync().WaitAsync(TimeSpan.FromSeconds(10)), StringComparison.Ordinal);
     }
 
     /// <summary>Whoever opens connections and says nothing does not shut out a command or a probe.</summary>

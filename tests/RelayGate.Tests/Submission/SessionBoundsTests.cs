@@ -104,6 +104,22 @@ public class SessionBoundsTests
     }
 
     [Fact]
+    public async Task Octets_of_a_refused_chunk_that_do_not_come_are_waited_for_no_longer_than_a_command()
+    {
+        await using SubmissionHost host = await SubmissionHost.StartAsync(o => o.Sessions.Idle = TimeSpan.FromSeconds(10));
+        await using TestClient client = await TestClient.GreetAsync(host.Local);
+        await client.SendAsync("BDAT 3 LAST\r\n");
+        Task<string> end = client.ReadAsync();
+        for (int i = 0; i < 15 && !end.IsCompleted; i++)
+        {
+            host.Time.Advance(TimeSpan.FromSeconds(1));
+            await Task.WhenAny(end, Task.Delay(50)); // Lets the session notice; how long it takes does not matter.
+        }
+
+        Assert.StartsWith("421 4.4.2", await end.WaitAsync(TimeSpan.FromSeconds(10)), StringComparison.Ordinal);
+    }
+
+    [Fact]
     public async Task A_known_client_that_is_refused_over_and_over_is_dropped_too()
     {
         await using SubmissionHost host = await SubmissionHost.StartAsync();
