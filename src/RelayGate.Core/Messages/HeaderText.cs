@@ -20,7 +20,7 @@ internal static class HeaderText
         {
             if (clean.Length >= maxCharacters)
                 break;
-            if (char.IsControl(c) || char.IsWhiteSpace(c) || IsDirectionControl(c))
+            if (char.IsWhiteSpace(c) || PrintableText.IsUnsafe(c))
             {
                 blank = true;
                 continue;
@@ -41,12 +41,9 @@ internal static class HeaderText
     {
         foreach (char c in text)
         {
-            if (char.IsControl(c) || IsDirectionControl(c))
+            if (PrintableText.IsUnsafe(c))
                 return true;
         }
         return false;
     }
-
-    /// <summary>Characters that turn the direction of text around could make a log line lie.</summary>
-    private static bool IsDirectionControl(char c) => c is >= '\u202a' and <= '\u202e' or >= '\u2066' and <= '\u2069' or '\u2028' or '\u2029';
 }

@@ -1,4 +1,5 @@
 using System.Text;
+using RelayGate.Core.Messages;
 
 namespace RelayGate.Core.Smtp;
 
@@ -43,17 +44,13 @@ public static class RemoteReply
         string text = Encoding.UTF8.GetString(octets);
         foreach (char c in text)
         {
-            if (IsUnsafe(c))
+            if (PrintableText.IsUnsafe(c))
                 return string.Create(text.Length, text, static (span, source) =>
                 {
                     for (int i = 0; i < source.Length; i++)
-                        span[i] = source[i] == '\t' ? ' ' : IsUnsafe(source[i]) ? '?' : source[i];
+                        span[i] = source[i] == '\t' ? ' ' : PrintableText.IsUnsafe(source[i]) ? '?' : source[i];
                 });
         }
         return text;
     }
-
-    /// <summary>C0 and C1 controls, DEL, Unicode line ends, and marks that turn the direction of text.</summary>
-    private static bool IsUnsafe(char c) =>
-        char.IsControl(c) || c is '\u2028' or '\u2029' or (>= '\u202a' and <= '\u202e') or (>= '\u2066' and <= '\u2069');
 }

@@ -1,6 +1,7 @@
 using System.Diagnostics.CodeAnalysis;
 using System.Globalization;
 using System.Text;
+using RelayGate.Core.Messages;
 
 namespace RelayGate.Core.Smtp;
 
@@ -41,7 +42,7 @@ public static class Xtext
             }
             decoded[length++] = c;
         }
-        text = new string([.. Encoding.UTF8.GetString(decoded, 0, length).Select(static c => char.IsControl(c) || c == '\ufffd' ? '?' : c)]);
+        text = PrintableText.Clean(Encoding.UTF8.GetString(decoded, 0, length).Replace('\ufffd', '?'), '?');
         return true;
     }
 }

@@ -1,6 +1,7 @@
 using System.Text.Encodings.Web;
 using System.Text.Json;
 using System.Text.Json.Nodes;
+using RelayGate.Core.Messages;
 using Spectre.Console;
 
 namespace RelayGate.Server.Cli;
@@ -78,6 +79,6 @@ internal sealed class Output(bool json)
             Console.WriteLine($"{name.PadRight(width)}  {Clean(value!)}");
     }
 
-    /// <summary>Without control characters: what peers sent must not steer the terminal.</summary>
-    public static string Clean(string text) => text.Any(char.IsControl) ? string.Concat(text.Select(c => char.IsControl(c) ? '\uFFFD' : c)) : text;
+    /// <summary>What peers sent must not steer the terminal, nor turn its text around.</summary>
+    public static string Clean(string text) => PrintableText.Clean(text, '\uFFFD');
 }

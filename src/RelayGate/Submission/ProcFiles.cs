@@ -2,6 +2,7 @@ using System.Diagnostics.CodeAnalysis;
 using System.Runtime.InteropServices;
 using System.Text;
 using Microsoft.Win32.SafeHandles;
+using RelayGate.Core.Messages;
 
 namespace RelayGate.Submission;
 
@@ -47,11 +48,7 @@ internal static partial class ProcFiles
     }
 
     /// <summary>Text that may stand in a record: names and paths are octets, and may hold control characters.</summary>
-    public static string Clean(ReadOnlySpan<byte> octets)
-    {
-        string text = Encoding.UTF8.GetString(octets);
-        return text.Any(char.IsControl) ? string.Concat(text.Select(static c => char.IsControl(c) ? (char)63 : c)) : text;
-    }
+    public static string Clean(ReadOnlySpan<byte> octets) => PrintableText.Clean(Encoding.UTF8.GetString(octets), '?');
 
     [LibraryImport("libc", EntryPoint = "open", StringMarshalling = StringMarshalling.Utf8)]
     private static partial SafeFileHandle Open(string path, int flags);
