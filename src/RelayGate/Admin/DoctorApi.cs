@@ -41,6 +41,7 @@ internal sealed class DoctorApi(
                 ? new("hostname", Ok, options.Hostname)
                 : new("hostname", Warning, $"RelayGate:Hostname is {options.Hostname}: receivers expect a full name such as relay.example.net"),
             Space(),
+            ProcessFacts(),
             Counter("egress", metrics.EgressMismatches.Total, "connections closed because the local address was not the decided one"),
             Counter("egress binding", metrics.EgressBindFailures.Total, "connections not made because the egress address could not be bound"),
             Counter("store", metrics.StoreErrors.Total, "batches of the store failed since the start; the log has the details"),
@@ -150,6 +151,11 @@ internal sealed class DoctorApi(
             ? new("dns", Bad, $"no usable answer from {options.Delivery.Resolver ?? "the servers of /etc/resolv.conf"} about {options.Hostname}: without DNS mail waits")
             : new("dns", Warning, $"{options.Hostname} has no address in DNS: many receivers refuse who greets so");
     }
+
+    /// <summary>Whether the record of local mail holds all that it can. Process 1 is another user's, unless the gateway is root, who may look anyway.</summary>
+    private static Finding ProcessFacts() => Submission.ProcessReader.CanReadPaths()
+        ? new("process facts", Ok, "executable and folder of other users can be read")
+        : new("process facts", Note, "executable and folder of other users cannot be read: that takes CAP_SYS_PTRACE (systemd/relaygate-paths.conf says how, and what it costs)");
 
     private Finding Space()
     {

@@ -27,6 +27,14 @@ internal sealed class ProcessReader(string root = "/proc")
     private const int SolSocket = 1;
     private const int SoPeerCred = 17;
     private const int SoPeerPidFd = 77;
+    private const int NoSuchOption = 92; // ENOPROTOOPT.
+
+    /// <summary>Whether executable and working directory of other users' processes may be looked at: CAP_SYS_PTRACE, judged by process 1.</summary>
+    public static bool CanReadPaths()
+    {
+        Span<byte> buffer = stackalloc byte[MaxPathOctets];
+        return ProcFiles.ReadLink("/proc/1/exe", buffer) is not null && ProcFiles.ReadLink("/proc/1/cwd", buffer) is not null;
+    }
 
     /// <returns>Null when the connection is no unix socket or the kernel does not name its peer.</returns>
     public PeerProcess? PeerOf(ConnectionContext connection) =>
@@ -38,8 +46,11 @@ internal sealed class ProcessReader(string root = "/proc")
         Span<int> credentials = stackalloc int[3]; // struct ucred: pid, uid, gid.
         if (socket.GetRawSocketOption(SolSocket, SoPeerCred, MemoryMarshal.AsBytes(credentials)) != sizeof(int) * 3 || credentials[1] == -1)
             return null;
-        using SafeFileHandle? process = HandleOf(socket);
-        return Read(new PeerProcess(credentials[1], credentials[2], credentials[0] > 0 ? credentials[0] : null), process);
+        var peer = new PeerProcess(credentials[1], credentials[2], credentials[0] > 0 ? credentials[0] : null);
+        if (!TryHandle(socket, out SafeFileHandle? process))
+            return peer;
+        using (process)
+            return Read(peer, process);
     }
 
     /// <summary>Adds what can be proved.</summary>
@@ -94,19 +105,22 @@ internal sealed class ProcessReader(string root = "/proc")
     private bool IsStill(int pid, SafeFileHandle? process, long? started, Span<byte> buffer) =>
         process is null ? StartOf(pid, buffer) == started : ProcFiles.IsRunning(process);
 
-    /// <summary>The pidfd of the peer; null before Linux 6.5, and for a process that has ended.</summary>
-    private static SafeFileHandle? HandleOf(Socket socket)
+    /// <param name="process">The pidfd of the peer; null where the kernel is older than Linux 6.5.</param>
+    /// <returns>False: the kernel has none for this process any more (or could not make one). Its pid may be another's by now, so nothing is read.</returns>
+    private static bool TryHandle(Socket socket, out SafeFileHandle? process)
     {
         Span<byte> descriptor = stackalloc byte[sizeof(int)];
+        process = null;
         try
         {
-            return socket.GetRawSocketOption(SolSocket, SoPeerPidFd, descriptor) == sizeof(int)
-                ? new SafeFileHandle(MemoryMarshal.Read<int>(descriptor), ownsHandle: true)
-                : null;
+            if (socket.GetRawSocketOption(SolSocket, SoPeerPidFd, descriptor) != sizeof(int))
+                return false;
+            process = new SafeFileHandle(MemoryMarshal.Read<int>(descriptor), ownsHandle: true);
+            return true;
         }
-        catch (SocketException)
+        catch (SocketException e)
         {
-            return null;
+            return e.NativeErrorCode == NoSuchOption;
         }
     }
 

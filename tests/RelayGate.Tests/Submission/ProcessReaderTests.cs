@@ -28,12 +28,12 @@ public sealed class ProcessReaderTests : IDisposable
         AddProcess(4000, "php-fpm8.2", 0, parent: 0);
         File.WriteAllText(FileOf(Pid, "cgroup"), "0::/system.slice/php8.2-fpm.service\n");
         File.CreateSymbolicLink(FileOf(Pid, "exe"), "/usr/sbin/relaygate-sendmail");
-        File.CreateSymbolicLink(FileOf(Pid, "cwd"), "/var/www/acme\n/htdocs");
+        File.CreateSymbolicLink(FileOf(Pid, "cwd"), "/var/www/acme\n/ht\u202Edocs");
         File.CreateSymbolicLink(FileOf(4709, "exe"), "/usr/sbin/php-fpm8.2");
 
         PeerProcess read = Read();
 
-        Assert.Equal(("sendmail", "/usr/sbin/relaygate-sendmail", "/var/www/acme?/htdocs", "/system.slice/php8.2-fpm.service"),
+        Assert.Equal(("sendmail", "/usr/sbin/relaygate-sendmail", "/var/www/acme?/ht?docs", "/system.slice/php8.2-fpm.service"),
             (read.Command, read.Executable, read.WorkingDirectory, read.ControlGroup));
         Assert.Equal([new(4710, Uid, "sh", null), new(4709, Uid, "php-fpm8.2", "/usr/sbin/php-fpm8.2")], read.Parents.ToArray());
     }
@@ -141,6 +141,26 @@ public sealed class ProcessReaderTests : IDisposable
         PeerProcess peer = new ProcessReader().PeerOf(accepted)!;
 
         Assert.Equal(new PeerProcess(SubmissionHost.Uid, peer.Gid, sendmail.Id), peer);
+    }
+
+    [Fact]
+    public async Task Nothing_is_read_of_a_pid_whose_process_has_ended_and_that_was_given_to_another()
+    {
+        using Socket listener = Listen(out string path);
+        using Process sendmail = Start("sh", "-c", $"RELAYGATE_SUBMIT={path} exec '{SendmailRun.Executable}' ann@example.net");
+        sendmail.StandardInput.Close();
+        Assert.True(listener.Poll(TimeSpan.FromSeconds(10), SelectMode.SelectRead));
+        sendmail.Kill();
+        await sendmail.WaitForExitAsync().WaitAsync(TimeSpan.FromSeconds(10));
+        using Socket accepted = await listener.AcceptAsync();
+        AddProcess(sendmail.Id, "innocent", SubmissionHost.Uid, parent: 1); // Has the pid now, and was there before the reading began.
+
+        PeerProcess peer = new ProcessReader(_proc.Path).PeerOf(accepted)!;
+
+        if (OperatingSystem.IsLinux() && Environment.OSVersion.Version >= new Version(6, 5))
+            Assert.Null(peer.Command);
+        else
+            Assert.Equal("innocent", peer.Command); // Nothing better can be known there.
     }
 
     private Socket Listen(out string path)
