@@ -8,11 +8,11 @@ public readonly record struct QueueId(UInt128 Value) : IComparable<QueueId>
     private const int TextLength = 26;
     private const string Alphabet = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"; // Crockford's base 32.
 
-    /// <param name="at">Time of the MAIL command.</param>
+    /// <param name="at">Time of the MAIL command; what is before 1970 counts as its beginning.</param>
     /// <param name="high">16 random bits in the low end.</param>
     /// <param name="low">64 random bits.</param>
     public static QueueId Create(DateTimeOffset at, ushort high, ulong low) =>
-        new(new UInt128(((ulong)at.ToUnixTimeMilliseconds() << 16) | high, low));
+        new(new UInt128(((ulong)Math.Max(at.ToUnixTimeMilliseconds(), 0) << 16) | high, low));
 
     /// <summary>When the transaction began, to the millisecond.</summary>
     public DateTimeOffset Timestamp => DateTimeOffset.FromUnixTimeMilliseconds((long)(ulong)(Value >> 80));

@@ -88,6 +88,7 @@ internal static class AccountSchema
         );
         create index system_user_suspended on system_user (name) where suspended <> 0;
         create index system_user_subscription on system_user (subscription, uid);
+        create index system_user_shared on system_user (uid) where shared <> 0;
 
         create table network (
           cidr text not null primary key,

@@ -9,13 +9,9 @@ using RelayGate.Reports;
 namespace RelayGate.Admin;
 
 /// <summary>Reports from the hourly history. A subscription's own user has them of what is the subscription's.</summary>
-internal sealed class ReportsApi(ReportMaker maker, AccountAdministration accounts, TimeProvider time) : IDisposable
+internal sealed class ReportsApi(ReportMaker maker, AccountAdministration accounts, TenantTurns turns, TimeProvider time)
 {
-    private readonly SemaphoreSlim _tenants = new(1); // What customers ask for runs one at a time, and keeps no administrator waiting.
-
     public void Map(AdminDispatcher api) => api.Read("reports", RunAsync);
-
-    public void Dispose() => _tenants.Dispose();
 
     private async Task<JsonNode?> RunAsync(AdminRequest request)
     {
@@ -25,17 +21,7 @@ internal sealed class ReportsApi(ReportMaker maker, AccountAdministration accoun
         ReportPeriod period = request.Query("period") is { } word ? AdminJson.Choice<ReportPeriod>("period", word) : target.Period;
         var wanted = new ReportRequest(period, End(request), target.Key, Top(request), target.LimitsEnforced, request.Caller.IsAdministrator ? default : target.Since);
         Func<Report, JsonNode> format = Format(request.Query("format") ?? "json");
-        if (request.Caller.IsAdministrator)
-            return format(await maker.MakeAsync(wanted, request.Aborted));
-        await _tenants.WaitAsync(request.Aborted);
-        try
-        {
-            return format(await maker.MakeAsync(wanted, request.Aborted));
-        }
-        finally
-        {
-            _tenants.Release();
-        }
+        return await turns.RunAsync(request, async () => format(await maker.MakeAsync(wanted, request.Aborted)));
     }
 
     private static Func<Report, JsonNode> Format(string name) => name switch

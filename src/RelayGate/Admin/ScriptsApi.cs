@@ -7,7 +7,7 @@ using RelayGate.Queue;
 namespace RelayGate.Admin;
 
 /// <summary>What scripts and programs of this machine send. A subscription's own user sees those of its own mail; blocking is for administrators.</summary>
-internal sealed class ScriptsApi(ScriptLog log, AccountAdministration accounts, TimeProvider time)
+internal sealed class ScriptsApi(ScriptLog log, AccountAdministration accounts, TenantTurns turns, TimeProvider time)
 {
     private static readonly TimeSpan DefaultSince = TimeSpan.FromDays(1);
     private static readonly TimeSpan DefaultShown = TimeSpan.FromDays(7);
@@ -18,15 +18,16 @@ internal sealed class ScriptsApi(ScriptLog log, AccountAdministration accounts, 
         {
             if (!MessageLog.TryScope(r.Query("subscription"), r.Caller.Subscription, out string? subscription))
                 throw new ProblemException(Problem.NotFound($"There is no subscription '{AccountNames.Printable(r.Query("subscription")!)}'; see: relaygate subscription list"));
-            ScriptPage page = await log.ListAsync(
-                Since(r, DefaultSince), subscription, r.Query("uid") is { } user ? Uid(user) : null, r.Limit, r.Query("cursor"), r.Aborted)
+            int? uid = r.Query("uid") is { } user ? Uid(user) : null;
+            ScriptPage page = await turns.RunAsync(
+                r, () => log.ListAsync(Since(r, DefaultSince), subscription, uid, r.Limit, r.Query("cursor"), r.Aborted, isTenant: !r.Caller.IsAdministrator))
                 ?? throw AdminRequest.Bad("the cursor is not one that a page gave");
             return RecordJson.List(page.Items, RecordJson.Default.ScriptUsage, page.NextCursor);
         });
         api.Read("scripts/{uid}/{script}", async r =>
         {
             var key = new ScriptKey(Uid(r.Route("uid")), r.Route("script"));
-            ScriptView view = await log.ShowAsync(key, Since(r, DefaultShown), r.Caller.Subscription, r.Aborted)
+            ScriptView view = await turns.RunAsync(r, () => log.ShowAsync(key, Since(r, DefaultShown), r.Caller.Subscription, r.Aborted))
                 ?? throw new ProblemException(Problem.NotFound($"nothing was sent by {AccountNames.Printable(key.ToString())}; see: relaygate script list"));
             return RecordJson.ToNode(view, RecordJson.Default.ScriptView);
         });

@@ -91,6 +91,7 @@ public static class RelayGateServices
         services.AddSingleton<ScriptLog>();
         services.AddSingleton<LimitReplay>();
         services.AddSingleton<ReportMaker>();
+        services.AddSingleton<TenantTurns>();
         services.AddSingleton<QueueAdministration>();
         services.AddSingleton<QueueGauge>();
         services.AddSingleton<Maintenance>();

@@ -1,4 +1,5 @@
 using System.Collections.Immutable;
+using System.Diagnostics;
 using System.Globalization;
 using RelayGate.Core.Policy;
 using RelayGate.Storage;
@@ -6,7 +7,7 @@ using RelayGate.Storage;
 namespace RelayGate.Queue;
 
 /// <summary>Reads what scripts and programs of this machine sent, and which of them are blocked.</summary>
-/// <remarks>Hour by hour, each a read of its own, so that none is long however many scripts there are.</remarks>
+/// <remarks>In reads of at most 50 ms, however many scripts and hours there are.</remarks>
 public sealed class ScriptLog(SqliteRelayStore store, TimeProvider time)
 {
     /// <summary>Scripts that one list adds up; the rest are left out.</summary>
@@ -15,15 +16,32 @@ public sealed class ScriptLog(SqliteRelayStore store, TimeProvider time)
     /// <summary>Messages that <see cref="ShowAsync"/> lists.</summary>
     public const int MaxMessages = 20;
 
-    private static readonly TimeSpan Longest = TimeSpan.FromDays(366);
+    /// <summary>Uids that are looked at for one subscription.</summary>
+    public const int MaxUids = 1000;
 
+    private static readonly TimeSpan Longest = TimeSpan.FromDays(366);
+    private static readonly (int From, int To)[] AllUids = [(int.MinValue, int.MaxValue)];
+
+    /// <summary>How long one read may take: others wait for the connection.</summary>
+    internal TimeSpan MaxRead { get; init; } = TimeSpan.FromMilliseconds(50);
+
+    private const int RowsBetweenLooks = 64;
+
+    /// <summary>From behind a uid, script and subscription, up to a uid.</summary>
     private const string SelectHour = """
-        select uid, script, subscription, messages, recipients, refused, held, claimed, path, first_at, last_at from script_hour where hour = ? and uid >= ? and uid <= ?
+        select uid, script, subscription, messages, recipients, refused, held, claimed, path, first_at, last_at from script_hour
+        where hour = ?1 and (uid, script, subscription) > (?2, ?3, ?4) and uid <= ?5 order by uid, script, subscription
         """;
 
     private const string SelectScript = """
-        select uid, script, subscription, messages, recipients, refused, held, claimed, path, first_at, last_at from script_hour where hour = ? and uid = ? and script = ?
+        select uid, script, subscription, messages, recipients, refused, held, claimed, path, first_at, last_at from script_hour
+        where hour = ? and uid = ? and script = ? and subscription >= ? and subscription <= ?
         """;
+
+    private const string SelectOldest = "select min(hour) from script_hour";
+
+    /// <summary>The uids of a subscription, and those that many share.</summary>
+    private const string SelectUids = "select uid from system_user where subscription = ?1 union select uid from system_user where shared <> 0 order by uid limit ?2";
 
     private const string SelectMessages = "select " + RecordReader.Columns + " from decision where uid = ? and script = ? and id >= ? order by id desc limit 200";
     private const string CountWaiting = "select count(*) from message where held = ? and held_at = ?";
@@ -33,24 +51,22 @@ public sealed class ScriptLog(SqliteRelayStore store, TimeProvider time)
     /// <param name="subscription">Only what was sent for it; null: everything.</param>
     /// <param name="uid">Only of this user; null: of all.</param>
     /// <param name="cursor">Where a page ended, or null.</param>
+    /// <param name="isTenant">The subscription itself asks: only its own uids and the shared ones are looked at.</param>
     /// <returns>Null when the cursor is not one of ours.</returns>
-    public async Task<ScriptPage?> ListAsync(DateTimeOffset since, string? subscription, int? uid, int limit, string? cursor, CancellationToken cancellationToken)
+    public async Task<ScriptPage?> ListAsync(DateTimeOffset since, string? subscription, int? uid, int limit, string? cursor, CancellationToken cancellationToken, bool isTenant = false)
     {
         (long Sent, ScriptKey Key)? after = null;
         if (cursor is not null && (after = ReadCursor(cursor)) is null)
             return null;
         var found = new Dictionary<ScriptKey, ScriptUsage>();
-        foreach (long hour in Hours(since))
+        (int, int)[] uids = uid is { } one ? [(one, one)] : isTenant ? await UidsAsync(subscription!, cancellationToken) : AllUids;
+        var place = new Place(await HoursAsync(since, cancellationToken), uids);
+        while (!place.IsEnd)
         {
             await store.ReadRawAsync(
                 connection =>
                 {
-                    SqliteStatement row = connection.Prepared(SelectHour).Bind(1, hour).Bind(2, (long)(uid ?? int.MinValue)).Bind(3, (long)(uid ?? int.MaxValue));
-                    while (row.Step())
-                    {
-                        if (subscription is null || row.Text(2) == subscription)
-                            Add(found, Read(row), since);
-                    }
+                    ReadSome(connection, place, subscription, since, found);
                     return true;
                 },
                 cancellationToken);
@@ -72,13 +88,16 @@ public sealed class ScriptLog(SqliteRelayStore store, TimeProvider time)
     {
         var hours = ImmutableArray.CreateBuilder<ScriptHour>();
         var sum = new Dictionary<ScriptKey, ScriptUsage>();
-        foreach (long[] some in Hours(since).Chunk(200))
+        long[] all = await HoursAsync(since, cancellationToken);
+        for (int next = 0; next < all.Length;)
         {
             await store.ReadRawAsync(
                 connection =>
                 {
-                    foreach (long hour in some)
-                        ReadHour(connection, hour, key, subscription, since, hours, sum);
+                    long started = Stopwatch.GetTimestamp();
+                    do
+                        ReadHour(connection, all[next], key, subscription, since, hours, sum);
+                    while (++next < all.Length && Stopwatch.GetElapsedTime(started) < MaxRead);
                     return true;
                 },
                 cancellationToken);
@@ -103,12 +122,10 @@ public sealed class ScriptLog(SqliteRelayStore store, TimeProvider time)
         Dictionary<ScriptKey, ScriptUsage> sum)
     {
         ScriptHour? one = null;
-        SqliteStatement row = connection.Prepared(SelectScript).Bind(1, hour).Bind(2, key.Uid).Bind(3, key.Script);
+        SqliteStatement row = connection.Prepared(SelectScript).Bind(1, hour).Bind(2, key.Uid).Bind(3, key.Script).Bind(4, subscription ?? "").Bind(5, subscription ?? "\uffff");
         while (row.Step())
         {
             ScriptUsage usage = Read(row);
-            if (subscription is not null && usage.Subscription != subscription)
-                continue;
             Add(sum, usage, since);
             one = one is null
                 ? new ScriptHour(DateTimeOffset.FromUnixTimeSeconds(hour * 3600), usage.Messages, usage.Recipients, usage.Refused, usage.Held)
@@ -148,10 +165,58 @@ public sealed class ScriptLog(SqliteRelayStore store, TimeProvider time)
         return waiting;
     }
 
-    private long[] Hours(DateTimeOffset since)
+    /// <summary>Reads on from a place for as long as one read may take.</summary>
+    private void ReadSome(StoreConnection connection, Place place, string? subscription, DateTimeOffset since, Dictionary<ScriptKey, ScriptUsage> found)
+    {
+        long started = Stopwatch.GetTimestamp();
+        int rows = 0;
+        do
+        {
+            SqliteStatement row = connection.Prepared(SelectHour)
+                .Bind(1, place.Hour).Bind(2, (long)place.After.Uid).Bind(3, place.After.Script).Bind(4, place.Subscription).Bind(5, (long)place.UpTo);
+            while (row.Step())
+            {
+                if (subscription is null || row.Text(2) == subscription)
+                    Add(found, Read(row), since);
+                if (++rows % RowsBetweenLooks != 0 || Stopwatch.GetElapsedTime(started) < MaxRead)
+                    continue;
+                (place.After, place.Subscription) = (new ScriptKey(row.Int32(0), row.Text(1)), row.Text(2));
+                row.Reset();
+                return;
+            }
+            place.Next();
+        }
+        while (!place.IsEnd && Stopwatch.GetElapsedTime(started) < MaxRead);
+    }
+
+    private Task<(int, int)[]> UidsAsync(string subscription, CancellationToken cancellationToken) => store.ReadRawAsync(
+        connection =>
+        {
+            var uids = new List<(int, int)>();
+            SqliteStatement row = connection.Prepared(SelectUids).Bind(1, subscription).Bind(2, MaxUids);
+            while (row.Step())
+                uids.Add((row.Int32(0), row.Int32(0)));
+            return uids.ToArray();
+        },
+        cancellationToken);
+
+    /// <summary>The hours from a time on of which something is kept.</summary>
+    private async Task<long[]> HoursAsync(DateTimeOffset since, CancellationToken cancellationToken)
     {
         DateTimeOffset now = time.GetUtcNow();
-        long first = (now - since > Longest ? now - Longest : since).ToUnixTimeSeconds() / 3600, last = now.ToUnixTimeSeconds() / 3600;
+        long? oldest = await store.ReadRawAsync(
+            connection =>
+            {
+                SqliteStatement select = connection.Prepared(SelectOldest);
+                select.Step();
+                long? hour = select.NullableInt64(0);
+                select.Reset();
+                return hour;
+            },
+            cancellationToken);
+        if (oldest is not { } kept)
+            return [];
+        long first = Math.Max(kept, UsageHistory.HourOf(now - since > Longest ? now - Longest : since)), last = UsageHistory.HourOf(now);
         return first > last ? [] : [.. Enumerable.Range(0, (int)(last - first + 1)).Select(i => first + i)];
     }
 
@@ -183,4 +248,38 @@ public sealed class ScriptLog(SqliteRelayStore store, TimeProvider time)
         && long.TryParse(sent, NumberStyles.None, CultureInfo.InvariantCulture, out long count) && int.TryParse(uid, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out int number)
             ? (count, new ScriptKey(number, Uri.UnescapeDataString(script)))
             : null;
+
+    /// <summary>Where reading has come to: in each hour the uids in turn.</summary>
+    private sealed class Place
+    {
+        private readonly long[] _hours;
+        private readonly (int From, int To)[] _uids;
+        private int _hour;
+        private int _uid;
+
+        public Place(long[] hours, (int From, int To)[] uids)
+        {
+            (_hours, _uids) = (hours, uids);
+            if (!IsEnd)
+                After = new ScriptKey(_uids[0].From, "");
+        }
+
+        public bool IsEnd => _hour >= _hours.Length || _uids.Length == 0;
+
+        public long Hour => _hours[_hour];
+
+        public int UpTo => _uids[_uid].To;
+
+        /// <summary>Read already.</summary>
+        public ScriptKey After { get; set; }
+
+        public string Subscription { get; set; } = "";
+
+        public void Next()
+        {
+            if (++_uid == _uids.Length)
+                (_uid, _hour) = (0, _hour + 1);
+            (After, Subscription) = (new ScriptKey(_uids[_uid].From, ""), "");
+        }
+    }
 }

@@ -38,6 +38,8 @@ public sealed class LimitReplay(SqliteRelayStore store, RelayGateOptions options
         IReadOnlyList<LimitProposal> proposals, OverLimitAction? over, DateTimeOffset since, [EnumeratorCancellation] CancellationToken cancellationToken)
     {
         DateTimeOffset until = time.GetUtcNow();
+        if (since < DateTimeOffset.UnixEpoch)
+            since = DateTimeOffset.UnixEpoch; // Nothing is older.
         DateTimeOffset begin = since - LongestWindow;
         QueueId end = QueueId.Create(until, 0, 0);
         QueueId after = QueueId.Create(begin, 0, 0);

@@ -180,6 +180,47 @@ public sealed class ScriptTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task All_is_read_in_short_reads_and_a_subscription_reads_its_own_uids_alone()
+    {
+        DateTimeOffset now = TimeProvider.System.GetUtcNow();
+        long hour = UsageHistory.HourOf(now);
+        await _gateway.Get<QueueWriter>().WriteAsync(db =>
+        {
+            for (int i = 0; i < 300; i++)
+            {
+                db.Execute(
+                    "insert into script_hour values ($1, $2, $3, $4, 1, 1, 0, 0, 0, null, $5, $5, 0)",
+                    hour - (i % 7), i % 5 == 0 ? SubmissionHost.Uid : 70_000 + i, $"{i % 50}.php", i % 2 == 0 ? "acme" : "beta", now.ToUnixTimeMilliseconds());
+            }
+            return true;
+        });
+        var log = new ScriptLog(_gateway.Get<RelayGate.Storage.SqliteRelayStore>(), TimeProvider.System) { MaxRead = TimeSpan.Zero };
+
+        async Task<(long, int)> SumAsync(string? subscription, bool isTenant)
+        {
+            ScriptPage page = (await log.ListAsync(DateTimeOffset.MinValue, subscription, null, 1000, null, default, isTenant))!;
+            return (page.Items.Sum(static s => s.Messages), page.Items.Select(static s => s.Uid).Distinct().Count());
+        }
+
+        Assert.Equal((300, 241), await SumAsync(null, false));
+        Assert.Equal((150, 121), await SumAsync("acme", false));
+        Assert.Equal((30, 1), await SumAsync("acme", true));
+        ScriptView view = (await log.ShowAsync(new ScriptKey(SubmissionHost.Uid, "0.php"), DateTimeOffset.MinValue, "acme", default))!;
+        Assert.Equal(6, view.Usage!.Messages);
+    }
+
+    [Fact]
+    public async Task A_time_before_1970_means_everything()
+    {
+        await SendAsync("contact.php", "ann@example.net");
+        await ListAsync();
+
+        JsonNode view = (await _api.GetFromJsonAsync<JsonNode>($"scripts/{Uid}/contact.php?since=0001-01-01T00:00:00Z"))!;
+        Assert.Equal((1, 1), ((int)view["usage"]!["messages"]!, view["messages"]!.AsArray().Count));
+        Assert.Single((await _api.GetFromJsonAsync<JsonNode>("messages?since=1752-03-01T00:00:00Z"))!["items"]!.AsArray());
+    }
+
+    [Fact]
     public async Task A_burst_is_told_once()
     {
         var bursts = new List<ScriptBurst>();

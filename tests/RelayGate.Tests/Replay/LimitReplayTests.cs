@@ -60,6 +60,15 @@ public sealed class LimitReplayTests : IDisposable
     }
 
     [Fact]
+    public async Task A_time_before_all_records_means_all_of_them()
+    {
+        await _queue.AcceptAsync(_queue.Account());
+
+        Assert.Equal(1, (await ReplayAsync(_queue, DateTimeOffset.MinValue, ["server=forbidden"])).Stopped.Messages);
+        Assert.Equal(1, (await ReplayAsync(_queue, _queue.Time.GetUtcNow().AddDays(-99_999), ["server=forbidden"])).Stopped.Messages);
+    }
+
+    [Fact]
     public async Task What_was_accepted_before_the_time_asked_for_still_fills_its_window()
     {
         await _queue.AcceptAsync(_queue.Account());
