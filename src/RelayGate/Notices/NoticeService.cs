@@ -102,6 +102,10 @@ internal sealed class NoticeService : IDisposable
             {
                 wait = await TurnAsync();
             }
+            catch (Exception e) when ((e is OperationCanceledException or ObjectDisposedException) && _stop.IsCancellationRequested)
+            {
+                return; // The writer has ended, as after a start that failed.
+            }
             catch (Exception e)
             {
                 Log.NoticesFailed(_logger, e); // Full disk, broken store: what was taken waits, what is on the board stays there.
