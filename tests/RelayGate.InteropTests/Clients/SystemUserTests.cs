@@ -93,6 +93,49 @@ public sealed class SystemUserTests(HostedServer host) : IClassFixture<HostedSer
         Assert.Equal(HostedServer.AcmeIPv4, message.Client.ToString());
     }
 
+    [HostedFact("php")]
+    public async Task A_php_script_is_listed_with_its_path_and_is_held_alone_when_it_is_blocked()
+    {
+        const string User = "#64218"; // Its own, so that no other test is held.
+        await host.Gateway.CliAsync("subscription", "add", "gamma", "--plan", "basic", "--system-user", User);
+        await host.Gateway.CliAsync("domain", "add", "gamma.test", "--subscription", "gamma");
+        string contact = Script("contact.php"), news = Script("news.php");
+        (await SendAsync(contact, "before")).ShouldSucceed();
+        await host.Mx1.ReceiveAsync("Subject: before\r\n");
+
+        JsonNode? listed = await FindAsync("contact.php");
+        Assert.Equal((64218, 1, 0, contact), ((int)listed!["uid"]!, (int)listed["messages"]!, (int)listed["claimed"]!, (string?)listed["path"]));
+
+        await host.Gateway.CliAsync("script", "block", "64218", "contact.php");
+        (await SendAsync(contact, "held")).ShouldSucceed();
+        (await SendAsync(news, "goes on")).ShouldSucceed();
+        await host.Mx1.ReceiveAsync("Subject: goes on\r\n");
+
+        listed = await FindAsync("contact.php");
+        Assert.Equal((1, 1, true), ((int)listed!["messages"]!, (int)listed["held"]!, (bool)listed["isBlocked"]!));
+        Assert.Equal(news, (string?)(await FindAsync("news.php"))!["path"]);
+        Assert.DoesNotContain(host.Mx1.Messages, static m => m.Text.Contains("Subject: held\r\n", StringComparison.Ordinal));
+
+        await host.Gateway.CliAsync("script", "unblock", "64218", "contact.php");
+        await host.Mx1.ReceiveAsync("Subject: held\r\n");
+        Assert.Equal(2, (int)(await FindAsync("contact.php"))!["messages"]!);
+
+        string Script(string name)
+        {
+            string file = host.Gateway.Folder.Write(name, "<?php exit(mail('ann@example.com', $argv[1], \"text\\n\", 'From: info@gamma.test') ? 0 : 1);\n");
+            File.SetUnixFileMode(file, TestFolder.Traversable);
+            // PHP names the owner of the file.
+            System.Diagnostics.Process.Start("chown", ["64218", file]).WaitForExit();
+            return file;
+        }
+
+        Task<ProgramResult> SendAsync(string script, string subject) => host.RunAsync(
+            [.. HostedServer.As(User), "env", $"SCRIPT_FILENAME={script}", "php", "-d", "mail.add_x_header=1", "-d", "sendmail_path=/usr/local/bin/relaygate-sendmail -t -i", script, subject]);
+
+        async Task<JsonNode?> FindAsync(string name) =>
+            (await host.Gateway.CliJsonAsync("script", "list", "--uid", "64218"))["items"]!.AsArray().SingleOrDefault(i => (string?)i!["script"] == name);
+    }
+
     private async Task MailAsync(string user, string subject, string header) => (await PhpAsync(user, subject, header, "")).ShouldSucceed();
 
     private Task<ProgramResult> PhpAsync(string user, string subject, string header, string parameters) => host.RunAsync(

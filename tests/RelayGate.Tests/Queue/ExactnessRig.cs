@@ -37,7 +37,8 @@ internal enum BatchFault
 
 /// <summary>One offer of a schedule.</summary>
 /// <param name="Who">Index into <see cref="ExactnessRig.Senders"/>.</param>
-internal sealed record ScheduledOffer(int Who, int Recipients);
+/// <param name="IsForward">Somebody has sent it on: it is of that class.</param>
+internal sealed record ScheduledOffer(int Who, int Recipients, bool IsForward);
 
 /// <summary>What the engine said of one offer.</summary>
 /// <param name="Moment">Offers of one batch share one.</param>
@@ -46,7 +47,7 @@ internal sealed record ScheduledOffer(int Who, int Recipients);
 /// <param name="Counts">It fills windows from now on.</param>
 /// <param name="WasWaiting">Mail waited somewhere for room when it came.</param>
 internal sealed record Ruled(
-    int Moment, QueueId Id, DateTimeOffset Usage, SenderAccount Account, int Recipients, Decision? Decision, bool Counts, bool WasWaiting = false);
+    int Moment, QueueId Id, DateTimeOffset Usage, SenderAccount Account, MessageClass Class, int Recipients, Decision? Decision, bool Counts, bool WasWaiting = false);
 
 /// <summary>Store, writer, usage and accounts as the gateway puts them together, without sessions; and time, which a test moves.</summary>
 internal sealed class ExactnessRig : IDisposable
@@ -90,11 +91,12 @@ internal sealed class ExactnessRig : IDisposable
         (new SenderIdentity(IdentityKind.Network, "203.0.113.0/24", IPAddress.Parse("203.0.113.7")), "x@elsewhere.example"),
     ];
 
-    /// <summary>All objects that have limits.</summary>
+    /// <summary>All objects that have limits; the last ones for one class.</summary>
     public static ImmutableArray<AccountKey> Objects { get; } =
     [
         AccountKey.Server, new(Level.Plan, "basic"), new(Level.Subscription, "acme"), new(Level.Subscription, "zeta"), new(Level.Domain, "one.test"),
         new(Level.Domain, "two.test"), new(Level.Domain, "three.test"), new(Level.Mailbox, "a@one.test"), new(Level.Mailbox, "b@one.test"), new(Level.Mailbox, "d@three.test"),
+        new(Level.Subscription, "acme", MessageClass.Forward), new(Level.Domain, "one.test", MessageClass.Local), new(Level.Mailbox, "a@one.test", MessageClass.Forward),
     ];
 
     public ManualTimeProvider Time { get; }
@@ -129,8 +131,13 @@ internal sealed class ExactnessRig : IDisposable
         Ok(await accounts.AddNetworkAsync("203.0.113.0/24", "zeta", false, false, default));
     }
 
-    public async Task LimitAsync(AccountKey key, string value, OverLimitAction action = OverLimitAction.Refuse) =>
-        Ok(await Accounts().SetLimitAsync(key, null, value, action, default));
+    /// <param name="boost">More for two hours; 0: none.</param>
+    public async Task LimitAsync(AccountKey key, string value, OverLimitAction action, bool isEnforced, int boost)
+    {
+        Ok(await Accounts().SetLimitAsync(key, null, new LimitChange(value, action, Enforce: isEnforced), default));
+        if (boost > 0)
+            Ok(await Accounts().BoostLimitAsync(key, boost, TimeSpan.FromHours(2), default));
+    }
 
     /// <summary>Messages that wait for room.</summary>
     public int Held => _held.Count;
@@ -163,7 +170,7 @@ internal sealed class ExactnessRig : IDisposable
         foreach ((QueueId id, OfferedMessage message) in _held.Where(h => !waiting.Contains(h.Key)).ToList())
         {
             _held.Remove(id);
-            Log.Add(new Ruled(++_moment, id, Usage.Now, message.Account, message.Envelope.Recipients.Length, null, true));
+            Log.Add(new Ruled(++_moment, id, Usage.Now, message.Account, message.Early.Class!.Value, message.Envelope.Recipients.Length, null, true));
         }
     }
 
@@ -305,7 +312,7 @@ internal sealed class ExactnessRig : IDisposable
     }
 
     private void Record(OfferedMessage message, Decision? decision, bool isWaiting, bool counts = false) =>
-        Log.Add(new Ruled(_moment, message.Id, Usage.Now, message.Account, message.Envelope.Recipients.Length, decision, counts, isWaiting));
+        Log.Add(new Ruled(_moment, message.Id, Usage.Now, message.Account, message.Early.Class!.Value, message.Envelope.Recipients.Length, decision, counts, isWaiting));
 
     /// <summary>The session's part: the early decision with the last known usage.</summary>
     private async Task<(OfferedMessage Message, Decision Early)> PrepareAsync(ScheduledOffer offer)
@@ -314,7 +321,7 @@ internal sealed class ExactnessRig : IDisposable
         MailboxAddress address = MailboxAddress.Parse(sender);
         var envelope = new Envelope(
             new ReversePath(address), [.. Enumerable.Range(0, offer.Recipients).Select(n => new EnvelopeRecipient(new ForwardPath(MailboxAddress.Parse($"r{n}@example.org"))))]);
-        var facts = new MessageFacts { Octets = 10, FromFields = 1, From = [address], HasDate = true, HasMessageId = true, MessageId = "<1@test>", Subject = "hello" };
+        var facts = new MessageFacts { Octets = 10, FromFields = 1, From = [address], HasDate = true, HasMessageId = true, MessageId = "<1@test>", Subject = "hello", HasResentFields = offer.IsForward };
         AccountLookup lookup = await _directory.LookUpAsync(identity, envelope.ReversePath, [address], default);
         Decision early = RelayPolicy.Decide(lookup.Account, lookup.Usage, envelope, facts);
         var message = new OfferedMessage

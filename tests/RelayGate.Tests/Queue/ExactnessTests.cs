@@ -8,7 +8,7 @@ using RelayGate.Tests.Fakes;
 namespace RelayGate.Tests.Queue;
 
 /// <summary>
-/// Promise 4, attacked by random schedules: several identities, limits at five levels, clock steps, long sleeps, restarts, crashes and failing commits.
+/// Promise 4, attacked by random schedules: several identities, limits at five levels and of classes, boosts, clock steps, long sleeps, restarts, crashes and failing commits.
 /// What the decision log says was accepted is counted again, plainly.
 /// </summary>
 public sealed class ExactnessTests : IAsyncLifetime, IDisposable
@@ -46,7 +46,7 @@ public sealed class ExactnessTests : IAsyncLifetime, IDisposable
 
     private sealed record Offers(int Seconds, ScheduledOffer[] Sent, BatchFault Fault) : Step
     {
-        public override string ToString() => $"after {Seconds} s offer [{string.Join(", ", Sent.Select(s => $"{s.Who}x{s.Recipients}"))}]{(Fault == BatchFault.None ? "" : $" {Fault}")}";
+        public override string ToString() => $"after {Seconds} s offer [{string.Join(", ", Sent.Select(s => $"{s.Who}x{s.Recipients}{(s.IsForward ? "f" : "")}"))}]{(Fault == BatchFault.None ? "" : $" {Fault}")}";
     }
 
     private sealed record Sleep(int Minutes) : Step;
@@ -56,17 +56,19 @@ public sealed class ExactnessTests : IAsyncLifetime, IDisposable
     private sealed record Start(bool AfterCrash, int StoppedMinutes, int SetBackMinutes) : Step;
 
     /// <param name="Holds">Objects whose limits hold; the others refuse.</param>
-    private sealed record Schedule(int From, string[] Limits, bool[] Holds, Step[] Steps)
+    /// <param name="Counts">Objects whose limits are counted and not enforced.</param>
+    /// <param name="Boosts">What each has more for the first two hours.</param>
+    private sealed record Schedule(int From, string[] Limits, bool[] Holds, bool[] Counts, int[] Boosts, Step[] Steps)
     {
         public override string ToString() =>
-            $"from {Starts[From]:u}\n  {string.Join(", ", Limits.Select((l, i) => $"{ExactnessRig.Objects[i]} {l}{(Holds[i] ? " hold" : "")}"))}\n  {string.Join("\n  ", Steps.Select(s => s.ToString()))}";
+            $"from {Starts[From]:u}\n  {string.Join(", ", Limits.Select((l, i) => $"{ExactnessRig.Objects[i]} {l}{(Holds[i] ? " hold" : "")}{(Counts[i] ? " counted" : "")}{(Boosts[i] > 0 ? $" +{Boosts[i]}" : "")}"))}\n  {string.Join("\n  ", Steps.Select(s => s.ToString()))}";
     }
 
     private static Gen<Schedule> Schedules()
     {
         Gen<string> one = from count in Gen.Choose(1, 6) from form in Gen.Elements("/h", "/d", "/h:rcpt", "/d:rcpt") select $"{count}{form}";
         Gen<string> limit = Gen.Frequency((4, Gen.Constant("unlimited")), (4, one), (1, from hour in Gen.Choose(1, 4) from day in Gen.Choose(2, 9) select $"{hour}/h,{day}/d:rcpt"));
-        Gen<ScheduledOffer> offer = from who in Gen.Choose(0, ExactnessRig.Senders.Length - 1) from recipients in Gen.Frequency((3, Gen.Constant(1)), (1, Gen.Choose(1, 4))) select new ScheduledOffer(who, recipients);
+        Gen<ScheduledOffer> offer = from who in Gen.Choose(0, ExactnessRig.Senders.Length - 1) from recipients in Gen.Frequency((3, Gen.Constant(1)), (1, Gen.Choose(1, 4))) from kind in Gen.Choose(0, 3) select new ScheduledOffer(who, recipients, kind == 0);
         Gen<BatchFault> fault = Gen.Frequency((12, Gen.Constant(BatchFault.None)), (4, Gen.Elements(BatchFault.Statement, BatchFault.Full, BatchFault.IoBeforeCommit, BatchFault.IoAfterCommit)));
         Gen<Step> offers =
             from seconds in Gen.Frequency((3, Gen.Constant(0)), (4, Gen.Choose(0, 600)), (2, Gen.Choose(1500, 3700)))
@@ -85,8 +87,10 @@ public sealed class ExactnessTests : IAsyncLifetime, IDisposable
                from limits in limit.ArrayOf(ExactnessRig.Objects.Length)
                from share in Gen.Elements(0, 0, 40, 90)
                from holds in Gen.Choose(0, 99).Select(n => n < share).ArrayOf(ExactnessRig.Objects.Length)
+               from counts in Gen.Choose(0, 99).Select(static n => n < 10).ArrayOf(ExactnessRig.Objects.Length)
+               from boosts in Gen.Frequency((6, Gen.Constant(0)), (1, Gen.Choose(1, 4))).ArrayOf(ExactnessRig.Objects.Length)
                from steps in Gen.Frequency((10, offers), (2, sleep), (1, set), (1, start)).NonEmptyListOf()
-               select new Schedule(start0, limits, holds, [.. steps]);
+               select new Schedule(start0, limits, holds, counts, boosts, [.. steps]);
     }
 
     /// <summary>Fewer steps, fewer limits, fewer offers, no fault.</summary>
@@ -106,6 +110,8 @@ public sealed class ExactnessTests : IAsyncLifetime, IDisposable
         {
             if (schedule.Holds[i])
                 yield return schedule with { Holds = [.. schedule.Holds[..i], false, .. schedule.Holds[(i + 1)..]] };
+            if (schedule.Boosts[i] > 0)
+                yield return schedule with { Boosts = [.. schedule.Boosts[..i], 0, .. schedule.Boosts[(i + 1)..]] };
         }
         for (int i = 0; i < schedule.Steps.Length; i++)
         {
@@ -129,7 +135,7 @@ public sealed class ExactnessTests : IAsyncLifetime, IDisposable
         for (int i = 0; i < schedule.Limits.Length; i++)
         {
             if (schedule.Limits[i] != "unlimited")
-                await rig.LimitAsync(ExactnessRig.Objects[i], schedule.Limits[i], schedule.Holds[i] ? OverLimitAction.Hold : OverLimitAction.Refuse);
+                await rig.LimitAsync(ExactnessRig.Objects[i], schedule.Limits[i], schedule.Holds[i] ? OverLimitAction.Hold : OverLimitAction.Refuse, !schedule.Counts[i], schedule.Boosts[i]);
         }
         foreach (Step step in schedule.Steps)
         {
@@ -173,19 +179,19 @@ public sealed class ExactnessTests : IAsyncLifetime, IDisposable
             if (!ruled.Counts && ruled.Decision is null)
                 continue;
             bool isFull = false;
-            foreach (LevelLimit level in ruled.Account.Levels)
+            foreach (LevelLimit level in ruled.Account.Levels.Where(l => l.Key.Counts(ruled.Class)))
             {
-                List<Ruled> counted = [.. counting.Where(r => r.Moment <= ruled.Moment && r.Account.Levels.Any(l => l.Key == level.Key))];
-                foreach (Limit limit in level.Limits.Limits)
+                List<Ruled> counted = [.. counting.Where(r => r.Moment <= ruled.Moment && level.Key.Counts(r.Class) && r.Account.Levels.Any(l => l.Key == level.Key))];
+                foreach (Limit limit in level.At(ruled.Usage).Limits)
                 {
                     TimeSpan window = limit.Window == LimitWindow.Hour ? TimeSpan.FromHours(1) : TimeSpan.FromDays(1);
                     TimeSpan bucket = limit.Window == LimitWindow.Hour ? TimeSpan.FromMinutes(1) : TimeSpan.FromHours(1);
                     long before = Sum(counted.Where(r => r.Moment < ruled.Moment), limit, ruled.Usage - window);
                     long within = Sum(counted, limit, ruled.Usage - window);
                     long longer = Sum(counted, limit, ruled.Usage - window - bucket);
-                    if (ruled.Counts && within > limit.Count)
+                    if (ruled.Counts && level.IsEnforced && within > limit.Count)
                         return $"{ruled.Usage:u} {level.Key} {limit}: {within} within the window";
-                    isFull |= longer + (limit.Unit == LimitUnit.Messages ? 1 : ruled.Recipients) > limit.Count;
+                    isFull |= level.IsEnforced && longer + (limit.Unit == LimitUnit.Messages ? 1 : ruled.Recipients) > limit.Count;
                     if (ruled.Decision?.Levels.FirstOrDefault(l => l.Key == level.Key && l.Limit == limit) is { } said && (said.Used < before || said.Used > longer))
                         return $"{ruled.Usage:u} {level.Key} {limit}: {said.Used} said to be used; {before} in the window, {longer} in a longer one";
                 }
