@@ -1,3 +1,4 @@
+using System.Collections.Immutable;
 using System.Text.Encodings.Web;
 using System.Text.Json;
 
@@ -44,22 +45,27 @@ public static class NoticePayload
         Text(json, "ref", notice.Ref);
         Text(json, "by", notice.By);
         Text(json, "remark", notice.Remark);
-        if (!notice.Sources.IsEmpty)
-        {
-            json.WriteStartArray("sources");
-            foreach (NoticeSource source in notice.Sources)
-            {
-                json.WriteStartObject();
-                json.WriteString("what", source.What);
-                json.WriteString("name", source.Name);
-                Number(json, "messages", source.Messages);
-                json.WriteEndObject();
-            }
-            json.WriteEndArray();
-        }
+        WriteSources(json, notice.Sources);
         json.WriteString("at", Time(kept.At));
         json.WriteString("lastAt", Time(kept.LastAt));
         json.WriteNumber("repeats", kept.Repeats);
+    }
+
+    /// <summary>An array <c>sources</c>; nothing where there are none.</summary>
+    public static void WriteSources(Utf8JsonWriter json, ImmutableArray<NoticeSource> sources)
+    {
+        if (sources.IsEmpty)
+            return;
+        json.WriteStartArray("sources");
+        foreach (NoticeSource source in sources)
+        {
+            json.WriteStartObject();
+            json.WriteString("what", source.What);
+            json.WriteString("name", source.Name);
+            Number(json, "messages", source.Messages);
+            json.WriteEndObject();
+        }
+        json.WriteEndArray();
     }
 
     private static string Time(DateTimeOffset at) => at.UtcDateTime.ToString("yyyy-MM-ddTHH:mm:ss.fffZ", System.Globalization.CultureInfo.InvariantCulture);

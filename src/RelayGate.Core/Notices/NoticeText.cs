@@ -30,7 +30,7 @@ public static class NoticeText
         NoticeKind.Exceeded => $"{Capital(notice)} has reached its limit: {Use(notice)}. What it sends beyond that is refused or held, as the limit says.",
         NoticeKind.Recovered => $"{Capital(notice)} has room again: {Use(notice)}.",
         NoticeKind.ScriptBurst => $"{Capital(notice)} sends much more than usual: {Count(notice.Used, "message")}.",
-        NoticeKind.PasswordGuessing => $"Somebody guesses passwords: {Count(notice.Used, "wrong password")} {(notice.Level == "client" ? "from" : "for")} {Object(notice)}. More tries are refused for a time.",
+        NoticeKind.PasswordGuessing => $"Somebody guesses passwords: {Count(notice.Used, "wrong password")} {(notice.Level == "client" ? "from" : "for")} {Object(notice)}. {(notice.Level == "client" ? "More from there are refused for a time" : "More are answered later and later")}.",
         NoticeKind.Suspended => $"{Capital(notice)} was suspended: new mail is refused, queued mail is held.",
         NoticeKind.Resumed => $"{Capital(notice)} was resumed and may send again.",
         _ => "This is a test. If you read it, notices of this gateway reach you.",

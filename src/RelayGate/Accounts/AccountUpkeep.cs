@@ -1,4 +1,5 @@
 using Microsoft.Extensions.Logging;
+using RelayGate.Queue;
 using RelayGate.Telemetry;
 
 namespace RelayGate.Accounts;
@@ -10,34 +11,20 @@ public sealed class AccountUpkeep(AccountAdministration accounts, TimeProvider t
     /// <summary>Between two rounds.</summary>
     public static readonly TimeSpan Interval = TimeSpan.FromSeconds(10);
 
-    private readonly CancellationTokenSource _stopping = new();
-    private Task _loop = Task.CompletedTask;
-    private int _disposed;
+    private readonly BackgroundLoop _loop = new();
 
-    public void Start()
-    {
-        CancellationToken stop = _stopping.Token;
-        // Each by its own clock: how long the writing takes, under load, ends no password later.
-        _loop = Task.WhenAll(
-            Task.Run(() => RunAsync(accounts.EndGracesAsync, stop), CancellationToken.None), Task.Run(() => RunAsync(accounts.SaveUsesAsync, stop), CancellationToken.None));
-    }
+    /// <summary>Each round by its own clock: how long the writing takes, under load, ends no password later.</summary>
+    public void Start() => _loop.Start(() => Task.WhenAll(RunAsync(accounts.EndGracesAsync, _loop.Stopping), RunAsync(accounts.SaveUsesAsync, _loop.Stopping)));
 
     /// <summary>Ends the rounds and writes what is left. While the writer still runs.</summary>
     public async Task StopAsync()
     {
-        await _stopping.CancelAsync();
-        await _loop;
+        await _loop.StopAsync(CancellationToken.None);
         await RunOnceAsync(accounts.SaveUsesAsync);
     }
 
     /// <summary>Ends the rounds also where it was not stopped, as after a start that failed.</summary>
-    public void Dispose()
-    {
-        if (Interlocked.Exchange(ref _disposed, 1) != 0)
-            return;
-        _stopping.Cancel();
-        _stopping.Dispose();
-    }
+    public void Dispose() => _loop.Dispose();
 
     private async Task RunAsync(Func<CancellationToken, Task> round, CancellationToken stop)
     {

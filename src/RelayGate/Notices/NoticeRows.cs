@@ -195,19 +195,7 @@ internal static class NoticeRows
             Write(json, "ref", notice.Ref);
             Write(json, "by", notice.By);
             Write(json, "remark", notice.Remark);
-            if (!notice.Sources.IsEmpty)
-            {
-                json.WriteStartArray("sources");
-                foreach (NoticeSource source in notice.Sources)
-                {
-                    json.WriteStartObject();
-                    json.WriteString("what", source.What);
-                    json.WriteString("name", source.Name);
-                    Write(json, "messages", source.Messages);
-                    json.WriteEndObject();
-                }
-                json.WriteEndArray();
-            }
+            NoticePayload.WriteSources(json, notice.Sources);
             json.WriteEndObject();
         }
         return System.Text.Encoding.UTF8.GetString(octets.ToArray());

@@ -29,11 +29,8 @@ internal sealed class NoticeService : IDisposable
     private readonly NoticeWriter _writer;
     private readonly NoticeReceivers _receivers;
     private readonly SourceFinder _sources;
-    private readonly CancellationTokenSource _stopping = new();
-    private readonly CancellationToken _stop; // Of the source, which cannot be asked for it once it is disposed.
+    private readonly BackgroundLoop _loop = new();
     private readonly List<RaisedNotice> _batch = [];
-    private Task _loop = Task.CompletedTask;
-    private int _disposed;
 
     public NoticeService(
         NoticeBoard board, SqliteRelayStore store, QueueWriter queue, AccountDirectory accounts, WebhookSender webhooks, NoticeClock clock, RelayGateOptions options,
@@ -52,7 +49,6 @@ internal sealed class NoticeService : IDisposable
         _receivers = new NoticeReceivers(options);
         _sources = new SourceFinder(store);
         _writer = new NoticeWriter(options, _receivers, _clock, time);
-        _stop = _stopping.Token;
     }
 
     /// <summary>Who is told of everything by mail; null: nobody.</summary>
@@ -72,26 +68,19 @@ internal sealed class NoticeService : IDisposable
     public async Task StartAsync(CancellationToken cancellationToken)
     {
         _clock.NotBefore(await _store.ReadAsync(NoticeRows.Clock, cancellationToken));
-        _loop = Task.Run(RunAsync, CancellationToken.None);
+        _loop.Start(RunAsync);
         await _webhooks.StartAsync();
     }
 
     /// <summary>Ends the loop after the write that runs; what was raised by then is stored.</summary>
     public async Task StopAsync(CancellationToken cancellationToken)
     {
-        await _stopping.CancelAsync();
-        await _loop.WaitAsync(cancellationToken);
+        await _loop.StopAsync(cancellationToken);
         await _webhooks.StopAsync(cancellationToken);
     }
 
     /// <summary>Ends the loop also where it was not stopped, as after a start that failed.</summary>
-    public void Dispose()
-    {
-        if (Interlocked.Exchange(ref _disposed, 1) != 0)
-            return;
-        _stopping.Cancel();
-        _stopping.Dispose();
-    }
+    public void Dispose() => _loop.Dispose();
 
     private async Task RunAsync()
     {
@@ -102,7 +91,7 @@ internal sealed class NoticeService : IDisposable
             {
                 wait = await TurnAsync();
             }
-            catch (Exception e) when ((e is OperationCanceledException or ObjectDisposedException) && _stop.IsCancellationRequested)
+            catch (Exception e) when ((e is OperationCanceledException or ObjectDisposedException) && _loop.Stopping.IsCancellationRequested)
             {
                 return; // The writer has ended, as after a start that failed.
             }
@@ -113,7 +102,7 @@ internal sealed class NoticeService : IDisposable
                     Drop(e);
                 wait = AfterFailure;
             }
-            if (_stop.IsCancellationRequested)
+            if (_loop.Stopping.IsCancellationRequested)
                 return;
             await WaitAsync(wait);
         }
@@ -188,7 +177,7 @@ internal sealed class NoticeService : IDisposable
 
     private async Task WaitAsync(TimeSpan? wait)
     {
-        using var bound = CancellationTokenSource.CreateLinkedTokenSource(_stop);
+        using var bound = CancellationTokenSource.CreateLinkedTokenSource(_loop.Stopping);
         Task raised = _batch.Count > 0 ? Task.Delay(Timeout.Infinite, bound.Token) : _board.Raised.WaitToReadAsync(bound.Token).AsTask();
         Task due = Task.Delay(wait ?? Timeout.InfiniteTimeSpan, _time, bound.Token);
         await Task.WhenAny(raised, due);

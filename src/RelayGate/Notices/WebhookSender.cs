@@ -24,10 +24,7 @@ public sealed class WebhookSender : IDisposable
     private readonly WebhookClient _client;
     private readonly SemaphoreSlim _changed = new(0);
     private readonly Dictionary<string, Task> _running = [];
-    private readonly CancellationTokenSource _stopping = new();
-    private readonly CancellationToken _stop; // Of the source, which cannot be asked for it once it is disposed.
-    private Task _loop = Task.CompletedTask;
-    private int _disposed;
+    private readonly BackgroundLoop _loop = new();
 
     public WebhookSender(SqliteRelayStore store, QueueWriter queue, DnsResolver dns, NoticeClock clock, RelayGateMetrics metrics, TimeProvider time, ILogger<WebhookSender> logger)
     {
@@ -38,29 +35,21 @@ public sealed class WebhookSender : IDisposable
         _logger = logger;
         _clock = clock;
         _client = new WebhookClient(dns, time);
-        _stop = _stopping.Token;
     }
 
     public Task StartAsync()
     {
-        _loop = Task.Run(RunAsync, CancellationToken.None);
+        _loop.Start(RunAsync);
         return Task.CompletedTask;
     }
 
     /// <summary>Cuts attempts off; they are made again after the next start.</summary>
-    public async Task StopAsync(CancellationToken cancellationToken)
-    {
-        await _stopping.CancelAsync();
-        await _loop.WaitAsync(cancellationToken);
-    }
+    public Task StopAsync(CancellationToken cancellationToken) => _loop.StopAsync(cancellationToken);
 
     /// <summary>Ends the loop also where it was not stopped, as after a start that failed.</summary>
     public void Dispose()
     {
-        if (Interlocked.Exchange(ref _disposed, 1) != 0)
-            return;
-        _stopping.Cancel();
-        _stopping.Dispose();
+        _loop.Dispose();
         _client.Dispose();
     }
 
@@ -76,7 +65,7 @@ public sealed class WebhookSender : IDisposable
 
     private async Task RunAsync()
     {
-        while (!_stop.IsCancellationRequested)
+        while (!_loop.Stopping.IsCancellationRequested)
         {
             TimeSpan? wait;
             try
@@ -125,10 +114,10 @@ public sealed class WebhookSender : IDisposable
     {
         try
         {
-            if (await _store.ReadAsync(db => WebhookRows.Job(db, webhook, _time.GetUtcNow()), _stop) is { } job)
-                await AttemptAsync(job, isTest: false, _stop);
+            if (await _store.ReadAsync(db => WebhookRows.Job(db, webhook, _time.GetUtcNow()), _loop.Stopping) is { } job)
+                await AttemptAsync(job, isTest: false, _loop.Stopping);
         }
-        catch (OperationCanceledException) when (_stop.IsCancellationRequested)
+        catch (OperationCanceledException) when (_loop.Stopping.IsCancellationRequested)
         {
             // It waits in the store.
         }
@@ -162,7 +151,7 @@ public sealed class WebhookSender : IDisposable
 
     private async Task WaitAsync(TimeSpan? wait, bool isForChange = true)
     {
-        using var bound = CancellationTokenSource.CreateLinkedTokenSource(_stop);
+        using var bound = CancellationTokenSource.CreateLinkedTokenSource(_loop.Stopping);
         Task due = Task.Delay(wait ?? Timeout.InfiniteTimeSpan, _time, bound.Token);
         Task changed = isForChange ? _changed.WaitAsync(bound.Token) : Task.Delay(Timeout.Infinite, bound.Token);
         await Task.WhenAny(due, changed);

@@ -42,11 +42,8 @@ public sealed class Maintenance : IHostedService, IDisposable
     private readonly RetentionOptions _retention;
     private readonly TimeProvider _time;
     private readonly ILogger<Maintenance> _logger;
-    private readonly CancellationTokenSource _stopping = new();
-    private readonly CancellationToken _stop; // Of the source, which cannot be asked for it once it is disposed.
+    private readonly BackgroundLoop _loop = new();
     private readonly Dictionary<QueueId, Upload> _uploads = [];
-    private Task _loop = Task.CompletedTask;
-    private int _disposed;
 
     public Maintenance(SqliteRelayStore store, QueueWriter writer, RelayGateOptions options, TimeProvider time, ILogger<Maintenance> logger)
     {
@@ -55,33 +52,22 @@ public sealed class Maintenance : IHostedService, IDisposable
         _retention = options.Retention;
         _time = time;
         _logger = logger;
-        _stop = _stopping.Token;
     }
 
     public Task StartAsync(CancellationToken cancellationToken)
     {
-        _loop = Task.Run(RunAsync, CancellationToken.None);
+        _loop.Start(RunAsync);
         return Task.CompletedTask;
     }
 
     /// <summary>Ends the loop after the write that runs.</summary>
-    public async Task StopAsync(CancellationToken cancellationToken)
-    {
-        await _stopping.CancelAsync();
-        await _loop.WaitAsync(cancellationToken);
-    }
+    public Task StopAsync(CancellationToken cancellationToken) => _loop.StopAsync(cancellationToken);
 
     /// <summary>Ends the loop also where it was not stopped, as after a start that failed.</summary>
-    public void Dispose()
-    {
-        if (Interlocked.Exchange(ref _disposed, 1) != 0)
-            return;
-        _stopping.Cancel();
-        _stopping.Dispose();
-    }
+    public void Dispose() => _loop.Dispose();
 
     /// <summary>Completes when the loop has ended.</summary>
-    internal Task Ended => _loop;
+    internal Task Ended => _loop.Ended;
 
     /// <summary>One round.</summary>
     public async Task<MaintenanceResult> RunOnceAsync(CancellationToken cancellationToken)
@@ -105,12 +91,12 @@ public sealed class Maintenance : IHostedService, IDisposable
         {
             try
             {
-                await Task.Delay(wait, _time, _stop);
-                MaintenanceResult done = await RunOnceAsync(_stop);
+                await Task.Delay(wait, _time, _loop.Stopping);
+                MaintenanceResult done = await RunOnceAsync(_loop.Stopping);
                 if (done.Decisions + done.Messages + done.Chunks + done.UsageHours + done.Audit + done.Notices + done.Pages > 0)
                     Log.MaintenanceDone(_logger, done.Decisions, done.Messages, done.Chunks, done.UsageHours, done.Audit, done.Notices, done.Pages);
             }
-            catch (OperationCanceledException) when (_stop.IsCancellationRequested)
+            catch (OperationCanceledException) when (_loop.Stopping.IsCancellationRequested)
             {
                 return;
             }

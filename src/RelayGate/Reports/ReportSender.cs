@@ -36,10 +36,7 @@ public sealed class ReportSender : IDisposable
     private readonly ILogger<ReportSender> _logger;
     private readonly MailboxAddress _from;
     private readonly ConcurrentDictionary<long, DateTimeOffset> _done = []; // By schedule: the last time that needs no look any more.
-    private readonly CancellationTokenSource _stopping = new();
-    private readonly CancellationToken _stop; // Of the source, which cannot be asked for it once it is disposed.
-    private Task _loop = Task.CompletedTask;
-    private int _disposed;
+    private readonly BackgroundLoop _loop = new();
 
     public ReportSender(
         ReportMaker maker, SqliteRelayStore store, QueueWriter queue, AccountAdministration administration, AccountDirectory accounts, RelayGateOptions options,
@@ -56,30 +53,19 @@ public sealed class ReportSender : IDisposable
         _time = time;
         _logger = logger;
         _from = new NoticeReceivers(options).From;
-        _stop = _stopping.Token;
     }
 
     public Task StartAsync(CancellationToken cancellationToken)
     {
-        _loop = Task.Run(RunAsync, CancellationToken.None);
+        _loop.Start(RunAsync);
         return Task.CompletedTask;
     }
 
     /// <summary>Ends the loop after the write that runs.</summary>
-    public async Task StopAsync(CancellationToken cancellationToken)
-    {
-        await _stopping.CancelAsync();
-        await _loop.WaitAsync(cancellationToken);
-    }
+    public Task StopAsync(CancellationToken cancellationToken) => _loop.StopAsync(cancellationToken);
 
     /// <summary>Ends the loop also where it was not stopped, as after a start that failed.</summary>
-    public void Dispose()
-    {
-        if (Interlocked.Exchange(ref _disposed, 1) != 0)
-            return;
-        _stopping.Cancel();
-        _stopping.Dispose();
-    }
+    public void Dispose() => _loop.Dispose();
 
     /// <summary>Sends what is due and was not sent yet.</summary>
     /// <returns>Mails put into the queue.</returns>
@@ -106,16 +92,16 @@ public sealed class ReportSender : IDisposable
             {
                 try
                 {
-                    await RunOnceAsync(_stop);
+                    await RunOnceAsync(_loop.Stopping);
                 }
                 catch (Exception e) when (e is not OperationCanceledException)
                 {
                     Log.ReportsFailed(_logger, e); // Full disk, broken store: the next minute tries again.
                 }
-                await Task.Delay(Interval, _time, _stop);
+                await Task.Delay(Interval, _time, _loop.Stopping);
             }
         }
-        catch (OperationCanceledException) when (_stop.IsCancellationRequested)
+        catch (OperationCanceledException) when (_loop.Stopping.IsCancellationRequested)
         {
             // The gateway stops.
         }

@@ -1,5 +1,4 @@
 using System.Text;
-using System.Text.Json.Nodes;
 using RelayGate.InteropTests.Infrastructure;
 
 namespace RelayGate.InteropTests.Dkim;
@@ -40,11 +39,8 @@ public sealed class DeliveredMessagesTests
         await using GatewayProcess gateway = await GatewayProcess.StartAsync(sink);
         await gateway.AddShopAsync();
         await gateway.CliAsync("limit", "set", "mailbox", "info@shop.test", "100000/h");
-        await gateway.CliAsync("dkim", "create", "shop.test", "--selector", "rg1");
-        JsonNode key = (await gateway.CliJsonAsync("dkim", "dns", "shop.test"))["items"]![0]!;
-        string value = key["dnsValue"]!.GetValue<string>().Replace("\" \"", "", StringComparison.Ordinal).Trim('"');
         using var folder = new TestFolder();
-        folder.Write("keys", $"{key["dnsName"]!.GetValue<string>().TrimEnd('.')} {value}\n");
+        await DkimJudges.CreateKeyAsync(gateway, folder);
 
         using SmtpDialog dialog = await SmtpDialog.ConnectAsync(gateway.Port);
         await dialog.LogInAsync("info@shop.test", GatewayProcess.Password);

@@ -1,3 +1,5 @@
+using System.Text.Json.Nodes;
+
 namespace RelayGate.InteropTests.Infrastructure;
 
 /// <summary>dkimpy and OpenDKIM as judges of messages in files, with the public keys given to them in place of DNS.</summary>
@@ -15,6 +17,15 @@ public static class DkimJudges
                 good = repr(e)
             print(f[:-4], good)
         """;
+
+    /// <summary>Makes the key <c>rg1</c> of shop.test, and writes its public half for the judges.</summary>
+    public static async Task CreateKeyAsync(GatewayProcess gateway, TestFolder folder)
+    {
+        await gateway.CliAsync("dkim", "create", "shop.test", "--selector", "rg1");
+        JsonNode key = (await gateway.CliJsonAsync("dkim", "dns", "shop.test"))["items"]![0]!;
+        string value = key["dnsValue"]!.GetValue<string>().Replace("\" \"", "", StringComparison.Ordinal).Trim('"');
+        folder.Write("keys", $"{key["dnsName"]!.GetValue<string>().TrimEnd('.')} {value}\n");
+    }
 
     /// <summary>Verdict of dkimpy for each <c>*.eml</c> in <paramref name="folder"/>: "True" when the signature is good.</summary>
     /// <param name="folder">Holds the messages and the file <c>keys</c>: lines of DNS name, blank, record text.</param>
