@@ -121,6 +121,10 @@ public class SmtpSessionTests
             }
             client.Cut(reset: i % 4 == 0);
         }
+        await using (TestClient last = await TestClient.GreetAsync(host.StartTls)) // Connections are taken in their order: those before it have been.
+            await last.CommandAsync("QUIT", "221");
+        await using (TestClient last = await TestClient.ConnectAsync(host.Implicit))
+            await last.StartTlsAsync();
         await SubmissionHost.UntilAsync(() => host.Metrics.OpenSessions == 0);
         Assert.Empty(host.Errors);
     }
