@@ -164,6 +164,18 @@ internal static class OptionsReader
             delivery.Connections.PerMx = c.Integer("PerMx", delivery.Connections.PerMx, 1, 20_000, "connections");
             delivery.Connections.PerSmarthost = c.Integer("PerSmarthost", delivery.Connections.PerSmarthost, 1, 20_000, "connections");
         });
+        d.Map("Providers", (name, p) =>
+        {
+            var provider = new ProviderOptions();
+            ReadProvider(p, provider);
+            delivery.Providers[name] = provider;
+        });
+    }
+
+    private static void ReadProvider(SettingsSection p, ProviderOptions provider)
+    {
+        if (p.Find("Connections") is not null)
+            provider.Connections = p.Integer("Connections", 1, 1, 20_000, "connections");
     }
 
     private static void ReadNotices(SettingsSection n, NoticeOptions notices)

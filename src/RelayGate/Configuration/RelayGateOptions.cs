@@ -180,6 +180,16 @@ public sealed class DeliveryOptions
     public TimeoutOptions Timeouts { get; set; } = new();
 
     public ConnectionOptions Connections { get; set; } = new();
+
+    /// <summary>What differs for one destination provider, by its name in the reply rules or the parent domain of its MX host (lower case).</summary>
+    public Dictionary<string, ProviderOptions> Providers { get; } = new(StringComparer.OrdinalIgnoreCase);
+}
+
+/// <summary>Delivery to one destination provider; null: as for all.</summary>
+public sealed class ProviderOptions
+{
+    /// <summary>Connections at once from one of our addresses. 1 to 20,000.</summary>
+    public int? Connections { get; set; }
 }
 
 public sealed class RetryOptions

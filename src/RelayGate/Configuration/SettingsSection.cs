@@ -33,6 +33,29 @@ internal sealed class SettingsSection(SettingsNode node, string key, List<Config
         section.FaultUnknownKeys();
     }
 
+    /// <summary>An object whose members have names of the user's choice, each an object itself.</summary>
+    public void Map(string name, Action<string, SettingsSection> readMember)
+    {
+        if (Find(name) is not { } map)
+            return;
+        if (map.Kind != SettingsKind.Object)
+        {
+            Fault(name, map, "an object { … } is expected");
+            return;
+        }
+        foreach ((string member, SettingsNode child) in map.Members)
+        {
+            if (child.Kind != SettingsKind.Object)
+            {
+                Fault($"{name}:{member}", child, "an object { … } is expected");
+                continue;
+            }
+            var section = new SettingsSection(child, $"{Key}:{name}:{member}", Faults);
+            readMember(member, section);
+            section.FaultUnknownKeys();
+        }
+    }
+
     /// <summary>A list of objects.</summary>
     public void List(string name, Action<SettingsSection> readItem)
     {

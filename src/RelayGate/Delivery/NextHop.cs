@@ -20,6 +20,12 @@ public sealed record NextHopAddress(string Host, IPEndPoint EndPoint, bool IsSma
 /// <param name="Failure">Null when there are addresses.</param>
 public sealed record NextHopPlan(ImmutableArray<NextHopAddress> Addresses, RecipientOutcome? Failure)
 {
+    /// <summary>The MX hosts or smarthosts in the order of their preference: destinations of the same site share connections and transactions. "" without addresses.</summary>
+    public string Site { get; init; } = "";
+
+    /// <summary>Who runs the next hop: a name of the reply rules, else the parent domain of its first host. "" without addresses.</summary>
+    public string Provider { get; init; } = "";
+
     public static NextHopPlan To(ImmutableArray<NextHopAddress> addresses) => new(addresses, null);
 
     public static NextHopPlan Fail(string status, string text) => new([], RecipientOutcome.Local(OutcomeKind.Failed, status, text));

@@ -1,4 +1,5 @@
 using RelayGate.Core.Policy;
+using RelayGate.Core.Replies;
 using RelayGate.Core.Smtp;
 
 namespace RelayGate.Delivery;
@@ -11,6 +12,9 @@ public sealed record RecipientOutcome(OutcomeKind Kind, string Status, string Te
 {
     /// <summary>For a delivery: the next hop offers DSN, so that NOTIFY, ORCPT, RET and ENVID were passed on.</summary>
     public bool DsnPassedOn { get; init; }
+
+    /// <summary>What the reply is about; null for a positive one and where none came.</summary>
+    public ReplyFinding? Finding { get; init; }
 
     /// <summary>Decided here, without a reply.</summary>
     public static RecipientOutcome Local(OutcomeKind kind, string status, string text) => new(kind, status, text, Code: 0);

@@ -1,6 +1,7 @@
 using System.Collections.Immutable;
 using RelayGate.Core.Mail;
 using RelayGate.Core.Policy;
+using RelayGate.Core.Replies;
 
 namespace RelayGate.Queue;
 
@@ -109,7 +110,11 @@ public sealed record DeliveryJob(QueuedMessage Message, ImmutableArray<QueuedRec
 /// <param name="NextAttempt">For <see cref="DeliveryResult.Deferred"/>.</param>
 /// <param name="DsnPassedOn">The next hop that took it offers DSN: NOTIFY was passed on, so that no "relayed" DSN is due (RFC 3461 §5.2.2).</param>
 public sealed record RecipientResult(
-    QueuedRecipient Recipient, DeliveryResult Result, string Reply, string? EnhancedStatus, DateTimeOffset? NextAttempt, bool DsnPassedOn = false);
+    QueuedRecipient Recipient, DeliveryResult Result, string Reply, string? EnhancedStatus, DateTimeOffset? NextAttempt, bool DsnPassedOn = false)
+{
+    /// <summary>What the refusal is about.</summary>
+    public ReplyClass Class { get; init; }
+}
 
 public enum DeliveryResult
 {
@@ -132,4 +137,8 @@ public sealed record DeliveryAttempt(
     string Remote,
     string Local,
     string? Tls,
-    ImmutableArray<RecipientResult> Results);
+    ImmutableArray<RecipientResult> Results)
+{
+    /// <summary>Who runs the next hop (<c>NextHopPlan.Provider</c>), or "".</summary>
+    public string Provider { get; init; } = "";
+}
