@@ -111,7 +111,7 @@ public sealed record DnsMessage(
         return true;
     }
 
-    private static bool IsKnown(DnsType type) => type is DnsType.A or DnsType.Aaaa or DnsType.Cname or DnsType.Ptr or DnsType.Mx or DnsType.Soa or DnsType.Txt;
+    private static bool IsKnown(DnsType type) => type is DnsType.A or DnsType.Aaaa or DnsType.Cname or DnsType.Ptr or DnsType.Mx or DnsType.Soa or DnsType.Txt or DnsType.Tlsa;
 
     /// <param name="wire">The message up to the end of the data.</param>
     private static bool TryReadData(ReadOnlySpan<byte> wire, int start, string name, DnsType type, uint ttl, [NotNullWhen(true)] out DnsRecord? record)
@@ -140,6 +140,9 @@ public sealed record DnsMessage(
                 break;
             case DnsType.Txt:
                 record = ReadText(data, name, ttl);
+                break;
+            case DnsType.Tlsa when data.Length >= 3:
+                record = new TlsaRecord(name, ttl, data[0], data[1], data[2], [.. data[3..]]);
                 break;
         }
         return record is not null;

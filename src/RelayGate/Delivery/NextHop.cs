@@ -2,6 +2,7 @@ using System.Collections.Immutable;
 using System.Net;
 using System.Net.Sockets;
 using RelayGate.Core.Policy;
+using RelayGate.Core.Tls;
 
 namespace RelayGate.Delivery;
 
@@ -12,6 +13,9 @@ public sealed record NextHopAddress(string Host, IPEndPoint EndPoint, bool IsSma
 {
     /// <summary>Address and port as text, made once.</summary>
     public string Remote { get; } = EndPoint.ToString();
+
+    /// <summary>What a connection is checked against. Part of what connections are shared by.</summary>
+    public TlsPolicy Tls { get; init; } = TlsPolicy.May;
 
     public override string ToString() => $"{Host} ({Remote})";
 }
@@ -46,5 +50,5 @@ public sealed record EgressBinding(IPAddress? Address, string Helo)
     }
 }
 
-/// <summary>What connections may be shared by: same local address and name, same remote address.</summary>
-internal readonly record struct SessionKey(EgressBinding Egress, IPEndPoint Remote);
+/// <summary>What connections may be shared by: same local address and name, same remote address, same demands on TLS.</summary>
+internal readonly record struct SessionKey(EgressBinding Egress, IPEndPoint Remote, TlsPolicy Tls);
