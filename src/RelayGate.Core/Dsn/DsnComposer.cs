@@ -8,12 +8,12 @@ namespace RelayGate.Core.Dsn;
 /// <summary>Writes RFC 3464 reports from the null sender, with Auto-Submitted (RFC 3834), ASCII unless the original needed more.</summary>
 /// <remarks>
 /// multipart/report (RFC 6522) of text for people, message/delivery-status and what is returned of the original. Addresses beyond ASCII are
-/// written in the 7-bit form of RFC 6533 §3, so that every next hop can take the report. A body is returned up to 50 KiB and only for failures.
+/// written in the 7-bit form of RFC 6533 §3, so that every next hop can take the report. A body is returned up to a bound and only for failures.
 /// </remarks>
 public static class DsnComposer
 {
-    /// <summary>Largest header section and largest whole message that are returned, in octets.</summary>
-    public const int MaxReturnedOctets = 50 * 1024;
+    /// <summary>Default of <see cref="DsnRequest.MaxReturnedOctets"/>.</summary>
+    public const int DefaultMaxReturnedOctets = 50 * 1024;
 
     private const int MaxLineOctets = 998; // RFC 5322 §2.1.1.
 
@@ -68,7 +68,7 @@ public static class DsnComposer
     /// <summary>The third part: the whole message, or its header section where the body is not to be had, too large or not fit to be enclosed.</summary>
     private static (byte[] Headers, byte[] Content, bool Is8Bit) Returned(DsnRequest request, HeaderSection original)
     {
-        if (request.OriginalBody is { } body && request.Original.Length + body.Length <= MaxReturnedOctets
+        if (request.OriginalBody is { } body && request.Original.Length + body.Length <= request.MaxReturnedOctets
             && request.Recipients.Any(static r => r.Action == DsnAction.Failed)
             && LinesFit(request.Original.Span) && LinesFit(body.Span))
         {
@@ -78,7 +78,7 @@ public static class DsnComposer
             string type = header8Bit && Utf8.IsValid(original.Octets.Span) ? "message/global" : "message/rfc822"; // RFC 6533 §6.
             return (Encoding.ASCII.GetBytes($"Content-Type: {type}\r\n{(is8Bit ? "Content-Transfer-Encoding: 8bit\r\n" : "")}"), message, is8Bit);
         }
-        byte[] headers = WholeFields(original);
+        byte[] headers = WholeFields(original, request.MaxReturnedOctets);
         if (Ascii.IsValid(headers) && LinesFit(headers))
             return ("Content-Type: text/rfc822-headers\r\n"u8.ToArray(), headers, false);
         // RFC 6522 §4 allows this encoding for header sections that are not legal 7-bit text.
@@ -86,12 +86,12 @@ public static class DsnComposer
     }
 
     /// <summary>The fields up to the bound, none of them cut.</summary>
-    private static byte[] WholeFields(HeaderSection original)
+    private static byte[] WholeFields(HeaderSection original, int maxOctets)
     {
         int end = 0;
         foreach (ref readonly HeaderField field in original.Fields)
         {
-            if (field.Start + field.Length > MaxReturnedOctets)
+            if (field.Start + field.Length > maxOctets)
                 break;
             end = field.Start + field.Length;
         }

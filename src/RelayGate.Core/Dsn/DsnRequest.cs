@@ -1,5 +1,6 @@
 using System.Collections.Immutable;
 using RelayGate.Core.Mail;
+using RelayGate.Core.Replies;
 
 namespace RelayGate.Core.Dsn;
 
@@ -21,14 +22,25 @@ public enum DsnAction
 /// <param name="WillRetryUntil">For <see cref="DsnAction.Delayed"/>.</param>
 public sealed record DsnRecipient(
     ForwardPath ForwardPath, string? OriginalRecipient, DsnAction Action, string Status, string? RemoteMta, string Diagnostic,
-    DateTimeOffset LastAttempt, DateTimeOffset? WillRetryUntil = null);
+    DateTimeOffset LastAttempt, DateTimeOffset? WillRetryUntil = null)
+{
+    /// <summary>What the refusal is about.</summary>
+    public ReplyClass Class { get; init; }
+
+    /// <summary>It failed because its time had come, whatever the last attempt met.</summary>
+    public bool IsExpired => Action == DsnAction.Failed && Status == "5.4.7";
+}
 
 /// <param name="Original">Header section of the original with the empty line; its body follows in <paramref name="OriginalBody"/> if all is returned.</param>
 /// <param name="OriginalBody">Null: only the header section is returned (RET=HDRS, too large, or in the store).</param>
 /// <param name="SmtpUtf8">The original needed SMTPUTF8 by address or header: RFC 6533 media types where the sender can take them, else ASCII.</param>
 public sealed record DsnRequest(
     QueueId Id, QueueId OriginalId, string ReportingMta, MailboxAddress To, string? EnvelopeId, DateTimeOffset ArrivedAt, DateTimeOffset Now,
-    ImmutableArray<DsnRecipient> Recipients, ReadOnlyMemory<byte> Original, ReadOnlyMemory<byte>? OriginalBody, bool SmtpUtf8);
+    ImmutableArray<DsnRecipient> Recipients, ReadOnlyMemory<byte> Original, ReadOnlyMemory<byte>? OriginalBody, bool SmtpUtf8)
+{
+    /// <summary>Largest header section and largest whole message that are returned, in octets.</summary>
+    public int MaxReturnedOctets { get; init; } = DsnComposer.DefaultMaxReturnedOctets;
+}
 
 /// <summary>The octets of a DSN.</summary>
 /// <param name="HeaderSection">With the empty line that ends it.</param>

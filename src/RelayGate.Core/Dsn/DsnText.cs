@@ -34,7 +34,7 @@ internal static class DsnText
             Wrap(text, Heading(action), "");
             text.Append("\r\n");
             foreach (DsnRecipient recipient in recipients)
-                WriteRecipient(text, recipient);
+                WriteRecipient(text, recipient, request.ReportingMta);
         }
         WriteAboutMessage(text, request, original);
         return Encoding.UTF8.GetBytes(text.ToString());
@@ -51,12 +51,18 @@ internal static class DsnText
         _ => "Your message was delivered to the mail server of the recipients below.",
     };
 
-    private static void WriteRecipient(StringBuilder text, DsnRecipient recipient)
+    private static void WriteRecipient(StringBuilder text, DsnRecipient recipient, string administrator)
     {
         Wrap(text, recipient.ForwardPath.Text, "  ");
+        bool isRefused = recipient.Action is DsnAction.Failed or DsnAction.Delayed;
+        DsnAdvice.Words words = isRefused ? DsnAdvice.Of(recipient, administrator) : default;
+        if (isRefused)
+            Wrap(text, words.Why, "    ");
         string diagnostic = CleanDiagnostic(recipient.Diagnostic);
         if (diagnostic.Length > 0)
             Wrap(text, recipient.RemoteMta is { } remote ? $"The mail server {HeaderText.Clean(remote, 255)} said: {diagnostic}" : diagnostic, "    ");
+        if (recipient.Action == DsnAction.Failed)
+            Wrap(text, $"What you can do: {words.ToDo}", "    ");
         if (recipient is { Action: DsnAction.Delayed, WillRetryUntil: { } until })
             Wrap(text, $"It will be tried until {MailDate.Format(until)}.", "    ");
         text.Append("\r\n");

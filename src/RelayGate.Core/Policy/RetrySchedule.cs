@@ -6,9 +6,6 @@ namespace RelayGate.Core.Policy;
 /// <param name="GiveUpAfter">Age of the message at which it fails (RFC 5321 §4.5.4.1: at least 4 to 5 days).</param>
 public sealed record RetrySchedule(TimeSpan First, TimeSpan Longest, TimeSpan GiveUpAfter)
 {
-    /// <summary>Age at which the sender hears that the message is delayed.</summary>
-    public static TimeSpan DelayNoticeAfter { get; } = TimeSpan.FromHours(4);
-
     /// <summary>The next attempt after one that ended now, or null: give up.</summary>
     /// <param name="attempts">Attempts that ended so far, this one included; at least 1.</param>
     /// <param name="random">0 (inclusive) to 1 (exclusive): spreads the wait over 80 % to 120 %, so that messages deferred together come back apart.</param>
@@ -23,7 +20,4 @@ public sealed record RetrySchedule(TimeSpan First, TimeSpan Longest, TimeSpan Gi
         DateTimeOffset next = now + TimeSpan.FromSeconds(Math.Min(wait, GiveUpAfter.TotalSeconds));
         return next < end ? next : end;
     }
-
-    /// <summary>Whether a message of this age, deferred once more, is worth a delay notice.</summary>
-    public static bool IsDelayNoticeDue(DateTimeOffset receivedAt, DateTimeOffset now) => now - receivedAt >= DelayNoticeAfter;
 }

@@ -114,6 +114,7 @@ internal static class OptionsReader
             foreach (MessageClass messageClass in Enum.GetValues<MessageClass>())
                 options.Classes[messageClass] = c.Choice(messageClass.ToString(), options.Classes[messageClass]);
         });
+        s.Section("Dsn", r => options.Dsn.MaxReturned = r.Integer("MaxReturned", options.Dsn.MaxReturned, 1024, 1_048_576, "octets"));
         s.Section("Reports", r => options.Reports.Period = r.Choice("Period", options.Reports.Period));
         s.Section("Scripts", c =>
         {
@@ -149,6 +150,7 @@ internal static class OptionsReader
             delivery.Retry.First = r.Time("First", delivery.Retry.First, Second, TimeSpan.FromDays(1));
             delivery.Retry.Longest = r.Time("Longest", delivery.Retry.Longest, Second, TimeSpan.FromDays(7));
             delivery.Retry.GiveUpAfter = r.Time("GiveUpAfter", delivery.Retry.GiveUpAfter, Second, TimeSpan.FromDays(30));
+            delivery.Retry.DelayNoticeAfter = r.Time("DelayNoticeAfter", delivery.Retry.DelayNoticeAfter, TimeSpan.Zero, TimeSpan.FromDays(30));
             if (delivery.Retry.First > delivery.Retry.Longest)
                 r.Fault("First", r.Find("First") ?? r.Find("Longest")!, $"First must not be longer than Longest ({delivery.Retry.Longest:c})");
         });

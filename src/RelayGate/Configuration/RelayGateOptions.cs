@@ -1,3 +1,4 @@
+using RelayGate.Core.Dsn;
 using RelayGate.Core.Policy;
 using RelayGate.Core.Reports;
 
@@ -44,6 +45,8 @@ public sealed class RelayGateOptions
     public ClassOptions Classes { get; set; } = new();
 
     public ReportOptions Reports { get; set; } = new();
+
+    public DsnOptions Dsn { get; set; } = new();
 
     public RetentionOptions Retention { get; set; } = new();
 
@@ -202,6 +205,9 @@ public sealed class RetryOptions
 
     /// <summary>Age at which the message fails. Default 4 days.</summary>
     public TimeSpan GiveUpAfter { get; set; } = TimeSpan.FromDays(4);
+
+    /// <summary>Age from which on the sender hears, once, that a recipient is still being tried. Default 4 h; 0: never.</summary>
+    public TimeSpan DelayNoticeAfter { get; set; } = TimeSpan.FromHours(4);
 }
 
 public sealed class TimeoutOptions
@@ -330,6 +336,13 @@ public sealed class NoticeOptions
 
     /// <summary>Kinds a subscription's contact is told of, when they are about what is the subscription's.</summary>
     public string OwnerKinds { get; set; } = "all";
+}
+
+/// <summary>Delivery status notifications to senders (RFC 3464).</summary>
+public sealed class DsnOptions
+{
+    /// <summary>Octets of a message that a report of its failure returns at most; a larger one comes back as its header section. Default 50 KiB; 1 KiB to 1 MiB.</summary>
+    public int MaxReturned { get; set; } = DsnComposer.DefaultMaxReturnedOctets;
 }
 
 /// <summary>What reports cover.</summary>

@@ -48,7 +48,7 @@ public sealed partial class DeliveryService : IHostedService, IDisposable
         _pool = new ConnectionPool(options.Delivery, time, readChunk);
         _deliverer = new Deliverer(resolver, mayLeaveFrom, _pool, metrics);
         _recorder = new AttemptRecorder(options.Delivery.Retry);
-        _dsnPlanner = new DsnPlanner(options.Hostname, options.Delivery.Retry.GiveUpAfter, OwnMail.NewId);
+        _dsnPlanner = new DsnPlanner(options, OwnMail.NewId);
     }
 
     public Task StartAsync(CancellationToken cancellationToken)

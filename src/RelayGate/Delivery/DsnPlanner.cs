@@ -1,4 +1,5 @@
 using System.Collections.Immutable;
+using RelayGate.Configuration;
 using RelayGate.Core.Dsn;
 using RelayGate.Core.Mail;
 using RelayGate.Core.Policy;
@@ -8,10 +9,9 @@ namespace RelayGate.Delivery;
 
 /// <summary>Decides whether an attempt causes a DSN, for whom, and has it written: at most one for each attempt, each recipient named once.</summary>
 /// <param name="newId">Makes the queue id of a DSN.</param>
-internal sealed class DsnPlanner(string reportingMta, TimeSpan giveUpAfter, Func<DateTimeOffset, QueueId> newId)
+internal sealed class DsnPlanner(RelayGateOptions options, Func<DateTimeOffset, QueueId> newId)
 {
-    /// <summary>Largest body that a failure report returns whole, in octets.</summary>
-    private const int MaxReturnedOctets = 50 * 1024;
+    private readonly RetryOptions _retry = options.Delivery.Retry;
 
     /// <returns>Null when nobody is to hear of the attempt.</returns>
     public PreparedDsn? Plan(DeliveryJob job, DeliveryAttempt attempt)
@@ -20,7 +20,7 @@ internal sealed class DsnPlanner(string reportingMta, TimeSpan giveUpAfter, Func
         if (message.IsDsn || message.ReversePath.Address is not { } to) // RFC 5321 §4.5.5: never for the null reverse-path.
             return null;
         DateTimeOffset endedAt = attempt.StartedAt + attempt.Duration;
-        bool delayDue = RetrySchedule.IsDelayNoticeDue(message.ReceivedAt, endedAt);
+        bool delayDue = _retry.DelayNoticeAfter > TimeSpan.Zero && endedAt - message.ReceivedAt >= _retry.DelayNoticeAfter;
         ImmutableArray<DsnRecipient>.Builder? recipients = null;
         bool anyFailed = false;
         var delayed = ImmutableArray.CreateBuilder<int>();
@@ -39,16 +39,22 @@ internal sealed class DsnPlanner(string reportingMta, TimeSpan giveUpAfter, Func
                 IsReply(result.Reply) && attempt.NextHop.Length > 0 ? attempt.NextHop : null,
                 result.Reply,
                 endedAt,
-                action == DsnAction.Delayed ? message.ReceivedAt + giveUpAfter : null));
+                action == DsnAction.Delayed ? message.ReceivedAt + _retry.GiveUpAfter : null)
+            {
+                Class = result.Class,
+            });
         }
         if (recipients is null)
             return null;
         // RFC 3461 §4.3: RET=FULL speaks of failures; other reports return the header section alone.
-        bool whole = anyFailed && message.Return != DsnReturn.Headers && !message.Body.IsChunked && message.Body.Octets <= MaxReturnedOctets;
+        bool whole = anyFailed && message.Return != DsnReturn.Headers && !message.Body.IsChunked && message.Octets <= options.Dsn.MaxReturned;
         QueueId id = newId(endedAt);
         ComposedDsn composed = DsnComposer.Compose(new DsnRequest(
-            id, message.Id, reportingMta, to, message.EnvelopeId, message.ReceivedAt, endedAt, recipients.ToImmutable(), message.HeaderSection,
-            whole ? message.Body.Memory : (ReadOnlyMemory<byte>?)null, NeedsUtf8(message, recipients)));
+            id, message.Id, options.Hostname, to, message.EnvelopeId, message.ReceivedAt, endedAt, recipients.ToImmutable(), message.HeaderSection,
+            whole ? message.Body.Memory : (ReadOnlyMemory<byte>?)null, NeedsUtf8(message, recipients))
+        {
+            MaxReturnedOctets = options.Dsn.MaxReturned,
+        });
         return new PreparedDsn(id, new ForwardPath(to), composed.HeaderSection, composed.Body, composed.HeaderNeedsUtf8, composed.BodyIs8Bit)
         {
             Delayed = delayed.ToImmutable(),

@@ -4,6 +4,7 @@ using FsCheck;
 using FsCheck.Fluent;
 using RelayGate.Core.Dsn;
 using RelayGate.Core.Mail;
+using RelayGate.Core.Replies;
 
 namespace RelayGate.Core.Tests.Dsn;
 
@@ -38,7 +39,7 @@ public sealed class DsnComposerTests
             "Original-Recipient: rfc822; bob+old@example.org\r\nFinal-Recipient: rfc822; bob@example.org\r\nAction: failed\r\nStatus: 5.1.1\r\n" +
             "Remote-MTA: dns; mx.example.org\r\nDiagnostic-Code: smtp; 550 5.1.1 User unknown\r\nLast-Attempt-Date: Sat, 21 Nov 2026 09:01:00 +0000\r\n",
             body, StringComparison.Ordinal);
-        Assert.Contains("  bob@example.org\r\n    The mail server mx.example.org said: 550 5.1.1 User unknown\r\n", body, StringComparison.Ordinal);
+        Assert.Contains("  bob@example.org\r\n    The address does not exist, or takes no mail any more.\r\n    The mail server mx.example.org said: 550 5.1.1 User unknown\r\n", body, StringComparison.Ordinal);
         Assert.Contains(OriginalId.ToString(), body, StringComparison.Ordinal);
         Assert.Contains("Content-Type: text/rfc822-headers\r\n\r\n" + Original[..^2], body, StringComparison.Ordinal);
         Assert.False(dsn.BodyIs8Bit);
@@ -49,7 +50,7 @@ public sealed class DsnComposerTests
     public void A_small_failed_message_is_returned_whole_and_a_large_or_delayed_one_is_not()
     {
         string whole = Body(Request(Failed) with { OriginalBody = "Hello\r\n"u8.ToArray() });
-        string large = Body(Request(Failed) with { OriginalBody = new byte[DsnComposer.MaxReturnedOctets] });
+        string large = Body(Request(Failed) with { OriginalBody = new byte[DsnComposer.DefaultMaxReturnedOctets] });
         string delayed = Body(Request(Failed with { Action = DsnAction.Delayed }) with { OriginalBody = "Hello\r\n"u8.ToArray() });
 
         Assert.Contains("Content-Type: message/rfc822\r\n\r\n" + Original + "Hello\r\n\r\n--", whole, StringComparison.Ordinal);
@@ -70,6 +71,43 @@ public sealed class DsnComposerTests
         Assert.Contains(field, body, StringComparison.Ordinal);
         Assert.Contains(action == DsnAction.Delayed ? "Status: 4.0.0" : "Status: 2.0.0", body, StringComparison.Ordinal);
         Assert.Equal(action == DsnAction.Delayed, body.Contains("Will-Retry-Until: Wed, 25 Nov 2026 09:00:00 +0000\r\n", StringComparison.Ordinal));
+    }
+
+    [Theory]
+    [InlineData(ReplyClass.InvalidRecipient, "5.1.1", "The address does not exist", "Check the spelling")]
+    [InlineData(ReplyClass.MailboxFull, "5.2.2", "The recipient's mailbox is full.", "when there is room")]
+    [InlineData(ReplyClass.Rate, "5.7.28", "only so many messages at a time", "in smaller parts")]
+    [InlineData(ReplyClass.IpBlocked, "5.7.1", "Neither your message nor the recipient's address is at fault.", "administrator of relay.example.net")]
+    [InlineData(ReplyClass.Ptr, "5.7.25", "does not take mail from the address of our server", "administrator of relay.example.net")]
+    [InlineData(ReplyClass.DomainReputation, "5.7.1", "mistrusts a domain", "was not broken into")]
+    [InlineData(ReplyClass.Authentication, "5.7.26", "could not verify that the message comes from your domain", "SPF, DKIM and DMARC records")]
+    [InlineData(ReplyClass.Policy, "5.7.1", "A rule of the recipient's mail server", "ask the recipient in another way")]
+    [InlineData(ReplyClass.Content, "5.7.1", "refused the content", "Remove attachments and links")]
+    [InlineData(ReplyClass.Tls, "5.7.10", "The encrypted connection", "for administrators to mend")]
+    [InlineData(ReplyClass.None, "5.1.10", "The domain of the address does not exist or takes no mail.", "after the @")]
+    [InlineData(ReplyClass.None, "5.3.4", "too large", "without large attachments")]
+    [InlineData(ReplyClass.None, "5.6.7", "characters beyond ASCII", "without such characters")]
+    [InlineData(ReplyClass.None, "5.3.5", "no address to send the message from", "administrator of relay.example.net")]
+    [InlineData(ReplyClass.Greylisted, "5.4.7", "All attempts in the time that a message has failed", "again later")]
+    [InlineData(ReplyClass.None, "?", "refused the message", "The reply of the mail server says more")]
+    public void A_customer_reads_why_and_what_to_do(ReplyClass about, string status, string why, string toDo)
+    {
+        string text = Body(Request(Failed with { Class = about, Status = status })).Replace("\r\n    ", " ", StringComparison.Ordinal);
+        text = text[..text.IndexOf("message/delivery-status", StringComparison.Ordinal)];
+
+        Assert.Contains(why, text, StringComparison.Ordinal);
+        Assert.Contains(toDo, text, StringComparison.Ordinal);
+        Assert.Contains("What you can do: ", text, StringComparison.Ordinal);
+        Assert.Contains("said: 550 5.1.1 User unknown", text, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void A_bound_of_its_own_decides_what_comes_back()
+    {
+        DsnRequest request = Request(Failed) with { OriginalBody = new byte[2000], MaxReturnedOctets = 1000 };
+
+        Assert.Contains("Content-Type: text/rfc822-headers\r\n", Body(request), StringComparison.Ordinal);
+        Assert.DoesNotContain("Message-ID:", Body(request with { MaxReturnedOctets = 60 })[^400..], StringComparison.Ordinal); // Whole fields, no part of one.
     }
 
     [Fact]

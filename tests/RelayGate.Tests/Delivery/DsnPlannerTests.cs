@@ -1,5 +1,6 @@
 using System.Collections.Immutable;
 using System.Text;
+using RelayGate.Configuration;
 using RelayGate.Core.Mail;
 using RelayGate.Core.Policy;
 using RelayGate.Delivery;
@@ -10,7 +11,7 @@ namespace RelayGate.Tests.Delivery;
 /// <summary>Who hears of an attempt, of whom, and how much of the message comes back.</summary>
 public sealed class DsnPlannerTests
 {
-    private static readonly DsnPlanner Planner = new("relay.test", TimeSpan.FromDays(4), at => QueueId.Create(at, 7, 8));
+    private static readonly DsnPlanner Planner = new(new RelayGateOptions { Hostname = "relay.test" }, at => QueueId.Create(at, 7, 8));
 
     [Fact]
     public void A_relayed_report_names_those_alone_whose_next_hop_has_no_DSN()
@@ -46,6 +47,18 @@ public sealed class DsnPlannerTests
     [InlineData(DsnNotify.Never, false)]
     public void A_delay_is_told_to_those_who_asked_for_it_or_for_nothing(DsnNotify notify, bool told) =>
         Assert.Equal(told, Plan(TimeSpan.FromHours(5), Result(0, DeliveryResult.Deferred, notify)) is not null);
+
+    [Theory]
+    [InlineData(0, 90, false)]
+    [InlineData(30, 29, false)]
+    [InlineData(30, 30, true)]
+    public void A_delay_is_told_from_the_age_of_the_settings_on_or_never(int after, int age, bool told)
+    {
+        var options = new RelayGateOptions { Hostname = "relay.test" };
+        options.Delivery.Retry.DelayNoticeAfter = TimeSpan.FromHours(after);
+
+        Assert.Equal(told, Plan(new DsnPlanner(options, at => QueueId.Create(at, 7, 8)), Message("x\r\n"), TimeSpan.FromHours(age), Result(0, DeliveryResult.Deferred)) is not null);
+    }
 
     [Theory]
     [InlineData(DsnReturn.Unspecified, 1000, true)]
@@ -101,10 +114,12 @@ public sealed class DsnPlannerTests
 
     private static PreparedDsn? Plan(TimeSpan age, params RecipientResult[] results) => Plan(Message("x\r\n"), age, results);
 
-    private static PreparedDsn? Plan(QueuedMessage message, TimeSpan age, params RecipientResult[] results)
+    private static PreparedDsn? Plan(QueuedMessage message, TimeSpan age, params RecipientResult[] results) => Plan(Planner, message, age, results);
+
+    private static PreparedDsn? Plan(DsnPlanner planner, QueuedMessage message, TimeSpan age, params RecipientResult[] results)
     {
         ImmutableArray<QueuedRecipient> recipients = [.. results.Select(r => r.Recipient)];
-        return Planner.Plan(
+        return planner.Plan(
             new DeliveryJob(message with { Recipients = recipients }, recipients),
             new DeliveryAttempt(DeliveryHarness.Now + age, TimeSpan.Zero, "rcpt", "mx.dest.test", "192.0.2.1:25", "127.0.0.1", null, [.. results]));
     }
