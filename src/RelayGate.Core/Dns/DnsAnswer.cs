@@ -22,7 +22,7 @@ public enum DnsOutcome
 /// <param name="Records">Of the type asked for; empty unless <see cref="DnsOutcome.Found"/>.</param>
 /// <param name="Name">The name at the end of the aliases.</param>
 /// <param name="Lifetime">How long it may be kept.</param>
-/// <param name="IsAuthentic">AD was set.</param>
+/// <param name="IsAuthentic">AD was set; the resolver clears it where it trusts no server.</param>
 /// <param name="IsPartial">The response ends at an alias and says nothing of its target, which is to be asked for.</param>
 public sealed record DnsAnswer(
     DnsOutcome Outcome, ImmutableArray<DnsRecord> Records, string Name, TimeSpan Lifetime, bool IsAuthentic, bool IsPartial = false)
@@ -37,6 +37,9 @@ public sealed record DnsAnswer(
 
     /// <summary>Of a failure: what the server did, in words that follow its name, and of the resolver's answers a whole sentence; null otherwise.</summary>
     public string? Fault { get; init; }
+
+    /// <summary>About what it costs to keep.</summary>
+    public int Octets => Records.Sum(static r => 100 + r switch { TxtRecord text => text.Octets.Length, TlsaRecord tlsa => tlsa.Data.Length, _ => 0 });
 
     public static DnsAnswer Failure(string name, string fault) =>
         new(DnsOutcome.Failed, [], name, TimeSpan.FromSeconds(FailureSeconds), false) { Fault = fault };

@@ -26,8 +26,9 @@ public sealed record DnsMessage(
 
     /// <summary>Writes a query with recursion desired and AD asked for (RFC 6840 §5.7).</summary>
     /// <param name="edns">Whether to add OPT; servers that refuse it are asked without.</param>
+    /// <param name="wantsDnssec">Sets DO (RFC 3225); needs <paramref name="edns"/>.</param>
     /// <returns>Octets written, or 0 when the name cannot be written.</returns>
-    public static int WriteQuery(Span<byte> target, ushort id, DnsQuestion question, bool edns)
+    public static int WriteQuery(Span<byte> target, ushort id, DnsQuestion question, bool edns, bool wantsDnssec = false)
     {
         target[..HeaderOctets].Clear();
         BinaryPrimitives.WriteUInt16BigEndian(target, id);
@@ -47,6 +48,7 @@ public sealed record DnsMessage(
         opt.Clear();
         opt[2] = (byte)DnsType.Opt;
         BinaryPrimitives.WriteUInt16BigEndian(opt[3..], UdpPayload);
+        opt[7] = (byte)(wantsDnssec ? 0x80 : 0);
         return position + 11;
     }
 

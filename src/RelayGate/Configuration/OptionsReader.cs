@@ -4,6 +4,7 @@ using System.Net.Sockets;
 using RelayGate.Core.Mail;
 using RelayGate.Core.Notices;
 using RelayGate.Core.Policy;
+using RelayGate.Core.Tls;
 
 namespace RelayGate.Configuration;
 
@@ -140,8 +141,10 @@ internal static class OptionsReader
     {
         delivery.NextHop = NormaliseNextHop(
             d.Text("NextHop", delivery.NextHop, t => NormaliseNextHop(t) is not null, "\"mx\" or \"smtp://host:port\" is expected"))!;
-        delivery.Resolver = d.NullableText("Resolver", null,
-            t => ListenerEndpoint.TryParseTcp(t, out IPEndPoint? server) && server.Port != 0, "\"ip:port\" of a DNS server is expected");
+        delivery.Resolver = d.NullableText("Resolver", null, IsResolver, "\"ip:port\" of a DNS server, or of up to three with commas, is expected");
+        if (d.Find("ResolverTrusted") is { Kind: not SettingsKind.Null })
+            delivery.ResolverTrusted = d.Boolean("ResolverTrusted", false);
+        d.Section("Tls", t => ReadTls(t, delivery.Tls));
         delivery.EightBit = d.Choice("EightBit", delivery.EightBit);
         delivery.AllowLoopback = d.Boolean("AllowLoopback", delivery.AllowLoopback);
         delivery.MxPort = d.Integer("MxPort", delivery.MxPort, 1, 65_535, "a TCP port");
@@ -174,10 +177,34 @@ internal static class OptionsReader
         });
     }
 
+    private static bool IsResolver(string text)
+    {
+        string[] servers = text.Split(',', StringSplitOptions.TrimEntries);
+        return servers.Length <= 3 && Array.TrueForAll(servers, t => ListenerEndpoint.TryParseTcp(t, out IPEndPoint? server) && server.Port != 0);
+    }
+
+    private static void ReadTls(SettingsSection t, TlsOptions tls)
+    {
+        tls.Policy = ReadTlsMode(t, "Policy", tls.Policy);
+        tls.MinimumVersion = t.Choice("MinimumVersion", tls.MinimumVersion);
+        tls.Dane = t.Boolean("Dane", tls.Dane);
+        tls.MtaSts = t.Boolean("MtaSts", tls.MtaSts);
+        tls.AuthoritiesPath = t.NullablePath("AuthoritiesPath", null, "the path of a PEM file is expected");
+        tls.MtaStsPort = t.Integer("MtaStsPort", tls.MtaStsPort, 1, 65_535, "a TCP port");
+    }
+
+    private static TlsMode ReadTlsMode(SettingsSection s, string name, TlsMode whenAbsent)
+    {
+        string text = s.Text(name, whenAbsent.Word(), t => TlsModes.TryParse(t, out _), "None, May, Encrypt, Verify or Dane is expected");
+        return TlsModes.TryParse(text, out TlsMode mode) ? mode : whenAbsent;
+    }
+
     private static void ReadProvider(SettingsSection p, ProviderOptions provider)
     {
         if (p.Find("Connections") is not null)
             provider.Connections = p.Integer("Connections", 1, 1, 20_000, "connections");
+        if (p.Find("Tls") is not null)
+            provider.Tls = ReadTlsMode(p, "Tls", TlsMode.May);
     }
 
     private static void ReadNotices(SettingsSection n, NoticeOptions notices)

@@ -1,6 +1,7 @@
 using RelayGate.Core.Dsn;
 using RelayGate.Core.Policy;
 using RelayGate.Core.Reports;
+using RelayGate.Core.Tls;
 
 namespace RelayGate.Configuration;
 
@@ -167,8 +168,14 @@ public sealed class DeliveryOptions
     /// <summary><c>mx</c> or <c>smtp://host:port</c>.</summary>
     public string NextHop { get; set; } = "mx";
 
-    /// <summary><c>ip:port</c> of a DNS server; null: those of /etc/resolv.conf.</summary>
+    /// <summary><c>ip:port</c> of a DNS server, or of up to three with commas; null: those of /etc/resolv.conf.</summary>
     public string? Resolver { get; set; }
+
+    /// <summary>Whether the DNS servers validate DNSSEC and the way to them is safe, so that DANE may rest on their AD bit. Null (default): only those of
+    /// /etc/resolv.conf, where it says <c>options trust-ad</c> and they are all on loopback.</summary>
+    public bool? ResolverTrusted { get; set; }
+
+    public TlsOptions Tls { get; set; } = new();
 
     public EightBitMode EightBit { get; set; } = EightBitMode.Send;
 
@@ -188,11 +195,36 @@ public sealed class DeliveryOptions
     public Dictionary<string, ProviderOptions> Providers { get; } = new(StringComparer.OrdinalIgnoreCase);
 }
 
+/// <summary>TLS with next hops.</summary>
+public sealed class TlsOptions
+{
+    /// <summary>What is asked of every next hop: None, May, Encrypt, Verify or Dane. A recipient domain's own policy (DANE, MTA-STS) can only ask for more.</summary>
+    public TlsMode Policy { get; set; } = TlsMode.May;
+
+    /// <summary>Tls12 or Tls13.</summary>
+    public TlsVersion MinimumVersion { get; set; } = TlsVersion.Tls12;
+
+    /// <summary>Whether TLSA records are looked for and enforced (RFC 7672). Needs a trusted resolver.</summary>
+    public bool Dane { get; set; } = true;
+
+    /// <summary>Whether MTA-STS policies are looked for and enforced (RFC 8461).</summary>
+    public bool MtaSts { get; set; } = true;
+
+    /// <summary>PEM file with the authorities that certificates of next hops and policy hosts are verified with; null: the system's.</summary>
+    public string? AuthoritiesPath { get; set; }
+
+    /// <summary>TCP port of policy hosts. Default 443.</summary>
+    public int MtaStsPort { get; set; } = 443;
+}
+
 /// <summary>Delivery to one destination provider; null: as for all.</summary>
 public sealed class ProviderOptions
 {
     /// <summary>Connections at once from one of our addresses. 1 to 20,000.</summary>
     public int? Connections { get; set; }
+
+    /// <summary>What is asked of TLS: None, May, Encrypt, Verify or Dane.</summary>
+    public TlsMode? Tls { get; set; }
 }
 
 public sealed class RetryOptions

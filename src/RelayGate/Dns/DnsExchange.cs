@@ -12,15 +12,16 @@ internal sealed class DnsExchange(TimeProvider time)
     private const int MaxUdpOctets = 4096; // More than the 1232 offered: some servers do not listen.
 
     /// <returns>The response, whatever it says; null: none in time, or none that belongs to the question.</returns>
-    public async Task<DnsMessage?> AskAsync(IPEndPoint server, DnsQuestion question, TimeSpan limit)
+    /// <param name="wantsDnssec">Sets DO, so that a server validates which does so only for those who ask (RFC 4035 §3.2.1).</param>
+    public async Task<DnsMessage?> AskAsync(IPEndPoint server, DnsQuestion question, TimeSpan limit, bool wantsDnssec = false)
     {
         using var timeout = new CancellationTokenSource(limit, time);
         try
         {
-            DnsMessage? response = await AskByUdpAsync(server, question, edns: true, timeout.Token);
+            DnsMessage? response = await AskByUdpAsync(server, question, edns: true, wantsDnssec, timeout.Token);
             if (response is { Code: DnsResponseCode.FormatError or DnsResponseCode.NotImplemented })
-                response = await AskByUdpAsync(server, question, edns: false, timeout.Token); // RFC 6891 §7: an old server.
-            return response is { IsTruncated: true } ? await AskByTcpAsync(server, question, timeout.Token) : response;
+                response = await AskByUdpAsync(server, question, edns: false, wantsDnssec: false, timeout.Token); // RFC 6891 §7: an old server.
+            return response is { IsTruncated: true } ? await AskByTcpAsync(server, question, wantsDnssec, timeout.Token) : response;
         }
         catch (Exception e) when (e is OperationCanceledException or SocketException or IOException)
         {
@@ -28,11 +29,11 @@ internal sealed class DnsExchange(TimeProvider time)
         }
     }
 
-    private static async Task<DnsMessage?> AskByUdpAsync(IPEndPoint server, DnsQuestion question, bool edns, CancellationToken cancellationToken)
+    private static async Task<DnsMessage?> AskByUdpAsync(IPEndPoint server, DnsQuestion question, bool edns, bool wantsDnssec, CancellationToken cancellationToken)
     {
         var query = new byte[DnsMessage.MaxQueryOctets];
         ushort id = RandomId();
-        int octets = DnsMessage.WriteQuery(query, id, question, edns);
+        int octets = DnsMessage.WriteQuery(query, id, question, edns, wantsDnssec);
         if (octets == 0)
             return null;
         using var socket = new Socket(server.AddressFamily, SocketType.Dgram, ProtocolType.Udp);
@@ -47,11 +48,11 @@ internal sealed class DnsExchange(TimeProvider time)
         }
     }
 
-    private static async Task<DnsMessage?> AskByTcpAsync(IPEndPoint server, DnsQuestion question, CancellationToken cancellationToken)
+    private static async Task<DnsMessage?> AskByTcpAsync(IPEndPoint server, DnsQuestion question, bool wantsDnssec, CancellationToken cancellationToken)
     {
         var query = new byte[2 + DnsMessage.MaxQueryOctets];
         ushort id = RandomId();
-        int octets = DnsMessage.WriteQuery(query.AsSpan(2), id, question, edns: true);
+        int octets = DnsMessage.WriteQuery(query.AsSpan(2), id, question, edns: true, wantsDnssec);
         BinaryPrimitives.WriteUInt16BigEndian(query, (ushort)octets);
         using var socket = new Socket(server.AddressFamily, SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
         await socket.ConnectAsync(server, cancellationToken);

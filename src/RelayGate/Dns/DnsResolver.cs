@@ -8,11 +8,13 @@ namespace RelayGate.Dns;
 /// <remarks>
 /// Bounds: 10,000 answers; a question costs at most two rounds over three servers, 3 s and 5 s each. It never throws for what a server does:
 /// that nobody could say is an answer too (<see cref="DnsOutcome.Failed"/>), kept for 10 s, so that a dead resolver is not asked for each message.
+/// An answer of more than 8 KiB is not kept. <see cref="DnsAnswer.IsAuthentic"/> is set only where the servers are trusted.
 /// </remarks>
 /// <param name="maxAnswers">Answers kept at most.</param>
 public sealed class DnsResolver(DnsServers servers, TimeProvider time, int maxAnswers = DnsResolver.MaxAnswers)
 {
     private const int MaxAnswers = 10_000;
+    private const int MaxKeptOctets = 8 * 1024; // All answers together: 80 MiB at the very most.
 
     private static readonly TimeSpan[] Rounds = [TimeSpan.FromSeconds(3), TimeSpan.FromSeconds(5)];
 
@@ -20,6 +22,10 @@ public sealed class DnsResolver(DnsServers servers, TimeProvider time, int maxAn
     private readonly Dictionary<DnsQuestion, (DnsAnswer Answer, long KeptAt)> _answers = [];
     private readonly Dictionary<DnsQuestion, Task<DnsAnswer>> _asking = [];
     private readonly DnsExchange _exchange = new(time);
+    private int _first; // Index of the server that answered last, where an earlier one did not: it is asked first.
+
+    /// <summary>Whether answers can be authentic at all (RFC 7672 §2.2: DANE needs that).</summary>
+    public bool IsTrusted => servers.AreTrusted;
 
     /// <summary>Answers kept now.</summary>
     public int Kept
@@ -67,7 +73,8 @@ public sealed class DnsResolver(DnsServers servers, TimeProvider time, int maxAn
                 _asking.Remove(question);
                 if (_answers.Count >= maxAnswers)
                     MakeRoom();
-                _answers[question] = (answer, time.GetTimestamp());
+                if (answer.Octets <= MaxKeptOctets)
+                    _answers[question] = (answer, time.GetTimestamp());
             }
         }
         return answer;
@@ -78,14 +85,16 @@ public sealed class DnsResolver(DnsServers servers, TimeProvider time, int maxAn
     {
         DnsAnswer answer = await AskServersAsync(question);
         TimeSpan lifetime = answer.Lifetime;
+        bool isAuthentic = answer.IsAuthentic;
         for (int aliases = 0; answer.IsPartial; aliases++)
         {
             if (aliases == DnsAnswer.MaxAliases)
                 return DnsAnswer.Failure(question.Name, $"DNS gives more than {DnsAnswer.MaxAliases} aliases for {question}");
             answer = await AskServersAsync(question with { Name = answer.Name });
             lifetime = answer.Lifetime < lifetime || answer.Outcome != DnsOutcome.Found ? answer.Lifetime : lifetime;
+            isAuthentic &= answer.IsAuthentic; // One link that is not secure makes the chain insecure.
         }
-        return answer with { Lifetime = lifetime };
+        return answer with { Lifetime = lifetime, IsAuthentic = isAuthentic };
     }
 
     private async Task<DnsAnswer> AskServersAsync(DnsQuestion question)
@@ -94,15 +103,22 @@ public sealed class DnsResolver(DnsServers servers, TimeProvider time, int maxAn
         ImmutableArray<IPEndPoint> asked = [];
         foreach (TimeSpan limit in Rounds)
         {
-            asked = servers.Current;
-            foreach (IPEndPoint server in asked)
+            DnsServers.Snapshot now = servers.Now;
+            asked = now.Servers;
+            int first = Volatile.Read(ref _first);
+            for (int i = 0; i < asked.Length; i++)
             {
-                if (await _exchange.AskAsync(server, question, limit) is not { } response)
+                int index = (first + i) % asked.Length;
+                if (await _exchange.AskAsync(asked[index], question, limit, wantsDnssec: now.AreTrusted) is not { } response)
                     continue;
                 DnsAnswer answer = DnsAnswer.Read(question, response);
                 if (answer.Outcome != DnsOutcome.Failed)
-                    return answer;
-                failed = answer with { Fault = $"DNS server {server} {answer.Fault}" };
+                {
+                    if (i > 0)
+                        Volatile.Write(ref _first, index); // The one before is down or broken: it would cost every question its time limit.
+                    return now.AreTrusted ? answer : answer with { IsAuthentic = false };
+                }
+                failed = answer with { Fault = $"DNS server {asked[index]} {answer.Fault}" };
             }
         }
         return failed ?? DnsAnswer.Failure(question.Name, $"No answer from DNS server {string.Join(", ", asked)} about {question}");

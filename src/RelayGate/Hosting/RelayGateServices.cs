@@ -80,7 +80,7 @@ public static class RelayGateServices
             provider.GetRequiredService<TimeProvider>(), provider.GetRequiredService<ILogger<HeldExpiry>>()));
         services.AddSingleton(MakeReleaser);
         services.AddSingleton(MakeSuspendedMail);
-        services.AddSingleton(provider => new DnsServers(options.Delivery.Resolver, provider.GetRequiredService<TimeProvider>()));
+        services.AddSingleton(provider => new DnsServers(options.Delivery.Resolver, provider.GetRequiredService<TimeProvider>(), options.Delivery.ResolverTrusted));
         services.AddSingleton<DnsResolver>();
         services.AddSingleton<NextHopResolver>();
         services.AddSingleton<ChunkReader>(provider => provider.GetRequiredService<SqliteRelayStore>().ReadChunkAsync);

@@ -84,10 +84,10 @@ public sealed class DnsResolverTests
         string file = Path.Combine(folder.Path, "resolv.conf");
         File.WriteAllText(file, "# comment\nsearch example\nnameserver 192.0.2.53\nnameserver\t2001:db8::53 \nnameserver nonsense\nnameserver 192.0.2.54\nnameserver 192.0.2.55\n");
 
-        var servers = new DnsServers(null, TimeProvider.System, file);
+        var servers = new DnsServers(null, TimeProvider.System, systemFile: file);
 
         Assert.Equal(["192.0.2.53:53", "[2001:db8::53]:53", "192.0.2.54:53"], servers.Current.Select(s => s.ToString()));
-        Assert.Equal(["127.0.0.1:53"], new DnsServers(null, TimeProvider.System, file + ".missing").Current.Select(s => s.ToString()));
+        Assert.Equal(["127.0.0.1:53"], new DnsServers(null, TimeProvider.System, systemFile: file + ".missing").Current.Select(s => s.ToString()));
         Assert.Equal(["192.0.2.1:5353"], new DnsServers("192.0.2.1:5353", TimeProvider.System).Current.Select(s => s.ToString()));
     }
 
@@ -151,16 +151,106 @@ public sealed class DnsResolverTests
         Assert.Equal(DnsOutcome.Failed, loop.Outcome);
     }
 
-    [Fact]
-    public async Task AD_is_kept_and_TXT_strings_are_joined()
+    [Theory]
+    [InlineData(true, true)]
+    [InlineData(false, false)]
+    [InlineData(null, false)]
+    public async Task AD_counts_only_from_a_server_that_is_said_to_be_trusted(bool? trusted, bool isAuthentic)
     {
         await using var dns = new FakeDns { Authentic = true };
+        dns.A("mx.dest.test", "192.0.2.1");
+        var servers = new DnsServers(dns.EndPoint.ToString(), TimeProvider.System, trusted);
+
+        DnsAnswer answer = await new DnsResolver(servers, TimeProvider.System).ResolveAsync(Question, CancellationToken.None);
+
+        Assert.Equal((isAuthentic, isAuthentic), (answer.IsAuthentic, servers.AreTrusted));
+        Assert.Equal(isAuthentic ? 1 : 0, dns.WithDo);
+    }
+
+    [Theory]
+    [InlineData("nameserver 127.0.0.53\noptions edns0 trust-ad\n", null, true)]
+    [InlineData("nameserver 127.0.0.53\noptions edns0\n", null, false)]
+    [InlineData("nameserver 127.0.0.53\nnameserver 192.0.2.53\noptions trust-ad\n", null, false)]
+    [InlineData("nameserver 127.0.0.53\noptions trust-ad\n", false, false)]
+    [InlineData("nameserver 192.0.2.53\n", true, true)]
+    [InlineData("nameserver 127.0.0.53\n# options trust-ad\n", null, false)]
+    public void Servers_of_resolv_conf_are_trusted_only_where_somebody_says_so(string file, bool? trusted, bool expected)
+    {
+        using var folder = new TempFolder();
+        string path = Path.Combine(folder.Path, "resolv.conf");
+        File.WriteAllText(path, file);
+
+        Assert.Equal(expected, new DnsServers(null, TimeProvider.System, trusted, path).AreTrusted);
+    }
+
+    [Fact]
+    public async Task One_insecure_link_makes_a_chain_of_aliases_insecure()
+    {
+        await using var dns = new FakeDns { Authentic = true, WithSoa = false };
+        dns.Cname("a.test", "b.test").Cname("b.test", "c.test").A("c.test", "192.0.2.1");
+        DnsResolver resolver = Trusting(dns);
+
+        Assert.True((await resolver.ResolveAsync(new DnsQuestion("a.test", DnsType.A), CancellationToken.None)).IsAuthentic);
+        dns.Insecure["b.test"] = true;
+        Assert.False((await Trusting(dns).ResolveAsync(new DnsQuestion("a.test", DnsType.A), CancellationToken.None)).IsAuthentic);
+        Assert.True((await Trusting(dns).ResolveAsync(new DnsQuestion("a.test", DnsType.Cname), CancellationToken.None)).IsAuthentic);
+    }
+
+    [Fact]
+    public async Task TLSA_records_are_read_through_an_alias_and_nonsense_in_them_too()
+    {
+        await using var dns = new FakeDns { Authentic = true };
+        dns.Cname("_25._tcp.mx.test", "_dane.test").Tlsa("_dane.test", 3, 1, 1, [1, 2, 3]).Tlsa("_dane.test", 9, 0, 0, []);
+
+        DnsAnswer answer = await Trusting(dns).ResolveAsync(new DnsQuestion("_25._tcp.mx.test", DnsType.Tlsa), CancellationToken.None);
+
+        Assert.Equal(["3 1 1 010203", "9 0 0 "], answer.Records.Select(r => r.ToString()));
+        Assert.Equal(("_dane.test", true), (answer.Name, answer.IsAuthentic));
+    }
+
+    [Fact]
+    public async Task TXT_strings_are_joined_and_a_large_set_comes_over_TCP()
+    {
+        await using var dns = new FakeDns { Behaviour = DnsBehaviour.Truncate };
+        string large = new('x', 255);
         dns.Txt("dest.test", "v=spf1 ", "-all");
+        for (int i = 0; i < 10; i++)
+            dns.Txt("dest.test", large, large, i.ToString(System.Globalization.CultureInfo.InvariantCulture));
 
-        DnsAnswer answer = await ResolverOf(dns).ResolveAsync(new DnsQuestion("dest.test", DnsType.Txt), CancellationToken.None);
+        DnsResolver resolver = ResolverOf(dns);
+        DnsAnswer answer = await resolver.ResolveAsync(new DnsQuestion("dest.test", DnsType.Txt), CancellationToken.None);
 
-        Assert.True(answer.IsAuthentic);
+        Assert.Equal(11, answer.Records.Length);
         Assert.Equal("v=spf1 -all", Encoding.ASCII.GetString(((TxtRecord)answer.Records[0]).Octets.AsSpan()));
+        Assert.Equal($"{large}{large}9", Encoding.ASCII.GetString(((TxtRecord)answer.Records[10]).Octets.AsSpan()));
+        Assert.Equal([false, true], dns.Questions.Select(q => q.Tcp));
+    }
+
+    [Fact]
+    public async Task An_answer_that_is_very_large_is_used_and_not_kept()
+    {
+        await using var dns = new FakeDns { Behaviour = DnsBehaviour.Truncate };
+        for (int i = 0; i < 40; i++)
+            dns.Txt("dest.test", new string('x', 255));
+
+        DnsResolver resolver = ResolverOf(dns);
+
+        Assert.Equal(40, (await resolver.ResolveAsync(new DnsQuestion("dest.test", DnsType.Txt), CancellationToken.None)).Records.Length);
+        Assert.Equal(0, resolver.Kept);
+    }
+
+    [Fact]
+    public async Task A_server_that_failed_is_asked_after_the_one_that_answered()
+    {
+        await using var broken = new FakeDns { Behaviour = DnsBehaviour.ServerFailure };
+        await using var good = new FakeDns();
+        good.A("a.test", "192.0.2.1").A("b.test", "192.0.2.2").A("c.test", "192.0.2.3");
+        var resolver = new DnsResolver(new DnsServers($"{broken.EndPoint}, {good.EndPoint}", TimeProvider.System), TimeProvider.System);
+
+        foreach (string name in (string[])["a.test", "b.test", "c.test"])
+            Assert.Equal(DnsOutcome.Found, (await resolver.ResolveAsync(new DnsQuestion(name, DnsType.A), CancellationToken.None)).Outcome);
+
+        Assert.Single(broken.Questions);
     }
 
     [Fact]
@@ -185,6 +275,8 @@ public sealed class DnsResolverTests
         Assert.Equal(DnsOutcome.Failed, answer.Outcome);
         Assert.Empty(dns.Questions);
     }
+
+    private static DnsResolver Trusting(FakeDns dns) => new(new DnsServers(dns.EndPoint.ToString(), TimeProvider.System, trusted: true), TimeProvider.System);
 
     private static DnsResolver ResolverOf(FakeDns dns, TimeProvider? time = null) =>
         new(new DnsServers(dns.EndPoint.ToString(), time ?? TimeProvider.System), time ?? TimeProvider.System);

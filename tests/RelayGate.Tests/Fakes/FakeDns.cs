@@ -34,6 +34,7 @@ public sealed class FakeDns : IAsyncDisposable
     private readonly Socket _tcp;
     private readonly CancellationTokenSource _stop = new();
     private readonly Task[] _running;
+    private int _withDo;
 
     public FakeDns()
     {
@@ -67,7 +68,14 @@ public sealed class FakeDns : IAsyncDisposable
 
     public uint Ttl { get; set; } = 300;
 
+    /// <summary>Sets AD, as a resolver that validates; not for <see cref="Insecure"/> names.</summary>
     public bool Authentic { get; set; }
+
+    /// <summary>Names in zones that are not signed: an answer that touches one is not authentic.</summary>
+    public ConcurrentDictionary<string, bool> Insecure { get; } = new();
+
+    /// <summary>Questions that came with DO.</summary>
+    public int WithDo => _withDo;
 
     /// <summary>Whether negative answers carry an SOA, with a minimum of 30 s.</summary>
     public bool WithSoa { get; set; } = true;
@@ -88,6 +96,11 @@ public sealed class FakeDns : IAsyncDisposable
 
     public FakeDns Txt(string name, params string[] strings) =>
         Add(name, DnsType.Txt, [.. strings.SelectMany(s => (byte[])[(byte)s.Length, .. Encoding.ASCII.GetBytes(s)])]);
+
+    public FakeDns Tlsa(string name, byte usage, byte selector, byte matching, byte[] data) => Add(name, DnsType.Tlsa, [usage, selector, matching, .. data]);
+
+    /// <summary>Removes the records of a name and type.</summary>
+    public void Remove(string name, DnsType type) => _records.TryRemove((name, type), out _);
 
     public void Clear() => _records.Clear();
 
@@ -155,6 +168,8 @@ public sealed class FakeDns : IAsyncDisposable
     {
         (DnsQuestion question, int end) = ReadQuestion(query);
         Questions.Enqueue((question, tcp));
+        if (query[11] > 0 && (query[end + 7] & 0x80) != 0)
+            Interlocked.Increment(ref _withDo);
         DnsBehaviour behaviour = Broken.ContainsKey(question.Name) ? DnsBehaviour.ServerFailure : Behaviour;
         switch (behaviour)
         {
@@ -187,12 +202,14 @@ public sealed class FakeDns : IAsyncDisposable
         var answers = new List<byte[]>();
         string name = question.Name;
         bool known = true;
+        bool isAuthentic = Authentic;
         for (int i = 0; i < 20; i++)
         {
+            isAuthentic &= !Insecure.ContainsKey(name);
             if (_records.TryGetValue((name, question.Type), out List<byte[]>? found))
             {
                 answers.AddRange(found.Select(data => Record(name, question.Type, data)));
-                return Build(query, end, 0, false, answers, []);
+                return Build(query, end, 0, false, answers, [], isAuthentic);
             }
             if (!_records.TryGetValue((name, DnsType.Cname), out List<byte[]>? alias))
             {
@@ -204,14 +221,14 @@ public sealed class FakeDns : IAsyncDisposable
             Assert.True(DnsNameCodec.TryRead(alias[0], ref position, out name));
         }
         byte[] soa = Record("test", DnsType.Soa, [0, 0, .. new byte[16], 0, 0, 0, 30]);
-        return Build(query, end, known ? 0 : 3, false, answers, WithSoa ? [soa] : []);
+        return Build(query, end, known ? 0 : 3, false, answers, WithSoa ? [soa] : [], isAuthentic);
     }
 
-    private byte[] Build(byte[] query, int end, int code, bool truncated, List<byte[]> answers, List<byte[]> authority)
+    private static byte[] Build(byte[] query, int end, int code, bool truncated, List<byte[]> answers, List<byte[]> authority, bool isAuthentic = false)
     {
         byte[] header =
         [
-            query[0], query[1], (byte)(0x81 | (truncated ? 2 : 0)), (byte)(0x80 | code | (Authentic ? 0x20 : 0)),
+            query[0], query[1], (byte)(0x81 | (truncated ? 2 : 0)), (byte)(0x80 | code | (isAuthentic ? 0x20 : 0)),
             0, 1, (byte)(answers.Count >> 8), (byte)answers.Count, 0, (byte)authority.Count, 0, 0,
         ];
         return [.. header, .. query[12..end], .. answers.SelectMany(a => a), .. authority.SelectMany(a => a)];
