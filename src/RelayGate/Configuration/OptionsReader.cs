@@ -156,6 +156,12 @@ internal static class OptionsReader
             delivery.Retry.DelayNoticeAfter = r.Time("DelayNoticeAfter", delivery.Retry.DelayNoticeAfter, TimeSpan.Zero, TimeSpan.FromDays(30));
             if (delivery.Retry.First > delivery.Retry.Longest)
                 r.Fault("First", r.Find("First") ?? r.Find("Longest")!, $"First must not be longer than Longest ({delivery.Retry.Longest:c})");
+            r.Map("Classes", (name, c) =>
+            {
+                if (!RetryOptions.ClassNames.Contains(name, StringComparer.OrdinalIgnoreCase))
+                    r.Fault($"Classes:{name}", c.Node, $"no class of replies; one of {string.Join(", ", RetryOptions.ClassNames)} is expected");
+                delivery.Retry.Classes[name] = ReadRetry(c, delivery.Retry);
+            });
         });
         d.Section("Timeouts", t =>
         {
@@ -172,7 +178,7 @@ internal static class OptionsReader
         d.Map("Providers", (name, p) =>
         {
             var provider = new ProviderOptions();
-            ReadProvider(p, provider);
+            ReadProvider(p, provider, delivery.Retry);
             delivery.Providers[name] = provider;
         });
     }
@@ -199,12 +205,31 @@ internal static class OptionsReader
         return TlsModes.TryParse(text, out TlsMode mode) ? mode : whenAbsent;
     }
 
-    private static void ReadProvider(SettingsSection p, ProviderOptions provider)
+    private static void ReadProvider(SettingsSection p, ProviderOptions provider, RetryOptions all)
     {
         if (p.Find("Connections") is not null)
             provider.Connections = p.Integer("Connections", 1, 1, 20_000, "connections");
+        if (p.Find("MessagesPerConnection") is not null)
+            provider.MessagesPerConnection = p.Integer("MessagesPerConnection", 1, 1, 100_000, "messages");
         if (p.Find("Tls") is not null)
             provider.Tls = ReadTlsMode(p, "Tls", TlsMode.May);
+        if (p.Find("Retry") is not null)
+            p.Section("Retry", r => provider.Retry = ReadRetry(r, all));
+    }
+
+    /// <param name="all">What holds where nothing is written.</param>
+    private static RetryOverride ReadRetry(SettingsSection r, RetryOptions all)
+    {
+        var own = new RetryOverride();
+        if (r.Find("First") is not null)
+            own.First = r.Time("First", all.First, Second, TimeSpan.FromDays(1));
+        if (r.Find("Longest") is not null)
+            own.Longest = r.Time("Longest", all.Longest, Second, TimeSpan.FromDays(7));
+        if (r.Find("GiveUpAfter") is not null)
+            own.GiveUpAfter = r.Time("GiveUpAfter", all.GiveUpAfter, Second, TimeSpan.FromDays(30));
+        if (own.First > (own.Longest ?? all.Longest))
+            r.Fault("First", r.Find("First")!, $"First must not be longer than Longest ({own.Longest ?? all.Longest:c})");
+        return own;
     }
 
     private static void ReadNotices(SettingsSection n, NoticeOptions notices)

@@ -1,5 +1,6 @@
 using RelayGate.Core.Dsn;
 using RelayGate.Core.Policy;
+using RelayGate.Core.Replies;
 using RelayGate.Core.Reports;
 using RelayGate.Core.Tls;
 
@@ -225,10 +226,32 @@ public sealed class ProviderOptions
 
     /// <summary>What is asked of TLS: None, May, Encrypt, Verify or Dane.</summary>
     public TlsMode? Tls { get; set; }
+
+    /// <summary>Messages after which a connection ends. 1 to 100,000.</summary>
+    public int? MessagesPerConnection { get; set; }
+
+    /// <summary>In place of <c>Delivery:Retry</c>.</summary>
+    public RetryOverride? Retry { get; set; }
+}
+
+/// <summary>Times of the retry schedule that differ; null: as for all.</summary>
+public sealed class RetryOverride
+{
+    public TimeSpan? First { get; set; }
+
+    public TimeSpan? Longest { get; set; }
+
+    public TimeSpan? GiveUpAfter { get; set; }
 }
 
 public sealed class RetryOptions
 {
+    /// <summary>The class of attempts that no reply has ended: no connection, one that was lost, or a time limit.</summary>
+    public const string ConnectionClass = "connection";
+
+    /// <summary>What may be a key of <see cref="Classes"/>.</summary>
+    public static IEnumerable<string> ClassNames => ReplyClassNames.All.Skip(1).Append(ConnectionClass);
+
     /// <summary>Wait after the first failure. Default 1 min.</summary>
     public TimeSpan First { get; set; } = TimeSpan.FromMinutes(1);
 
@@ -240,6 +263,9 @@ public sealed class RetryOptions
 
     /// <summary>Age from which on the sender hears, once, that a recipient is still being tried. Default 4 h; 0: never.</summary>
     public TimeSpan DelayNoticeAfter { get; set; } = TimeSpan.FromHours(4);
+
+    /// <summary>What differs by what a refusal is about: one of <see cref="ClassNames"/>.</summary>
+    public Dictionary<string, RetryOverride> Classes { get; } = new(StringComparer.OrdinalIgnoreCase);
 }
 
 public sealed class TimeoutOptions

@@ -6,31 +6,31 @@ using RelayGate.Queue;
 namespace RelayGate.Delivery;
 
 /// <summary>Turns an attempt's outcomes into what is recorded: delivered, deferred until, failed.</summary>
-internal sealed class AttemptRecorder(RetryOptions retry)
+internal sealed class AttemptRecorder(DeliveryOptions options)
 {
-    private readonly RetrySchedule _schedule = new(retry.First, retry.Longest, retry.GiveUpAfter);
+    private readonly RetrySchedules _schedules = new(options);
 
-    /// <param name="random">0 (inclusive) to 1 (exclusive), one number for all recipients, so that they stay together.</param>
+    /// <param name="random">0 (inclusive) to 1 (exclusive), one number for all recipients, so that those with the same schedule stay together.</param>
     public DeliveryAttempt Record(DeliveryJob job, AttemptResult result, DateTimeOffset startedAt, TimeSpan duration, double random)
     {
         DateTimeOffset endedAt = startedAt + duration;
         var results = ImmutableArray.CreateBuilder<RecipientResult>(job.Recipients.Length);
         for (int i = 0; i < job.Recipients.Length; i++)
-            results.Add(ResultOf(job.Message, job.Recipients[i], result.Outcomes[i]!, endedAt, random));
+            results.Add(ResultOf(job.Message, job.Recipients[i], result.Outcomes[i]!, result.Provider, endedAt, random));
         NextHopAddress? nextHop = result.NextHop;
         return new DeliveryAttempt(
             startedAt, duration, DeliveryOutcome.NameOf(result.Stage), nextHop?.Host ?? "", nextHop?.Remote ?? "", result.Local, result.Tls,
             results.MoveToImmutable());
     }
 
-    private RecipientResult ResultOf(QueuedMessage message, QueuedRecipient recipient, RecipientOutcome outcome, DateTimeOffset endedAt, double random)
+    private RecipientResult ResultOf(QueuedMessage message, QueuedRecipient recipient, RecipientOutcome outcome, string provider, DateTimeOffset endedAt, double random)
     {
         if (outcome.Kind is OutcomeKind.Delivered or OutcomeKind.Failed)
         {
             DeliveryResult result = outcome.Kind == OutcomeKind.Delivered ? DeliveryResult.Delivered : DeliveryResult.Failed;
             return new RecipientResult(recipient, result, outcome.Text, outcome.Status, NextAttempt: null, outcome.DsnPassedOn);
         }
-        if (_schedule.Next(message.ReceivedAt, endedAt, recipient.Attempts + 1, random) is { } next)
+        if (_schedules.For(provider, outcome).Next(message.ReceivedAt, endedAt, recipient.Attempts + 1, random) is { } next)
             return new RecipientResult(recipient, DeliveryResult.Deferred, outcome.Text, outcome.Status, next);
         // RFC 3463: 4.4.7 and 5.4.7, delivery time expired. The last reason stays readable; an egress that never came back says so itself.
         string status = outcome.Status == "4.3.5" ? "5.3.5" : "5.4.7";

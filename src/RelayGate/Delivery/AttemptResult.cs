@@ -13,6 +13,9 @@ internal sealed class AttemptResult(int recipients)
     /// <summary>The address tried last; null: none was.</summary>
     public NextHopAddress? NextHop { get; set; }
 
+    /// <summary>Who runs the next hop (<see cref="NextHopPlan.Provider"/>), or "".</summary>
+    public string Provider { get; set; } = "";
+
     /// <summary>Local address after connect, or "".</summary>
     public string Local { get; set; } = "";
 

@@ -26,6 +26,7 @@ internal sealed class Deliverer(NextHopResolver resolver, EgressPermission mayLe
             return;
         }
         NextHopPlan plan = await resolver.ResolveAsync(job.Recipients[0].ForwardPath, cancellationToken);
+        result.Provider = plan.Provider;
         if (plan.Failure is { } failure)
         {
             result.DecideRest(failure);

@@ -47,8 +47,8 @@ public sealed partial class DeliveryService : IHostedService, IDisposable
         _logger = logger;
         _pool = new ConnectionPool(options.Delivery, time, readChunk);
         _deliverer = new Deliverer(resolver, mayLeaveFrom, _pool, metrics);
-        _recorder = new AttemptRecorder(options.Delivery.Retry);
         _dsnPlanner = new DsnPlanner(options, OwnMail.NewId);
+        _recorder = new AttemptRecorder(options.Delivery);
     }
 
     public Task StartAsync(CancellationToken cancellationToken)
