@@ -44,7 +44,7 @@ internal static class StoreBenchmark
         using var metrics = new RelayGateMetrics();
         using var writer = new QueueWriter(store, usage, _ => default, options, metrics, TimeProvider.System, NullLogger<QueueWriter>.Instance);
         using var scheduler = new QueueScheduler(
-            store, writer, new DestinationLanes(_ => "smarthost", _ => sessions), () => Suspensions.None, TimeSpan.FromMinutes(1), TimeProvider.System,
+            store, writer, new DestinationLanes((_, _) => "smarthost", _ => sessions), () => Suspensions.None, TimeSpan.FromMinutes(1), TimeProvider.System,
             NullLogger<QueueScheduler>.Instance);
         byte[] body = new byte[octets];
         Random.Shared.NextBytes(body);

@@ -9,6 +9,9 @@ public enum DeliveryStage
     Greeting,
     Ehlo,
     StartTls,
+
+    /// <summary>The login at a smarthost.</summary>
+    Auth,
     Mail,
     Rcpt,
     Data,
@@ -48,7 +51,7 @@ public static class DeliveryOutcome
             return OutcomeKind.Delivered;
         if (code == 421)
             return OfLostConnection(stage);
-        bool aboutTheHost = stage is DeliveryStage.Connect or DeliveryStage.Greeting or DeliveryStage.Ehlo or DeliveryStage.StartTls;
+        bool aboutTheHost = stage is DeliveryStage.Connect or DeliveryStage.Greeting or DeliveryStage.Ehlo or DeliveryStage.StartTls or DeliveryStage.Auth;
         return (code / 100) switch
         {
             4 => aboutTheHost || stage == DeliveryStage.Mail ? OutcomeKind.NextHost : OutcomeKind.Deferred,
@@ -61,13 +64,14 @@ public static class DeliveryOutcome
     public static OutcomeKind OfLostConnection(DeliveryStage stage) =>
         stage == DeliveryStage.EndOfData ? OutcomeKind.Deferred : OutcomeKind.NextHost;
 
-    /// <summary>The stage's name in records: connect, greeting, ehlo, starttls, mail, rcpt, data, end-of-data, local.</summary>
+    /// <summary>The stage's name in records: connect, greeting, ehlo, starttls, auth, mail, rcpt, data, end-of-data, local.</summary>
     public static string NameOf(DeliveryStage stage) => stage switch
     {
         DeliveryStage.Connect => "connect",
         DeliveryStage.Greeting => "greeting",
         DeliveryStage.Ehlo => "ehlo",
         DeliveryStage.StartTls => "starttls",
+        DeliveryStage.Auth => "auth",
         DeliveryStage.Mail => "mail",
         DeliveryStage.Rcpt => "rcpt",
         DeliveryStage.Data => "data",

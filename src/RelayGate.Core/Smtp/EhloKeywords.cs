@@ -14,6 +14,9 @@ public sealed record EhloKeywords(
     bool Chunking = false,
     bool StartTls = false)
 {
+    /// <summary>What AUTH offers of what a client here speaks.</summary>
+    public SaslMechanisms Auth { get; init; }
+
     /// <summary>What a server offers that knows only HELO.</summary>
     public static EhloKeywords None { get; } = new();
 
@@ -37,6 +40,10 @@ public sealed record EhloKeywords(
     {
         int blank = line.IndexOf((byte)' ');
         ReadOnlySpan<byte> keyword = blank < 0 ? line : line[..blank];
+        if (Ascii.EqualsIgnoreCase(keyword, "AUTH"u8))
+            return this with { Auth = Auth | Mechanisms(blank < 0 ? [] : line[(blank + 1)..]) };
+        if (keyword.Length > 5 && Ascii.EqualsIgnoreCase(keyword[..5], "AUTH="u8)) // Servers that spoke the draft wrote it so.
+            return this with { Auth = Auth | Mechanisms(line[5..]) };
         if (Ascii.EqualsIgnoreCase(keyword, "PIPELINING"u8))
             return this with { Pipelining = true };
         if (Ascii.EqualsIgnoreCase(keyword, "SIZE"u8))
@@ -52,5 +59,20 @@ public sealed record EhloKeywords(
         if (Ascii.EqualsIgnoreCase(keyword, "STARTTLS"u8))
             return this with { StartTls = true };
         return this;
+    }
+
+    private static SaslMechanisms Mechanisms(ReadOnlySpan<byte> words)
+    {
+        SaslMechanisms found = SaslMechanisms.None;
+        foreach (Range word in words.Split((byte)' '))
+        {
+            if (Ascii.EqualsIgnoreCase(words[word], "PLAIN"u8))
+                found |= SaslMechanisms.Plain;
+            else if (Ascii.EqualsIgnoreCase(words[word], "LOGIN"u8))
+                found |= SaslMechanisms.Login;
+            else if (Ascii.EqualsIgnoreCase(words[word], "SCRAM-SHA-256"u8))
+                found |= SaslMechanisms.ScramSha256;
+        }
+        return found;
     }
 }

@@ -68,6 +68,8 @@ public sealed partial class AccountAdministration
         foreach (string address in write.Db.All("select address from ip_address where owner = $1", static row => row.GetString(0), name))
             write.ReleaseAddress(address, name);
         write.RemoveRules(key, name);
+        if (RouteSql.RemoveOf(write.Db, name) > 0)
+            write.Change.Routes = RouteSql.Table(write.Db, _directory.Cache.Options.Delivery.ConfiguredNextHop);
         write.Db.Execute("delete from subscription where name = $1", name);
         write.Touch(key);
         write.TouchSuspended();

@@ -49,6 +49,9 @@ internal sealed class AccountChange
     /// <summary>Somebody was suspended or resumed by it; else null.</summary>
     public SuspensionNews? Suspension { get; set; }
 
+    /// <summary>All routes as they are now, where the change may have changed them; else null.</summary>
+    public Core.Policy.RouteTable? Routes { get; set; }
+
     /// <summary>A domain has another owner than before, which matters to whoever names it.</summary>
     public bool IsOfDomains { get; set; }
 }

@@ -40,10 +40,11 @@ public sealed partial class AccountDirectory : IDisposable
         _cache = new AccountCache(options, CachedRecords);
         _passwords = new PasswordChecker(time);
         Uses = new IdentityUses(time);
-        (_suspended, _salt) = ReadState(store);
+        (_suspended, _salt, _routes) = ReadState(store, options);
     }
 
     private volatile Suspensions _suspended;
+    private volatile RouteTable _routes;
 
     private sealed record CachedSender(SenderAccount Account, AccountKey[] Keys, AccountStamp Stamp);
 
@@ -158,6 +159,9 @@ public sealed partial class AccountDirectory : IDisposable
     /// <summary>Whose queued mail waits. Never blocks.</summary>
     public Suspensions Suspended => _suspended;
 
+    /// <summary>Where mail goes next. Never blocks.</summary>
+    public RouteTable Routes => _routes;
+
     /// <summary>Whether mail of a subscription may leave from an address: not from one that was given to another.</summary>
     public async ValueTask<bool> MayLeaveFromAsync(string subscription, IPAddress local, CancellationToken cancellationToken)
     {
@@ -180,7 +184,7 @@ public sealed partial class AccountDirectory : IDisposable
     public void Forget()
     {
         _cache.Reset();
-        (_suspended, _) = ReadState(_store);
+        (_suspended, _, _routes) = ReadState(_store, _cache.Options);
     }
 
     public void Dispose() => _passwords.Dispose();
@@ -194,6 +198,8 @@ public sealed partial class AccountDirectory : IDisposable
             _suspended = suspended;
             SuspensionChanged?.Invoke();
         }
+        if (change.Routes is { } routes)
+            _routes = routes;
         if (change.Suspension is { } news)
             SuspensionTold?.Invoke(news);
         foreach ((RecordKind kind, string name) in change.Records)
@@ -236,10 +242,11 @@ public sealed partial class AccountDirectory : IDisposable
         return reader.IsIncomplete ? null : account;
     }
 
-    private static (Suspensions Suspended, byte[] Salt) ReadState(SqliteRelayStore store)
+    private static (Suspensions Suspended, byte[] Salt, RouteTable Routes) ReadState(SqliteRelayStore store, RelayGateOptions options)
     {
         using StoreConnection connection = store.OpenReadConnection();
-        return (AccountSql.Suspensions(connection.Connection), CredentialSql.Salt(connection.Connection));
+        DbConnection db = connection.Connection;
+        return (AccountSql.Suspensions(db), CredentialSql.Salt(db), RouteSql.Table(db, options.Delivery.ConfiguredNextHop));
     }
 
     private static AccountKey[] KeysOf(SenderAccount account) => [.. account.Levels.Select(static level => level.Key)];

@@ -140,7 +140,7 @@ internal static class OptionsReader
     private static void ReadDelivery(SettingsSection d, DeliveryOptions delivery)
     {
         delivery.NextHop = NormaliseNextHop(
-            d.Text("NextHop", delivery.NextHop, t => NormaliseNextHop(t) is not null, "\"mx\" or \"smtp://host:port\" is expected"))!;
+            d.Text("NextHop", delivery.NextHop, t => NormaliseNextHop(t) is not null, NextHopText.Remedy))!;
         delivery.Resolver = d.NullableText("Resolver", null, IsResolver, "\"ip:port\" of a DNS server, or of up to three with commas, is expected");
         if (d.Find("ResolverTrusted") is { Kind: not SettingsKind.Null })
             delivery.ResolverTrusted = d.Boolean("ResolverTrusted", false);
@@ -305,28 +305,8 @@ internal static class OptionsReader
         }
     }
 
-    /// <summary>
-    /// <c>mx</c>, or <c>smtp://host:port</c> with a domain name, a dotted quad or a bracketed IPv6 address; without a port it is 25.
-    /// </summary>
-    /// <returns>The usual spelling, always with port; null when it is none of these.</returns>
-    public static string? NormaliseNextHop(string text)
-    {
-        const string Scheme = "smtp://";
-        if (text.Equals("mx", StringComparison.OrdinalIgnoreCase))
-            return "mx";
-        if (!text.StartsWith(Scheme, StringComparison.OrdinalIgnoreCase))
-            return null;
-        string rest = text[Scheme.Length..];
-        if (rest.EndsWith(']') || !rest.Contains(':'))
-            rest += ":25";
-        if (ListenerEndpoint.TryParseTcp(rest, out IPEndPoint? endPoint))
-            return endPoint.Port == 0 ? null : $"{Scheme}{endPoint}";
-        int colon = rest.LastIndexOf(':');
-        return Domain.TryParse(rest[..colon], out Domain? host) && !char.IsAsciiDigit(host.Value[^1]) // "192.0.2.300" is no host name.
-            && ushort.TryParse(rest.AsSpan(colon + 1), NumberStyles.None, CultureInfo.InvariantCulture, out ushort port) && port != 0
-            ? $"{Scheme}{host}:{port}"
-            : null;
-    }
+    /// <returns>A next hop in its usual spelling, always with ports; null when it is none (<see cref="NextHopText"/>).</returns>
+    public static string? NormaliseNextHop(string text) => NextHopText.TryParse(text, out var smarthosts) ? NextHopText.Format(smarthosts.Value) : null;
 
     private static string Limit(SettingsSection section, string name, string whenAbsent) =>
         section.Text(name, whenAbsent, t => LimitSet.TryParse(t, out _),

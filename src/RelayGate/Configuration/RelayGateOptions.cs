@@ -1,3 +1,4 @@
+using System.Collections.Immutable;
 using RelayGate.Core.Dsn;
 using RelayGate.Core.Policy;
 using RelayGate.Core.Replies;
@@ -166,8 +167,14 @@ public enum EightBitMode
 
 public sealed class DeliveryOptions
 {
-    /// <summary><c>mx</c> or <c>smtp://host:port</c>.</summary>
+    /// <summary>Where mail goes that no route is for, as <see cref="NextHopText"/> has it.</summary>
     public string NextHop { get; set; } = "mx";
+
+    /// <summary><see cref="NextHop"/>, read.</summary>
+    /// <exception cref="FormatException">It is none.</exception>
+    public ImmutableArray<ImmutableArray<SmarthostAddress>> ConfiguredNextHop => NextHopText.TryParse(NextHop, out var smarthosts)
+        ? smarthosts.Value
+        : throw new FormatException($"'{NextHop}' is no next hop: {NextHopText.Remedy}");
 
     /// <summary><c>ip:port</c> of a DNS server, or of up to three with commas; null: those of /etc/resolv.conf.</summary>
     public string? Resolver { get; set; }

@@ -38,6 +38,14 @@ internal sealed class AttemptResult(int recipients)
             Outcomes[subset?[i] ?? i] = transaction.Outcomes[i] ?? Outcomes[subset?[i] ?? i];
     }
 
+    /// <summary>Takes over what was attempted for some of the recipients.</summary>
+    public void TakePart(AttemptResult part, int[] recipients)
+    {
+        for (int i = 0; i < recipients.Length; i++)
+            Outcomes[recipients[i]] = part.Outcomes[i] ?? Outcomes[recipients[i]];
+        (Stage, NextHop, Local, Tls, Provider) = (part.Stage, part.NextHop ?? NextHop, part.Local, part.Tls, part.Provider);
+    }
+
     /// <summary>Gives this outcome to all that no reply has decided.</summary>
     public void DecideRest(RecipientOutcome outcome)
     {

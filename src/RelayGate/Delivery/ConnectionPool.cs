@@ -54,7 +54,7 @@ public sealed class ConnectionPool : IDisposable
     /// <exception cref="OperationCanceledException">Cancelled, or the pool was aborted.</exception>
     internal async ValueTask<SmtpClientSession?> TakeAsync(EgressBinding egress, NextHopAddress nextHop, bool fresh, CancellationToken cancellationToken)
     {
-        var key = new SessionKey(egress, nextHop.EndPoint, nextHop.Tls);
+        var key = new SessionKey(egress, nextHop.EndPoint, nextHop.Tls, nextHop.Login, nextHop.IsImplicitTls);
         while (true)
         {
             SmtpClientSession? session;

@@ -12,6 +12,9 @@ internal sealed class Deliverer(NextHopResolver resolver, EgressPermission mayLe
     /// <summary>Addresses tried in one attempt; each may cost its time limits.</summary>
     private const int MaxAddresses = 10;
 
+    /// <summary>Hears of each smarthost that would not have us log in as configured; must not block.</summary>
+    public Action<LoginRefusal>? LoginRefused { get; init; }
+
     /// <summary>
     /// Tries the addresses in order until every recipient has an outcome: a refusal or acceptance of a recipient is final,
     /// connection problems and a temporary refusal of the session or of MAIL go on to the next address (RFC 5321 §5.1).
@@ -19,13 +22,43 @@ internal sealed class Deliverer(NextHopResolver resolver, EgressPermission mayLe
     /// <param name="result">Filled on the way, so that what was won before an exception is not lost with it.</param>
     public async Task AttemptAsync(DeliveryJob job, AttemptResult result, CancellationToken cancellationToken)
     {
+        int[][] ways = WaysOf(job);
+        if (ways.Length == 1)
+        {
+            await AttemptOneWayAsync(job, result, cancellationToken);
+            return;
+        }
+        foreach (int[] way in ways) // A route was set or removed since the job was put together.
+        {
+            var part = new AttemptResult(way.Length);
+            try
+            {
+                await AttemptOneWayAsync(new DeliveryJob(job.Message, Select(job.Recipients, way)), part, cancellationToken);
+            }
+            finally
+            {
+                result.TakePart(part, way);
+            }
+        }
+    }
+
+    /// <summary>The recipients of a job by the way their mail goes now.</summary>
+    private int[][] WaysOf(DeliveryJob job)
+    {
+        if (job.Recipients.Length == 1)
+            return [[0]];
+        return [.. Enumerable.Range(0, job.Recipients.Length).GroupBy(i => resolver.WayOf(job.Message.Subscription, job.Recipients[i].ForwardPath)).Select(static way => way.ToArray())];
+    }
+
+    private async Task AttemptOneWayAsync(DeliveryJob job, AttemptResult result, CancellationToken cancellationToken)
+    {
         QueuedMessage message = job.Message;
         if (message.Egress.MustWait)
         {
             result.DecideRest(RecipientOutcome.Local(OutcomeKind.Deferred, "4.3.5", "The subscription has no egress address"));
             return;
         }
-        NextHopPlan plan = await resolver.ResolveAsync(job.Recipients[0].ForwardPath, cancellationToken);
+        NextHopPlan plan = await resolver.ResolveAsync(message.Subscription, job.Recipients[0].ForwardPath, cancellationToken);
         result.Provider = plan.Provider;
         if (plan.Failure is { } failure)
         {
@@ -77,12 +110,16 @@ internal sealed class Deliverer(NextHopResolver resolver, EgressPermission mayLe
                         continue;
                     }
                     Note(result, session, failure.Stage);
+                    if (failure.IsLoginAtFault)
+                        LoginRefused?.Invoke(new LoginRefusal(address, failure.Outcome.Text));
                     if (failure.Egress != EgressFault.None)
                         return Refuse(result, failure);
                     result.DecideRest(failure.Outcome);
                     return true;
                 }
                 await session.TransactAsync(transaction);
+                if (address.IsSmarthost && NotLoggedIn(transaction) is { } refusal)
+                    LoginRefused?.Invoke(new LoginRefusal(address, refusal));
                 startsAnew = kept && !fresh && transaction.EndedUnanswered;
             }
             finally
@@ -122,6 +159,21 @@ internal sealed class Deliverer(NextHopResolver resolver, EgressPermission mayLe
                 return failure;
         }
         return await WhyNotAsync(subscription, session.LocalAddress!, cancellationToken);
+    }
+
+    /// <summary>A smarthost that wants a login, or another one (RFC 4954 §6), speaks of our configuration, not of the message: it waits for the repair.</summary>
+    /// <returns>What it said; null: it did not.</returns>
+    private static string? NotLoggedIn(MailTransaction transaction)
+    {
+        string? said = null;
+        for (int i = 0; i < transaction.Outcomes.Length; i++)
+        {
+            if (transaction.Outcomes[i] is not { Kind: OutcomeKind.Failed, Code: 530 or 534 or 535 or 538 } refused)
+                continue;
+            said = refused.Text;
+            transaction.Outcomes[i] = refused with { Kind = OutcomeKind.NextHost, Status = "4.7.8" };
+        }
+        return said;
     }
 
     /// <summary>Recipients put off with 452 while others were taken: the next hop limits recipients, and the rest go at once (RFC 5321 §4.5.3.1.10).</summary>

@@ -17,6 +17,12 @@ public sealed record NextHopAddress(string Host, IPEndPoint EndPoint, bool IsSma
     /// <summary>What a connection is checked against. Part of what connections are shared by.</summary>
     public TlsPolicy Tls { get; init; } = TlsPolicy.May;
 
+    /// <summary>Who logs in there; null: nobody. Part of what connections are shared by.</summary>
+    public SmarthostLogin? Login { get; init; }
+
+    /// <summary>TLS begins with the first octet (RFC 8314 §3.3).</summary>
+    public bool IsImplicitTls { get; init; }
+
     public override string ToString() => $"{Host} ({Remote})";
 }
 
@@ -50,5 +56,5 @@ public sealed record EgressBinding(IPAddress? Address, string Helo)
     }
 }
 
-/// <summary>What connections may be shared by: same local address and name, same remote address, same demands on TLS.</summary>
-internal readonly record struct SessionKey(EgressBinding Egress, IPEndPoint Remote, TlsPolicy Tls);
+/// <summary>What connections may be shared by: same local address and name, same remote address, same demands on TLS, same login.</summary>
+internal readonly record struct SessionKey(EgressBinding Egress, IPEndPoint Remote, TlsPolicy Tls, SmarthostLogin? Login, bool IsImplicitTls);

@@ -4,56 +4,52 @@ using System.Net.Sockets;
 using RelayGate.Configuration;
 using RelayGate.Core.Dns;
 using RelayGate.Core.Mail;
+using RelayGate.Core.Policy;
 using RelayGate.Dns;
 
 namespace RelayGate.Delivery;
 
-/// <summary>Finds the next hop of a recipient: the configured smarthost, or the MX hosts of its domain (RFC 5321 §5.1).</summary>
-public sealed class NextHopResolver
+/// <summary>Finds the next hop of a recipient: the smarthosts of its route, or the MX hosts of its domain (RFC 5321 §5.1).</summary>
+/// <remarks>The route is looked up at each attempt, in the table in force.</remarks>
+public sealed partial class NextHopResolver
 {
     private readonly DnsResolver _dns;
     private readonly DeliveryOptions _options;
     private readonly ForbiddenAddresses _forbidden;
-    private readonly NextHopPlan? _smarthostPlan;
-    private readonly string? _smarthostName;
-    private readonly int _smarthostPort;
+    private readonly Func<RouteTable> _routes;
 
-    /// <exception cref="FormatException">The next hop is neither <c>mx</c> nor <c>smtp://host:port</c>.</exception>
-    public NextHopResolver(RelayGateOptions options, DnsResolver dns)
+    /// <param name="routes">The routes in force, asked for each attempt; must not block. Null: <c>Delivery:NextHop</c> alone.</param>
+    /// <exception cref="FormatException">The configured next hop is none.</exception>
+    public NextHopResolver(RelayGateOptions options, DnsResolver dns, Func<RouteTable>? routes = null)
     {
         _dns = dns;
         _options = options.Delivery;
         _forbidden = new ForbiddenAddresses(options);
-        string nextHop = OptionsReader.NormaliseNextHop(_options.NextHop) ?? throw new FormatException($"'{_options.NextHop}' is neither mx nor smtp://host:port");
-        if (nextHop == "mx")
-            return;
-        var uri = nextHop["smtp://".Length..];
-        if (ListenerEndpoint.TryParseTcp(uri, out IPEndPoint? endPoint))
+        if (routes is null)
         {
-            string literal = endPoint.AddressFamily == AddressFamily.InterNetwork ? $"[{endPoint.Address}]" : $"[IPv6:{endPoint.Address}]";
-            _smarthostPlan = NextHopPlan.To([new NextHopAddress(literal, endPoint, IsSmarthost: true)]);
-            return;
+            var configured = new RouteTable(options.Delivery.ConfiguredNextHop, []);
+            routes = () => configured;
         }
-        int colon = uri.LastIndexOf(':');
-        _smarthostName = uri[..colon];
-        _smarthostPort = int.Parse(uri.AsSpan(colon + 1));
+        _routes = routes;
+    }
+
+    /// <summary>The route in force for one recipient.</summary>
+    public Route RouteOf(string subscription, ForwardPath recipient) =>
+        _routes().Find(subscription, recipient.Address.Domain?.Value ?? recipient.Address.DomainText);
+
+    /// <summary>What recipients have in common that go by the same way: the route's smarthosts, or the domain.</summary>
+    public string WayOf(string subscription, ForwardPath recipient)
+    {
+        Route route = RouteOf(subscription, recipient);
+        return route.IsMx ? recipient.Address.Domain?.Value ?? recipient.Address.DomainText : route.Lane;
     }
 
     /// <summary>Gives the addresses to try, in order, of both families; which of them may be used is the egress' business.</summary>
-    public ValueTask<NextHopPlan> ResolveAsync(ForwardPath recipient, CancellationToken cancellationToken)
+    /// <param name="subscription">Whose mail it is.</param>
+    public ValueTask<NextHopPlan> ResolveAsync(string subscription, ForwardPath recipient, CancellationToken cancellationToken)
     {
-        if (_smarthostPlan is not null)
-            return new(_smarthostPlan);
-        return new(_smarthostName is null ? ResolveMxAsync(recipient.Address, cancellationToken) : ResolveSmarthostAsync(_smarthostName, cancellationToken));
-    }
-
-    private async Task<NextHopPlan> ResolveSmarthostAsync(string host, CancellationToken cancellationToken)
-    {
-        HostAddresses found = await AddressesOfAsync(host, cancellationToken);
-        // A smarthost that is not there is our own misconfiguration: mail waits for its repair and never bounces.
-        return found.Addresses.IsEmpty
-            ? NextHopPlan.Defer("4.4.3", $"The smarthost {host} has no address{(found.Fault is { } fault ? $": {fault}" : "")}")
-            : NextHopPlan.To([.. found.Addresses.Select(a => new NextHopAddress(host, new IPEndPoint(a, _smarthostPort), IsSmarthost: true))]);
+        Route route = RouteOf(subscription, recipient);
+        return route.IsMx ? new(ResolveMxAsync(recipient.Address, cancellationToken)) : ResolveSmarthostsAsync(route, cancellationToken);
     }
 
     private async Task<NextHopPlan> ResolveMxAsync(MailboxAddress recipient, CancellationToken cancellationToken)

@@ -108,6 +108,11 @@ internal sealed partial class SmtpClientSession : IDisposable
             LocalAddress = local;
             LocalText = local.ToString();
 
+            if (NextHop.IsImplicitTls)
+            {
+                stage = DeliveryStage.StartTls;
+                await StartTlsAsync();
+            }
             stage = DeliveryStage.Greeting;
             Arm(_options.Timeouts.Reply);
             if (await _transport.ReadReplyAsync() != 220)
@@ -127,13 +132,16 @@ internal sealed partial class SmtpClientSession : IDisposable
                         return Refused(stage);
                 }
             }
+            stage = DeliveryStage.Auth;
+            if (NextHop.Login is { } login && await LogInAsync(login) is { } notLoggedIn)
+                return notLoggedIn;
             Disarm();
             IsReusable = true;
             return null;
         }
         catch (Exception e) when (IsNetworkFailure(e))
         {
-            TlsHandshakeFailed = stage == DeliveryStage.StartTls && _transport.Tls is not null;
+            TlsHandshakeFailed = stage == DeliveryStage.StartTls && _transport.Tls is not null && !NextHop.IsImplicitTls;
             return new SessionFailure(stage, Lost(stage, e));
         }
     }

@@ -82,7 +82,11 @@ public static class RelayGateServices
         services.AddSingleton(MakeSuspendedMail);
         services.AddSingleton(provider => new DnsServers(options.Delivery.Resolver, provider.GetRequiredService<TimeProvider>(), options.Delivery.ResolverTrusted));
         services.AddSingleton<DnsResolver>();
-        services.AddSingleton<NextHopResolver>();
+        services.AddSingleton(provider =>
+        {
+            AccountDirectory directory = provider.GetRequiredService<AccountDirectory>();
+            return new NextHopResolver(options, provider.GetRequiredService<DnsResolver>(), () => directory.Routes);
+        });
         services.AddSingleton<ChunkReader>(provider => provider.GetRequiredService<SqliteRelayStore>().ReadChunkAsync);
         services.AddSingleton<EgressPermission>(provider => provider.GetRequiredService<AccountDirectory>().MayLeaveFromAsync);
         services.AddSingleton<DeliveryService>();
@@ -111,7 +115,7 @@ public static class RelayGateServices
     {
         AccountDirectory directory = provider.GetRequiredService<AccountDirectory>();
         var scheduler = new QueueScheduler(
-            provider.GetRequiredService<SqliteRelayStore>(), provider.GetRequiredService<QueueWriter>(), DestinationLanes.Of(options.Delivery),
+            provider.GetRequiredService<SqliteRelayStore>(), provider.GetRequiredService<QueueWriter>(), DestinationLanes.Of(options.Delivery, () => directory.Routes),
             () => directory.Suspended, options.Delivery.Retry.First, provider.GetRequiredService<TimeProvider>(), provider.GetRequiredService<ILogger<QueueScheduler>>());
         return scheduler;
     }

@@ -161,7 +161,7 @@ public sealed record RecordedLevel(string Level, string Name, string? Class, str
 
 /// <summary>One delivery attempt.</summary>
 /// <param name="Seconds">How long it took.</param>
-/// <param name="Stage">Where it ended: connect, greeting, ehlo, starttls, mail, rcpt, data, end-of-data, local.</param>
+/// <param name="Stage">Where it ended: connect, greeting, ehlo, starttls, auth, mail, rcpt, data, end-of-data, local.</param>
 /// <param name="Remote">Remote <c>ip:port</c>, or "".</param>
 /// <param name="Local">Local address after connect, or "".</param>
 /// <param name="Tls">Version and cipher, or null.</param>

@@ -144,7 +144,7 @@ public sealed partial class QueueScheduler
         {
             ImmutableArray<QueuedRecipient> due =
             [
-                .. message.Recipients.Where(r => r.NextAttempt != DateTimeOffset.MaxValue && (r.NextAttempt <= now || r.Attempts == 0) && _lanes.KeyOf(r) == lane.Key),
+                .. message.Recipients.Where(r => r.NextAttempt != DateTimeOffset.MaxValue && (r.NextAttempt <= now || r.Attempts == 0) && _lanes.KeyOf(message.Subscription, r) == lane.Key),
             ];
             bool isHeld = suspended.Has(message);
             if (isHeld)

@@ -223,7 +223,7 @@ public sealed partial class QueueScheduler
         if (!MailboxAddress.TryParse(recipient.Address, out MailboxAddress? address, allowUnqualified: true))
             return ""; // Its message is parked when it is read.
         // Only the address matters for the lane.
-        return _lanes.KeyOf(new QueuedRecipient(recipient.Position, new ForwardPath(address), DsnNotify.Default, null, RecipientState.Pending, 0, default, null));
+        return _lanes.KeyOf(recipient.Subscription, new QueuedRecipient(recipient.Position, new ForwardPath(address), DsnNotify.Default, null, RecipientState.Pending, 0, default, null));
     }
 
     private static DateTimeOffset Earlier(DateTimeOffset a, DateTimeOffset b) => a < b ? a : b;

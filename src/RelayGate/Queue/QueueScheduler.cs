@@ -204,7 +204,7 @@ public sealed partial class QueueScheduler : IDisposable
         {
             foreach (DeliveryJob job in DestinationGroups.Of(message, message.Recipients, _lanes.KeyOf))
             {
-                SubscriptionFlow flow = Flow(message.Subscription, _lanes.KeyOf(job.Recipients[0]));
+                SubscriptionFlow flow = Flow(message.Subscription, _lanes.KeyOf(message.Subscription, job.Recipients[0]));
                 if (!TryKnow(message.RowId, flow.Lane))
                     continue;
                 message.Body.AddReference();

@@ -124,7 +124,7 @@ public enum DeliveryResult
 }
 
 /// <summary>One delivery attempt as it is recorded.</summary>
-/// <param name="Stage">connect, greeting, ehlo, starttls, mail, rcpt, data, end-of-data, local.</param>
+/// <param name="Stage">connect, greeting, ehlo, starttls, auth, mail, rcpt, data, end-of-data, local.</param>
 /// <param name="NextHop">Host name or address literal of the next hop; "" when none was reached.</param>
 /// <param name="Remote">Remote <c>ip:port</c>, or "".</param>
 /// <param name="Local">Local address after connect, or "".</param>

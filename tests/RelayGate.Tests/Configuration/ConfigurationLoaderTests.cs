@@ -176,7 +176,7 @@ public sealed class ConfigurationLoaderTests : IDisposable
     [InlineData("smtp://", null)]
     [InlineData("smtp://:25", null)]
     [InlineData("smtp://2001:db8::1", null)]
-    [InlineData("smtps://relay.example.net", null)]
+    [InlineData("smtps://relay.example.net", "smtps://relay.example.net:465")]
     [InlineData("smtp://relay.example.net:70000", null)]
     [InlineData("smtp://relay.example.net/path", null)]
     public void Next_hops(string text, string? expected) => Assert.Equal(expected, OptionsReader.NormaliseNextHop(text));

@@ -20,7 +20,7 @@ internal sealed class DeliveryHarness : IDisposable
 
     private readonly Deliverer _deliverer;
 
-    public DeliveryHarness(string nextHop, TimeProvider? time = null, Action<RelayGateOptions>? change = null)
+    public DeliveryHarness(string nextHop, TimeProvider? time = null, Action<RelayGateOptions>? change = null, Func<RouteTable>? routes = null)
     {
         Time = time ?? TimeProvider.System;
         Options.Hostname = "relay.test";
@@ -28,8 +28,8 @@ internal sealed class DeliveryHarness : IDisposable
         change?.Invoke(Options);
         Metrics = new RelayGateMetrics();
         Pool = new ConnectionPool(Options.Delivery, Time, (_, sequence, _) => Task.FromResult<ReadOnlyMemory<byte>>(Chunks[sequence]));
-        Resolver = new NextHopResolver(Options, new DnsResolver(new DnsServers(Options.Delivery.Resolver ?? "127.0.0.1:1", Time), Time));
-        _deliverer = new Deliverer(Resolver, (subscription, local, _) => new(MayLeaveFrom(subscription, local)), Pool, Metrics);
+        Resolver = new NextHopResolver(Options, new DnsResolver(new DnsServers(Options.Delivery.Resolver ?? "127.0.0.1:1", Time), Time), routes);
+        _deliverer = new Deliverer(Resolver, (subscription, local, _) => new(MayLeaveFrom(subscription, local)), Pool, Metrics) { LoginRefused = LoginRefusals.Add };
     }
 
     public TimeProvider Time { get; }
@@ -43,6 +43,8 @@ internal sealed class DeliveryHarness : IDisposable
     public NextHopResolver Resolver { get; }
 
     public Func<string, IPAddress, bool> MayLeaveFrom { get; set; } = (_, _) => true;
+
+    public List<LoginRefusal> LoginRefusals { get; } = [];
 
     public List<byte[]> Chunks { get; } = [];
 

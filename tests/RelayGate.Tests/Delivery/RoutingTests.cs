@@ -184,6 +184,6 @@ public sealed class RoutingTests
     private static async Task<NextHopPlan> PlanAsync(DeliveryHarness harness, string recipient = "b@dest.test")
     {
         QueuedRecipient to = DeliveryHarness.Recipient(recipient);
-        return await harness.Resolver.ResolveAsync(to.ForwardPath, CancellationToken.None);
+        return await harness.Resolver.ResolveAsync("acme", to.ForwardPath, CancellationToken.None);
     }
 }

@@ -14,6 +14,9 @@ namespace RelayGate.Tests.Fakes;
 /// <param name="Wire">Octets as they came, the final dot included; equal to the content for BDAT.</param>
 public sealed record ReceivedMessage(string Mail, IReadOnlyList<string> Rcpts, byte[] Content, byte[] Wire, IPAddress Client, string Hello, bool Tls, int Connection)
 {
+    /// <summary>Who had logged in, and by what; "" for nobody.</summary>
+    public string Login { get; init; } = "";
+
     public string Text => Encoding.UTF8.GetString(Content);
 }
 
@@ -81,6 +84,12 @@ public sealed class FakeNextHop : IAsyncDisposable
 
     /// <summary>Asked before each reply; null: the usual.</summary>
     public Func<HopEvent, HopAction?> Script { get; set; } = _ => null;
+
+    /// <summary>Logins with their passwords; asked only where <see cref="Extensions"/> has AUTH.</summary>
+    public Dictionary<string, string> Logins { get; } = [];
+
+    /// <summary>TLS from the first octet.</summary>
+    public bool ImplicitTls { get; set; }
 
     /// <summary>Every reply goes out octet by octet, each in a segment of its own.</summary>
     public bool OctetByOctet { get; set; }
@@ -173,12 +182,15 @@ public sealed class FakeNextHop : IAsyncDisposable
         private Stream _stream = new NetworkStream(socket, ownsSocket: true);
         private string? _mail;
         private string _hello = "";
+        private string _login = "";
         private bool _tls;
 
         public ValueTask DisposeAsync() => _stream.DisposeAsync();
 
         public async Task RunAsync()
         {
+            if (hop.ImplicitTls)
+                await TakeTlsAsync();
             if (!await ActAsync("connect", "", "220 mx.example ESMTP fake\r\n"))
                 return;
             while (await ReadLineAsync() is { } line)
@@ -195,6 +207,7 @@ public sealed class FakeNextHop : IAsyncDisposable
                     "BDAT" => await BdatAsync(line),
                     "RSET" => await ActAsync(verb, line, "250 2.0.0 Ok\r\n", Forget),
                     "STARTTLS" => await StartTlsAsync(line),
+                    "AUTH" => await AuthAsync(line),
                     "QUIT" => await ActAsync(verb, line, "221 2.0.0 Bye\r\n") && false,
                     _ => await ActAsync(verb, line, "250 2.0.0 Ok\r\n"),
                 };
@@ -267,7 +280,7 @@ public sealed class FakeNextHop : IAsyncDisposable
         private Task<bool> EndAsync(byte[] content, byte[] wire) => ActAsync("content", "", $"250 2.0.0 Ok: queued as {number}\r\n", () =>
         {
             hop.Messages.Enqueue(new ReceivedMessage(
-                _mail!, [.. _rcpts], content, wire, ((IPEndPoint)socket.RemoteEndPoint!).Address, _hello, _tls, number));
+                _mail!, [.. _rcpts], content, wire, ((IPEndPoint)socket.RemoteEndPoint!).Address, _hello, _tls, number) { Login = _login });
             hop._received.Release();
             Forget();
         });
@@ -299,12 +312,59 @@ public sealed class FakeNextHop : IAsyncDisposable
             _input.Clear();
             _position = 0;
             Forget();
+            await TakeTlsAsync();
+            return true;
+        }
+
+        private async Task TakeTlsAsync()
+        {
             var tls = new SslStream(_stream);
             await tls.AuthenticateAsServerAsync(hop._certificate.Value);
             _stream = tls;
             _tls = true;
-            return true;
         }
+
+        private async Task<bool> AuthAsync(string line)
+        {
+            string[] words = line.Split(' ');
+            string login = "";
+            bool isRight = false;
+            switch (words[1])
+            {
+                case "PLAIN":
+                    string[] plain = Decode(words[2]).Split('\0');
+                    (login, isRight) = (plain[1], Knows(plain[1], plain[2]));
+                    break;
+                case "LOGIN":
+                    login = Decode(await AskAsync("Username:"));
+                    isRight = Knows(login, Decode(await AskAsync("Password:")));
+                    break;
+                case "SCRAM-SHA-256":
+                    string bare = Decode(words[2])[3..];
+                    login = bare.Split(',')[0][2..];
+                    string first = $"r={bare.Split(',')[1][2..]}srv,s={Convert.ToBase64String("salt of the fake"u8)},i=4096";
+                    string final = Decode(await AskAsync(first));
+                    byte[] salted = Rfc2898DeriveBytes.Pbkdf2(Encoding.UTF8.GetBytes(hop.Logins.GetValueOrDefault(login, "")), "salt of the fake"u8, 4096, HashAlgorithmName.SHA256, 32);
+                    byte[] clientKey = HMACSHA256.HashData(salted, "Client Key"u8);
+                    byte[] text = Encoding.UTF8.GetBytes($"{bare},{first},{final[..final.LastIndexOf(",p=", StringComparison.Ordinal)]}");
+                    byte[] proof = [.. clientKey.Zip(HMACSHA256.HashData(SHA256.HashData(clientKey), text), static (a, b) => (byte)(a ^ b))];
+                    isRight = final.EndsWith(",p=" + Convert.ToBase64String(proof), StringComparison.Ordinal);
+                    if (isRight)
+                        await AskAsync("v=" + Convert.ToBase64String(HMACSHA256.HashData(HMACSHA256.HashData(salted, "Server Key"u8), text)));
+                    break;
+            }
+            return await ActAsync("AUTH", line, isRight ? "235 2.7.0 Ok\r\n" : "535 5.7.8 No\r\n", () => _login = isRight ? $"{login} by {words[1]}" : "");
+        }
+
+        private bool Knows(string login, string password) => hop.Logins.TryGetValue(login, out string? known) && known == password;
+
+        private async Task<string> AskAsync(string challenge)
+        {
+            await WriteAsync($"334 {Convert.ToBase64String(Encoding.UTF8.GetBytes(challenge))}\r\n");
+            return await ReadLineAsync() ?? "";
+        }
+
+        private static string Decode(string base64) => Encoding.UTF8.GetString(Convert.FromBase64String(base64));
 
         private void Forget()
         {

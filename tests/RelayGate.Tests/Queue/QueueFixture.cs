@@ -231,7 +231,7 @@ internal sealed class QueueFixture : IDisposable
     }
 
     private QueueScheduler NewScheduler() => new(
-        Store, Writer, new DestinationLanes(r => r.ForwardPath.Address.DomainText, _ => LaneBound), () => Suspensions, Options.Delivery.Retry.First, Time,
+        Store, Writer, new DestinationLanes((_, r) => r.ForwardPath.Address.DomainText, _ => LaneBound), () => Suspensions, Options.Delivery.Retry.First, Time,
         NullLogger<QueueScheduler>.Instance, WindowOctets);
 
     private void Close()
