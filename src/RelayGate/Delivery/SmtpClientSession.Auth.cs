@@ -60,7 +60,7 @@ internal sealed partial class SmtpClientSession
     }
 
     /// <summary>Our own misconfiguration: mail waits for its repair, and never bounces.</summary>
-    private SessionFailure NotLoggedIn(string status, string text) =>
+    private static SessionFailure NotLoggedIn(string status, string text) =>
         new(DeliveryStage.Auth, RecipientOutcome.Local(OutcomeKind.NextHost, status, text)) { IsLoginAtFault = true };
 
     private async ValueTask<int> SayAsync(string line)
