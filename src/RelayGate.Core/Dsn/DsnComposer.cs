@@ -47,7 +47,7 @@ public static class DsnComposer
 
         string to = AddressText(request.To);
         string header =
-            $"From: Mail Delivery System <MAILER-DAEMON@{request.ReportingMta}>\r\n" +
+            $"From: Mail Delivery System <{request.From?.Text ?? $"MAILER-DAEMON@{request.ReportingMta}"}>\r\n" +
             $"To: <{to}>\r\n" +
             $"Subject: {DsnText.Subject(request)}\r\n" +
             $"Date: {MailDate.Format(request.Now)}\r\n" +

@@ -1,5 +1,7 @@
 using System.Collections.Immutable;
+using RelayGate.Core.Dkim;
 using RelayGate.Core.Mail;
+using RelayGate.Core.Messages;
 using RelayGate.Core.Replies;
 
 namespace RelayGate.Core.Dsn;
@@ -40,8 +42,22 @@ public sealed record DsnRequest(
 {
     /// <summary>Largest header section and largest whole message that are returned, in octets.</summary>
     public int MaxReturnedOctets { get; init; } = DsnComposer.DefaultMaxReturnedOctets;
+
+    /// <summary>Of the header; null: MAILER-DAEMON at <see cref="ReportingMta"/>.</summary>
+    public MailboxAddress? From { get; init; }
 }
 
-/// <summary>The octets of a DSN.</summary>
+/// <summary>The octets of a DSN, or of another mail of our own making.</summary>
 /// <param name="HeaderSection">With the empty line that ends it.</param>
-public sealed record ComposedDsn(byte[] HeaderSection, byte[] Body, bool HeaderNeedsUtf8, bool BodyIs8Bit);
+public sealed record ComposedDsn(byte[] HeaderSection, byte[] Body, bool HeaderNeedsUtf8, bool BodyIs8Bit)
+{
+    /// <summary>The same with a DKIM signature of each key on top.</summary>
+    public ComposedDsn Signed(ImmutableArray<DkimKey> keys, DateTimeOffset at)
+    {
+        if (keys.IsEmpty)
+            return this;
+        HeaderSection header = Messages.HeaderSection.Parse(HeaderSection);
+        byte[] bodyHash = RelaxedBodyHash.Of(Body);
+        return this with { HeaderSection = [.. keys.SelectMany(key => DkimSigner.Sign(header, key, bodyHash, at)), .. HeaderSection] };
+    }
+}

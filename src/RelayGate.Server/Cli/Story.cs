@@ -150,7 +150,16 @@ internal static class Story
             string next = Cell.Time(result?["nextAttempt"]) is { } again ? $", again {again} UTC" : "";
             yield return Line("", Text(result, "result") ?? "?", $"{Text(result, "recipient")}: {Text(result, "reply")}{next}");
         }
+        if (Text(attempt, "report") is { } report)
+            yield return Line("", "report", Report(report));
     }
+
+    private static string Report(string report) => report switch
+    {
+        "per-sender" => "the sender was not told: this address had as many reports within an hour as Dsn:PerSender allows",
+        "backscatter" => "the sender was not told: its address is not hosted here, and the subscription had as many such reports within an hour as Dsn:Backscatter allows",
+        _ => $"the sender was told by {report}",
+    };
 
     private static string Recipients(JsonNode record)
     {

@@ -173,13 +173,6 @@ public sealed partial class AccountDirectory : IDisposable
         return address?.Owner is null || address.Owner == subscription;
     }
 
-    /// <summary>From where the server's own mail leaves: notices, which belong to no subscription.</summary>
-    internal async ValueTask<EgressChoice> ServerEgressAsync(CancellationToken cancellationToken) => await _store.ReadAsync(db =>
-    {
-        var reader = new AccountReader(_cache, db);
-        return EgressChooser.OfServer(ref reader, reader.Settings()!);
-    }, cancellationToken);
-
     /// <summary>Forgets what was read from a store that has been opened again.</summary>
     public void Forget()
     {

@@ -115,7 +115,12 @@ internal static class OptionsReader
             foreach (MessageClass messageClass in Enum.GetValues<MessageClass>())
                 options.Classes[messageClass] = c.Choice(messageClass.ToString(), options.Classes[messageClass]);
         });
-        s.Section("Dsn", r => options.Dsn.MaxReturned = r.Integer("MaxReturned", options.Dsn.MaxReturned, 1024, 1_048_576, "octets"));
+        s.Section("Dsn", r =>
+        {
+            options.Dsn.MaxReturned = r.Integer("MaxReturned", options.Dsn.MaxReturned, 1024, 1_048_576, "octets");
+            options.Dsn.PerSender = r.Integer("PerSender", options.Dsn.PerSender, 0, 1_000_000, "reports an hour (0: no bound)");
+            options.Dsn.Backscatter = r.Integer("Backscatter", options.Dsn.Backscatter, 0, 1_000_000, "reports an hour (0: no bound)");
+        });
         s.Section("Reports", r => options.Reports.Period = r.Choice("Period", options.Reports.Period));
         s.Section("Scripts", c =>
         {

@@ -408,6 +408,12 @@ public sealed class DsnOptions
 {
     /// <summary>Octets of a message that a report of its failure returns at most; a larger one comes back as its header section. Default 50 KiB; 1 KiB to 1 MiB.</summary>
     public int MaxReturned { get; set; } = DsnComposer.DefaultMaxReturnedOctets;
+
+    /// <summary>Reports that one sender's address gets within an hour; beyond, a failure is recorded alone. Default 200; 0: no bound.</summary>
+    public int PerSender { get; set; } = 200;
+
+    /// <summary>Reports within an hour about mail of one subscription to addresses that are not hosted here. Default 100; 0: no bound.</summary>
+    public int Backscatter { get; set; } = 100;
 }
 
 /// <summary>What reports cover.</summary>

@@ -1,6 +1,7 @@
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
 using RelayGate.Configuration;
+using RelayGate.Core.Mail;
 using RelayGate.Core.Policy;
 using RelayGate.Queue;
 using RelayGate.Telemetry;
@@ -29,13 +30,14 @@ public sealed partial class DeliveryService : IHostedService, IDisposable
     private readonly ConnectionPool _pool;
     private readonly Deliverer _deliverer;
     private readonly AttemptRecorder _recorder;
+    private readonly DsnOriginLookup _dsnOrigin;
     private readonly DsnPlanner _dsnPlanner;
     private readonly CancellationTokenSource _stopping = new();
     private readonly CancellationTokenSource _aborting = new();
     private Task[] _workers = [];
 
     public DeliveryService(
-        QueueScheduler scheduler, QueueWriter writer, NextHopResolver resolver, EgressPermission mayLeaveFrom, ChunkReader readChunk, RelayGateOptions options,
+        QueueScheduler scheduler, QueueWriter writer, NextHopResolver resolver, EgressPermission mayLeaveFrom, ChunkReader readChunk, DsnOriginLookup dsnOrigin, RelayGateOptions options,
         RelayGateMetrics metrics, MailLog mailLog, TimeProvider time, ILogger<DeliveryService> logger)
     {
         _scheduler = scheduler;
@@ -43,11 +45,12 @@ public sealed partial class DeliveryService : IHostedService, IDisposable
         _options = options;
         _metrics = metrics;
         _mailLog = mailLog;
+        _dsnOrigin = dsnOrigin;
         _time = time;
         _logger = logger;
         _pool = new ConnectionPool(options.Delivery, time, readChunk);
         _deliverer = new Deliverer(resolver, mayLeaveFrom, _pool, metrics);
-        _dsnPlanner = new DsnPlanner(options, OwnMail.NewId);
+        _dsnPlanner = new DsnPlanner(options, OriginAsync, OwnMail.NewId);
         _recorder = new AttemptRecorder(options.Delivery);
     }
 
@@ -113,9 +116,8 @@ public sealed partial class DeliveryService : IHostedService, IDisposable
             if (result.IsNoAttempt)
                 return;
             DeliveryAttempt attempt = _recorder.Record(job, result, startedAt, _time.GetElapsedTime(started), Random.Shared.NextDouble());
-            PreparedDsn? dsn = PlanDsn(job, attempt);
-            await _writer.CompleteAsync(job, attempt, dsn);
-            Tell(job, attempt, dsn);
+            PreparedDsn? dsn = await PlanDsnAsync(job, attempt);
+            Tell(job, attempt, dsn, await _writer.CompleteAsync(job, attempt, dsn));
         }
         catch (Exception e)
         {
@@ -149,11 +151,11 @@ public sealed partial class DeliveryService : IHostedService, IDisposable
     }
 
     /// <summary>A report that cannot be written must not undo the attempt: its outcome would be lost, and what was delivered would be delivered again.</summary>
-    private PreparedDsn? PlanDsn(DeliveryJob job, DeliveryAttempt attempt)
+    private async ValueTask<PreparedDsn?> PlanDsnAsync(DeliveryJob job, DeliveryAttempt attempt)
     {
         try
         {
-            return _dsnPlanner.Plan(job, attempt);
+            return await _dsnPlanner.PlanAsync(job, attempt);
         }
         catch (Exception e)
         {
@@ -162,7 +164,21 @@ public sealed partial class DeliveryService : IHostedService, IDisposable
         }
     }
 
-    private void Tell(DeliveryJob job, DeliveryAttempt attempt, PreparedDsn? dsn)
+    /// <summary>Where accounts cannot be asked, the report goes out all the same, unsigned.</summary>
+    private async ValueTask<DsnOrigin> OriginAsync(QueuedMessage about, CancellationToken cancellationToken)
+    {
+        try
+        {
+            return await _dsnOrigin(about, cancellationToken);
+        }
+        catch (Exception e)
+        {
+            Log.DsnFault(_logger, e, about.Id.ToString());
+            return new DsnOrigin(MailboxAddress.Parse($"{DsnOrigin.LocalPart}@{_options.Hostname}"), [], IsToHosted: true);
+        }
+    }
+
+    private void Tell(DeliveryJob job, DeliveryAttempt attempt, PreparedDsn? dsn, CompletionResult done)
     {
         _metrics.DeliveryAttempted(attempt.Duration);
         foreach (RecipientResult result in attempt.Results)
@@ -187,7 +203,9 @@ public sealed partial class DeliveryService : IHostedService, IDisposable
                 Reply = result.Reply,
             });
         }
-        if (dsn is not null)
+        if (done.Suppression != DsnSuppression.None)
+            _metrics.SuppressedDsns.Increment(DsnSuppressions.Word(done.Suppression));
+        if (dsn is not null && done.HasDsn)
         {
             _metrics.Dsns.Increment();
             _mailLog.Write(new MailEvent(MailEventKind.Dsn, dsn.Id) { Original = job.Message.Id, Recipient = dsn.Recipient, Subscription = job.Message.Subscription });

@@ -9,12 +9,12 @@ namespace RelayGate.Delivery;
 
 /// <summary>Decides whether an attempt causes a DSN, for whom, and has it written: at most one for each attempt, each recipient named once.</summary>
 /// <param name="newId">Makes the queue id of a DSN.</param>
-internal sealed class DsnPlanner(RelayGateOptions options, Func<DateTimeOffset, QueueId> newId)
+internal sealed class DsnPlanner(RelayGateOptions options, DsnOriginLookup originOf, Func<DateTimeOffset, QueueId> newId)
 {
     private readonly RetryOptions _retry = options.Delivery.Retry;
 
     /// <returns>Null when nobody is to hear of the attempt.</returns>
-    public PreparedDsn? Plan(DeliveryJob job, DeliveryAttempt attempt)
+    public async ValueTask<PreparedDsn?> PlanAsync(DeliveryJob job, DeliveryAttempt attempt)
     {
         QueuedMessage message = job.Message;
         if (message.IsDsn || message.ReversePath.Address is not { } to) // RFC 5321 §4.5.5: never for the null reverse-path.
@@ -49,15 +49,19 @@ internal sealed class DsnPlanner(RelayGateOptions options, Func<DateTimeOffset, 
         // RFC 3461 §4.3: RET=FULL speaks of failures; other reports return the header section alone.
         bool whole = anyFailed && message.Return != DsnReturn.Headers && !message.Body.IsChunked && message.Octets <= options.Dsn.MaxReturned;
         QueueId id = newId(endedAt);
+        DsnOrigin origin = await originOf(message, CancellationToken.None);
         ComposedDsn composed = DsnComposer.Compose(new DsnRequest(
             id, message.Id, options.Hostname, to, message.EnvelopeId, message.ReceivedAt, endedAt, recipients.ToImmutable(), message.HeaderSection,
             whole ? message.Body.Memory : (ReadOnlyMemory<byte>?)null, NeedsUtf8(message, recipients))
         {
             MaxReturnedOctets = options.Dsn.MaxReturned,
-        });
+            From = origin.From,
+        }).Signed(origin.Keys, endedAt);
         return new PreparedDsn(id, new ForwardPath(to), composed.HeaderSection, composed.Body, composed.HeaderNeedsUtf8, composed.BodyIs8Bit)
         {
             Delayed = delayed.ToImmutable(),
+            SignedBy = origin.Keys,
+            IsToHosted = origin.IsToHosted,
         };
     }
 

@@ -98,8 +98,9 @@ public sealed partial class DeliveryService
         ImmutableArray<RecipientResult> results =
             [.. job.Recipients.Select(recipient => new RecipientResult(recipient, DeliveryResult.Failed, text, "5.4.7", NextAttempt: null))]; // RFC 3463: delivery time expired.
         var attempt = new DeliveryAttempt(now, TimeSpan.Zero, DeliveryOutcome.NameOf(DeliveryStage.Local), "", "", "", null, results);
-        PreparedDsn? dsn = PlanDsn(job, attempt);
-        if (await _writer.CompleteAsync(job, attempt, dsn, isOfHeld: true))
-            Tell(job, attempt, dsn);
+        PreparedDsn? dsn = await PlanDsnAsync(job, attempt);
+        CompletionResult done = await _writer.CompleteAsync(job, attempt, dsn, isOfHeld: true);
+        if (done.IsWritten)
+            Tell(job, attempt, dsn, done);
     }
 }

@@ -119,8 +119,8 @@ internal sealed class NoticeService : IDisposable
                 await AddLostAsync();
             for (int i = 0; i < _batch.Count; i++)
                 _batch[i] = await FillAsync(_batch[i]);
-            EgressChoice egress = await _accounts.ServerEgressAsync(CancellationToken.None);
-            NoticeResult result = await _queue.RunAsync(context => _writer.Write(context, _batch, egress), CancellationToken.None, static done => done.Enqueue());
+            ServerMailOrigin origin = await _accounts.ServerMailOriginAsync(_writer.From, CancellationToken.None);
+            NoticeResult result = await _queue.RunAsync(context => _writer.Write(context, _batch, origin), CancellationToken.None, static done => done.Enqueue());
             Tell(result);
             _batch.Clear();
             long now = _clock.Now;

@@ -18,14 +18,15 @@ internal sealed class NoticeWriter(RelayGateOptions options, NoticeReceivers rec
     private readonly NoticeBudget _budget = new(options.Notices.Period);
     private long _tick;
 
+    public MailboxAddress From => receivers.From;
+
     /// <summary>By the clock of notices.</summary>
     public long Now => clock.Now;
 
     /// <summary>A notice like one that was opened later than this is a repetition of it.</summary>
     public long Since => clock.Now - (long)_period.TotalMilliseconds;
 
-    /// <param name="egress">From where the server's own mail leaves now.</param>
-    public NoticeResult Write(WriteContext context, IReadOnlyList<RaisedNotice> raised, EgressChoice egress)
+    public NoticeResult Write(WriteContext context, IReadOnlyList<RaisedNotice> raised, ServerMailOrigin origin)
     {
         DbConnection db = context.Connection.Connection;
         long now = clock.Now;
@@ -40,7 +41,7 @@ internal sealed class NoticeWriter(RelayGateOptions options, NoticeReceivers rec
         if (receivers.Administrator is { } administrator && raised.Any(static r => r.Notice.Kind == NoticeKind.Test) && !due.Contains(administrator.Text))
             due.Add(administrator.Text); // Who tests waits for it.
         foreach (string receiver in due)
-            Mail(context, receiver, now, egress, result);
+            Mail(context, receiver, now, origin, result);
         NoticeRows.SetClock(db, now);
         result.NextDue = NoticeRows.NextDue(db);
         return result;
@@ -95,7 +96,7 @@ internal sealed class NoticeWriter(RelayGateOptions options, NoticeReceivers rec
         return wrong.Count < MaxMoved;
     }
 
-    private void Mail(WriteContext context, string receiver, long now, EgressChoice egress, NoticeResult result)
+    private void Mail(WriteContext context, string receiver, long now, ServerMailOrigin origin, NoticeResult result)
     {
         DbConnection db = context.Connection.Connection;
         if (!Readdress(db, receiver, now))
@@ -110,8 +111,8 @@ internal sealed class NoticeWriter(RelayGateOptions options, NoticeReceivers rec
         QueueId id = OwnMail.NewId(at);
         var mail = new NoticeMail(id, options.Hostname, receivers.From, to, at, [.. waiting], count - waiting.Count, receivers.IsAdministrator(to));
         ComposedDsn content = NoticeComposer.Compose(mail);
-        QueuedMessage message = OwnMail.Make(id, "", new ForwardPath(to), egress, content, at + options.Delivery.Retry.First);
-        RecordRows.WriteNoticeDetail(context.Scratch, NoticeComposer.Subject(mail), egress);
+        QueuedMessage message = OwnMail.Make(id, "", new ForwardPath(to), origin.Egress, content, origin.Keys, at + options.Delivery.Retry.First);
+        RecordRows.WriteNoticeDetail(context.Scratch, NoticeComposer.Subject(mail), origin);
         byte[] detail = context.Scratch.Written.ToArray(); // The record's own columns are written in the same buffer.
         result.Mails.Add(message with { RowId = OwnMail.Insert(context, message, RecordKind.Notice, "notice", at, detail) });
         NoticeRows.Told(db, receiver, id.ToBytes(), now, _period);

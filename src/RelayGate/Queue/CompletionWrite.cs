@@ -1,5 +1,6 @@
 using System.Runtime.InteropServices;
 using System.Text.Json;
+using RelayGate.Configuration;
 using RelayGate.Core.Dsn;
 using RelayGate.Core.Policy;
 using RelayGate.Storage;
@@ -22,12 +23,14 @@ internal sealed class CompletionWrite : PendingWrite
     private const string CountStates = "select count(*) filter (where state = 0), count(*) filter (where state = 1), count(*) filter (where state = 2) from recipient where message = ?";
     private const string KeepMessage = "update message set expires_at = ?, held = 0, held_at = null where seq = ?";
     private const string SelectPlan = "select plan from subscription where name = ?";
+    private const string NoteReport = "update attempt set report = ? where id = ? and started_at = ? and position = ?";
     private const string SelectDecision = "select 1 from decision where id = ?";
 
-    private readonly TaskCompletionSource<bool> _done = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private readonly TaskCompletionSource<CompletionResult> _done = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly DeliveryJob _job;
     private readonly DeliveryAttempt _attempt;
     private readonly PreparedDsn? _dsn;
+    private readonly DsnOptions _dsnOptions;
     private readonly RecordBufferPool _buffers;
     private readonly RecordBuffer _results;
     private readonly DateTimeOffset _now;
@@ -38,19 +41,21 @@ internal sealed class CompletionWrite : PendingWrite
     private readonly QueuedMessage? _notification;
     private long _dsnSeq;
     private bool _isSkipped;
+    private DsnSuppression _suppression;
 
     /// <param name="now">Time of the attempt's end.</param>
     /// <param name="keepFailed">How long the content of a message that failed for a recipient is kept.</param>
     /// <param name="nextAttempt">When the DSN is due if this process does not attempt it at once.</param>
     /// <param name="isOfHeld">The message has become too old while it was held: nothing was attempted, and nothing happens if it was let go meanwhile.</param>
     public CompletionWrite(
-        DeliveryJob job, DeliveryAttempt attempt, PreparedDsn? dsn, RecordBufferPool buffers, DateTimeOffset now, TimeSpan keepFailed, DateTimeOffset nextAttempt,
-        bool isOfHeld = false)
+        DeliveryJob job, DeliveryAttempt attempt, PreparedDsn? dsn, DsnOptions dsnOptions, RecordBufferPool buffers, DateTimeOffset now, TimeSpan keepFailed,
+        DateTimeOffset nextAttempt, bool isOfHeld = false)
     {
         _isOfHeld = isOfHeld;
         _job = job;
         _attempt = attempt;
         _dsn = dsn;
+        _dsnOptions = dsnOptions;
         _buffers = buffers;
         _now = now;
         _keepFailed = keepFailed;
@@ -61,11 +66,11 @@ internal sealed class CompletionWrite : PendingWrite
         _allDelivered = job.Message.RecipientCount == attempt.Results.Length && attempt.Results.All(r => r.Result == DeliveryResult.Delivered);
         _notification = dsn is null ? null : OwnMail.Make(
             dsn.Id, job.Message.Subscription, dsn.Recipient, job.Message.Egress,
-            new ComposedDsn(dsn.HeaderSection, dsn.Body, dsn.HeaderNeedsUtf8, dsn.BodyIs8Bit), nextAttempt);
+            new ComposedDsn(dsn.HeaderSection, dsn.Body, dsn.HeaderNeedsUtf8, dsn.BodyIs8Bit), [], nextAttempt);
     }
 
-    /// <summary>Completes when the outcome is durable. False: the message was not held any more.</summary>
-    public Task<bool> Done => _done.Task;
+    /// <summary>Completes when the outcome is durable.</summary>
+    public Task<CompletionResult> Done => _done.Task;
 
     public DeliveryJob Job => _job;
 
@@ -76,6 +81,7 @@ internal sealed class CompletionWrite : PendingWrite
     public override void Execute(WriteContext context)
     {
         _dsnSeq = 0;
+        _suppression = DsnSuppression.None;
         _isSkipped = _isOfHeld && HoldRows.Find(context, _job.Message.RowId) is not ({ Reason: > HoldReason.Fault }, _);
         if (_isSkipped)
             return;
@@ -119,7 +125,7 @@ internal sealed class CompletionWrite : PendingWrite
         finally
         {
             _buffers.Return(_results);
-            _done.TrySetResult(!_isSkipped);
+            _done.TrySetResult(new CompletionResult(!_isSkipped, _dsnSeq != 0, _suppression));
         }
     }
 
@@ -214,8 +220,14 @@ internal sealed class CompletionWrite : PendingWrite
         known.Reset();
         if (isThere)
             return;
+        _suppression = DsnRates.Take(context, _dsnOptions, _job.Message.Subscription, _dsn!.Recipient.Address, _dsn.IsToHosted, _now);
+        context.Prepared(NoteReport)
+            .Bind(1, _suppression == DsnSuppression.None ? _notification.Id.ToString() : DsnSuppressions.Word(_suppression))
+            .Bind(2, _id).Bind(3, _attempt.StartedAt.ToUnixTimeMilliseconds()).Bind(4, _job.Recipients[0].Index).Execute();
+        if (_suppression != DsnSuppression.None)
+            return;
         RecordBuffer detail = _buffers.Rent();
-        RecordRows.WriteDsnDetail(detail, _job.Message.Id, _notification.Egress);
+        RecordRows.WriteDsnDetail(detail, _job.Message.Id, _notification.Egress, _dsn.SignedBy);
         _dsnSeq = OwnMail.Insert(context, _notification, RecordKind.Dsn, "dsn", _now, detail.Written);
         _buffers.Return(detail);
     }
@@ -246,3 +258,9 @@ internal sealed class CompletionWrite : PendingWrite
         json.Flush();
     }
 }
+
+/// <summary>What a completion came to.</summary>
+/// <param name="IsWritten">False: the message was not held any more, and nothing happened.</param>
+/// <param name="HasDsn">Whether the DSN that was planned entered the queue.</param>
+/// <param name="Suppression">Why it did not, where a bound was reached.</param>
+public readonly record struct CompletionResult(bool IsWritten, bool HasDsn, DsnSuppression Suppression);

@@ -166,7 +166,11 @@ public sealed record RecordedLevel(string Level, string Name, string? Class, str
 /// <param name="Local">Local address after connect, or "".</param>
 /// <param name="Tls">Version and cipher, or null.</param>
 public sealed record RecordedAttempt(
-    DateTimeOffset At, double Seconds, string Stage, string NextHop, string Remote, string Local, string? Tls, ImmutableArray<RecordedResult> Results);
+    DateTimeOffset At, double Seconds, string Stage, string NextHop, string Remote, string Local, string? Tls, ImmutableArray<RecordedResult> Results)
+{
+    /// <summary>The ref of the DSN that it caused; per-sender or backscatter: the bound that kept it from being sent; null: none was due.</summary>
+    public string? Report { get; init; }
+}
 
 /// <summary>What made a local message.</summary>
 /// <param name="Name">As in <see cref="ScriptKey.Script"/>.</param>

@@ -1,4 +1,6 @@
+using System.Collections.Immutable;
 using System.Security.Cryptography;
+using RelayGate.Core.Dkim;
 using RelayGate.Core.Dsn;
 using RelayGate.Core.Mail;
 using RelayGate.Core.Policy;
@@ -26,8 +28,10 @@ internal static class OwnMail
     }
 
     /// <param name="subscription">Whose egress it leaves from; "": the server's.</param>
+    /// <param name="keys">With which it is signed; empty where it is signed already, or there are none.</param>
     /// <param name="nextAttempt">When it is due if this process does not attempt it at once.</param>
-    public static QueuedMessage Make(QueueId id, string subscription, ForwardPath recipient, EgressChoice egress, ComposedDsn content, DateTimeOffset nextAttempt) => new()
+    public static QueuedMessage Make(
+        QueueId id, string subscription, ForwardPath recipient, EgressChoice egress, ComposedDsn content, ImmutableArray<DkimKey> keys, DateTimeOffset nextAttempt) => new()
     {
         Id = id,
         RowId = 0,
@@ -40,7 +44,7 @@ internal static class OwnMail
         HeaderNeedsUtf8 = content.HeaderNeedsUtf8,
         BodyIs8Bit = content.BodyIs8Bit,
         IsDsn = true,
-        HeaderSection = content.HeaderSection,
+        HeaderSection = content.Signed(keys, id.Timestamp).HeaderSection,
         Body = MessageBody.FromBytes(content.Body),
     };
 

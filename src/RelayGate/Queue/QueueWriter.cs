@@ -2,6 +2,7 @@ using System.Collections.Immutable;
 using System.Data.Common;
 using Microsoft.Extensions.Logging;
 using RelayGate.Configuration;
+using RelayGate.Core.Dkim;
 using RelayGate.Core.Mail;
 using RelayGate.Core.Policy;
 using RelayGate.Storage;
@@ -137,11 +138,10 @@ public sealed partial class QueueWriter : IDisposable
     /// <summary>Records an attempt, ends or reschedules its recipients and enqueues the DSN, all in one commit. Retried until it is durable.</summary>
     /// <param name="dsn">The DSN that this attempt causes, or null.</param>
     /// <param name="isOfHeld">The message became too old while it was held: nothing happens if it was let go meanwhile.</param>
-    /// <returns>False: that was so.</returns>
-    public async Task<bool> CompleteAsync(DeliveryJob job, DeliveryAttempt attempt, PreparedDsn? dsn, bool isOfHeld = false)
+    public async Task<CompletionResult> CompleteAsync(DeliveryJob job, DeliveryAttempt attempt, PreparedDsn? dsn, bool isOfHeld = false)
     {
         var write = new CompletionWrite(
-            job, attempt, dsn, _buffers, _time.GetUtcNow(), _options.Retention.FailedContent, FirstAttempt, isOfHeld);
+            job, attempt, dsn, _options.Dsn, _buffers, _time.GetUtcNow(), _options.Retention.FailedContent, FirstAttempt, isOfHeld);
         await _mailbox.AddAsync(write, CancellationToken.None);
         return await write.Done;
     }
@@ -261,4 +261,10 @@ public sealed record PreparedDsn(QueueId Id, ForwardPath Recipient, byte[] Heade
 {
     /// <summary>Positions of the recipients whose delay it tells of: they are marked, so that each has one such notice.</summary>
     public ImmutableArray<int> Delayed { get; init; } = [];
+
+    /// <summary>The keys of its signatures, for the record.</summary>
+    public ImmutableArray<DkimKey> SignedBy { get; init; } = [];
+
+    /// <summary>Whether it goes to an address of a domain that is hosted here.</summary>
+    public bool IsToHosted { get; init; } = true;
 }

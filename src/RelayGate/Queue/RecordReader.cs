@@ -111,7 +111,10 @@ internal static class RecordReader
                 Int32(r, "position") ?? 0, Text(r, "recipient") ?? "", Text(r, "result") ?? "", Text(r, "reply") ?? "", Text(r, "status"), Moment(r, "next")));
         }
         return new RecordedAttempt(
-            Time(row.Int64(0)), row.Int64(1) / 1000.0, row.Text(2), row.Text(3), row.Text(4), row.Text(5), row.NullableText(6), list.DrainToImmutable());
+            Time(row.Int64(0)), row.Int64(1) / 1000.0, row.Text(2), row.Text(3), row.Text(4), row.Text(5), row.NullableText(6), list.DrainToImmutable())
+        {
+            Report = row.NullableText(8),
+        };
     }
 
     public static DateTimeOffset Time(long milliseconds) => DateTimeOffset.FromUnixTimeMilliseconds(milliseconds);

@@ -87,22 +87,24 @@ internal static class RecordRows
         json.Flush();
     }
 
-    public static void WriteDsnDetail(RecordBuffer buffer, QueueId original, EgressChoice egress)
+    public static void WriteDsnDetail(RecordBuffer buffer, QueueId original, EgressChoice egress, ImmutableArray<DkimKey> keys)
     {
         Utf8JsonWriter json = buffer.Begin();
         json.WriteStartObject();
         json.WriteString("original"u8, original.ToString());
         Egress(json, egress);
+        Signatures(json, keys);
         json.WriteEndObject();
         json.Flush();
     }
 
-    public static void WriteNoticeDetail(RecordBuffer buffer, string subject, EgressChoice egress)
+    public static void WriteNoticeDetail(RecordBuffer buffer, string subject, ServerMailOrigin origin)
     {
         Utf8JsonWriter json = buffer.Begin();
         json.WriteStartObject();
         json.WriteString("subject"u8, subject);
-        Egress(json, egress);
+        Egress(json, origin.Egress);
+        Signatures(json, origin.Keys);
         json.WriteEndObject();
         json.Flush();
     }
@@ -230,10 +232,15 @@ internal static class RecordRows
             json.WriteString("reversePath"u8, decision.ReversePath.Text);
             Egress(json, decision.Egress);
         }
-        if (decision.SigningKeys.IsEmpty)
+        Signatures(json, decision.SigningKeys);
+    }
+
+    private static void Signatures(Utf8JsonWriter json, ImmutableArray<DkimKey> keys)
+    {
+        if (keys.IsEmpty)
             return;
         json.WriteStartArray("signatures"u8);
-        foreach (DkimKey key in decision.SigningKeys)
+        foreach (DkimKey key in keys)
             json.WriteStringValue($"d={key.Domain.Value} s={key.Selector}");
         json.WriteEndArray();
     }

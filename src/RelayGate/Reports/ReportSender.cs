@@ -120,8 +120,8 @@ public sealed class ReportSender : IDisposable
             new ReportRequest(schedule.Period, end, target.Key, ReportMaker.DefaultTop, target.LimitsEnforced, target.Since), cancellationToken);
         if (report.IsEmpty)
             return false;
-        EgressChoice egress = await _accounts.ServerEgressAsync(cancellationToken);
-        Written written = await _queue.RunAsync(context => Write(context, schedule, due, receiver, report, egress), CancellationToken.None, static done => done.Enqueue());
+        ServerMailOrigin origin = await _accounts.ServerMailOriginAsync(_from, cancellationToken);
+        Written written = await _queue.RunAsync(context => Write(context, schedule, due, receiver, report, origin), CancellationToken.None, static done => done.Enqueue());
         if (written.Mail is not { } mail)
             return false;
         _metrics.ReportMails.Increment();
@@ -132,7 +132,7 @@ public sealed class ReportSender : IDisposable
     private static MailboxAddress? Receiver(ReportSchedule schedule, ReportTarget target) =>
         (schedule.Receiver ?? target.Contact) is { } text && MailboxAddress.TryParse(text, out MailboxAddress? address) ? address : null;
 
-    private Written Write(WriteContext context, ReportSchedule schedule, DateTimeOffset due, MailboxAddress to, Report report, EgressChoice egress)
+    private Written Write(WriteContext context, ReportSchedule schedule, DateTimeOffset due, MailboxAddress to, Report report, ServerMailOrigin origin)
     {
         DbConnection db = context.Connection.Connection;
         if (ReportSchedules.Find(db, schedule.Id) != schedule || ReportSchedules.WasSent(db, schedule.Id, due))
@@ -141,8 +141,8 @@ public sealed class ReportSender : IDisposable
         QueueId id = OwnMail.NewId(now);
         var mail = new ReportMail(id, _options.Hostname, _from, to, now, report, schedule.WithCsv);
         ComposedDsn content = ReportComposer.Compose(mail);
-        QueuedMessage message = OwnMail.Make(id, "", new ForwardPath(to), egress, content, now + _options.Delivery.Retry.First);
-        RecordRows.WriteNoticeDetail(context.Scratch, ReportComposer.Subject(mail), egress);
+        QueuedMessage message = OwnMail.Make(id, "", new ForwardPath(to), origin.Egress, content, origin.Keys, now + _options.Delivery.Retry.First);
+        RecordRows.WriteNoticeDetail(context.Scratch, ReportComposer.Subject(mail), origin);
         byte[] detail = context.Scratch.Written.ToArray(); // The record's own columns are written in the same buffer.
         message = message with { RowId = OwnMail.Insert(context, message, RecordKind.Notice, "report", now, detail) };
         ReportSchedules.Sent(db, schedule.Id, due, id.ToBytes());

@@ -14,7 +14,8 @@ internal static class StoreSchema
     /// <summary>Kept in <c>PRAGMA application_id</c>: "RLYG".</summary>
     public const int ApplicationId = 0x524C5947;
 
-    public const string Ddl = QueueDdl + UsageHistory.Ddl + ScriptSchema.Ddl + AuditRows.Ddl + AccountSchema.Ddl + RouteSql.Ddl + CredentialSchema.Ddl + NoticeSchema.Ddl + ReportSchedules.Ddl + WebhookSchema.Ddl;
+    public const string Ddl = QueueDdl + UsageHistory.Ddl + ScriptSchema.Ddl + AuditRows.Ddl + AccountSchema.Ddl + RouteSql.Ddl + CredentialSchema.Ddl + NoticeSchema.Ddl + ReportSchedules.Ddl + WebhookSchema.Ddl
+        + DsnRates.Ddl;
 
     private const string QueueDdl = """
         create table setting_state (
@@ -114,6 +115,7 @@ internal static class StoreSchema
         create index decision_script on decision (uid, script, id) where script is not null;
         create index decision_subscription on decision (subscription, id);
 
+        -- report: id of the DSN that it caused, or the word for why none was sent; null: none was due.
         create table attempt (
           id blob not null,
           started_at integer not null,
@@ -125,6 +127,7 @@ internal static class StoreSchema
           local text not null,
           tls text,
           results text not null,
+          report text,
           primary key (id, started_at, position)
         ) without rowid;
 

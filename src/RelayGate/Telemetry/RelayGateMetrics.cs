@@ -41,6 +41,8 @@ public sealed class RelayGateMetrics : IDisposable
         Deliveries = new LabelledCounter(Meter, "relaygate_deliveries_total", "Recipients by the result of one delivery attempt.", ["result"],
             ("delivered", ""), ("deferred", ""), ("failed", ""));
         Dsns = new LabelledCounter(Meter, "relaygate_dsns_total", "Delivery status notifications put into the queue.", []);
+        SuppressedDsns = new LabelledCounter(Meter, "relaygate_dsns_suppressed_total", "Delivery status notifications not sent because a bound was reached; their failures are recorded.", ["reason"],
+            ("per-sender", ""), ("backscatter", ""));
         Authentications = new LabelledCounter(Meter, "relaygate_auth_total", "AUTH exchanges by mechanism and result.", ["mech", "result"],
             Sets(["PLAIN", "LOGIN", "SCRAM-SHA-256"], ["accepted", "rejected", "refused", "try-later", "cancelled", "malformed"]));
         Guessing = new LabelledCounter(Meter, "relaygate_password_guessing_total", "Times that an address or a login had failed so often that it is refused.", ["object"],
@@ -103,6 +105,9 @@ public sealed class RelayGateMetrics : IDisposable
     public LabelledCounter Deliveries { get; }
 
     public LabelledCounter Dsns { get; }
+
+    /// <summary>Label: per-sender or backscatter.</summary>
+    public LabelledCounter SuppressedDsns { get; }
 
     /// <summary>Labels: mechanism (PLAIN, LOGIN, SCRAM-SHA-256), result (accepted, rejected, refused, try-later, cancelled, malformed).</summary>
     public LabelledCounter Authentications { get; }

@@ -25,13 +25,16 @@ internal sealed class DeliveryGateway : IAsyncDisposable
         var log = new MailLog(_metrics, Queue.Time, NullLogger<MailLog>.Instance, new MailLogOutput(null));
         Service = new DeliveryService(
             Queue.Scheduler, Queue.Writer, new NextHopResolver(Queue.Options, new DnsResolver(new DnsServers(Queue.Options.Delivery.Resolver, TimeProvider.System), TimeProvider.System)),
-            (subscription, local, token) => MayLeaveFrom(subscription, local, token), Queue.Store.ReadChunkAsync, Queue.Options, _metrics, log, Queue.Time, NullLogger<DeliveryService>.Instance);
+            (subscription, local, token) => MayLeaveFrom(subscription, local, token), Queue.Store.ReadChunkAsync, (about, token) => OriginOf(about), Queue.Options, _metrics, log, Queue.Time, NullLogger<DeliveryService>.Instance);
         Service.StartAsync(CancellationToken.None).GetAwaiter().GetResult();
     }
 
     public QueueFixture Queue { get; } = new();
 
     public EgressPermission MayLeaveFrom { get; set; } = (_, _, _) => new(true);
+
+    /// <summary>In whose name reports are written.</summary>
+    public Func<QueuedMessage, ValueTask<DsnOrigin>> OriginOf { get; set; } = _ => new(new DsnOrigin(MailboxAddress.Parse("MAILER-DAEMON@relay.test"), [], IsToHosted: true));
 
     /// <summary>RET of what is accepted.</summary>
     public DsnReturn Return { get; set; }

@@ -11,7 +11,7 @@ namespace RelayGate.Tests.Delivery;
 /// <summary>Who hears of an attempt, of whom, and how much of the message comes back.</summary>
 public sealed class DsnPlannerTests
 {
-    private static readonly DsnPlanner Planner = new(new RelayGateOptions { Hostname = "relay.test" }, at => QueueId.Create(at, 7, 8));
+    private static readonly DsnPlanner Planner = NewPlanner(new RelayGateOptions { Hostname = "relay.test" });
 
     [Fact]
     public void A_relayed_report_names_those_alone_whose_next_hop_has_no_DSN()
@@ -57,7 +57,7 @@ public sealed class DsnPlannerTests
         var options = new RelayGateOptions { Hostname = "relay.test" };
         options.Delivery.Retry.DelayNoticeAfter = TimeSpan.FromHours(after);
 
-        Assert.Equal(told, Plan(new DsnPlanner(options, at => QueueId.Create(at, 7, 8)), Message("x\r\n"), TimeSpan.FromHours(age), Result(0, DeliveryResult.Deferred)) is not null);
+        Assert.Equal(told, Plan(NewPlanner(options), Message("x\r\n"), TimeSpan.FromHours(age), Result(0, DeliveryResult.Deferred)) is not null);
     }
 
     [Theory]
@@ -106,6 +106,9 @@ public sealed class DsnPlannerTests
         Assert.Null(Plan(message, TimeSpan.FromDays(5), Result(0, DeliveryResult.Failed)));
     }
 
+    private static DsnPlanner NewPlanner(RelayGateOptions options) => new(
+        options, static (_, _) => new(new DsnOrigin(MailboxAddress.Parse("MAILER-DAEMON@relay.test"), [], IsToHosted: true)), static at => QueueId.Create(at, 7, 8));
+
     private static QueuedMessage Message(string body) => DeliveryHarness.Message(MessageBody.FromBytes(Encoding.ASCII.GetBytes(body)));
 
     private static RecipientResult Result(int position, DeliveryResult result, DsnNotify notify = DsnNotify.Default) => new(
@@ -119,9 +122,11 @@ public sealed class DsnPlannerTests
     private static PreparedDsn? Plan(DsnPlanner planner, QueuedMessage message, TimeSpan age, params RecipientResult[] results)
     {
         ImmutableArray<QueuedRecipient> recipients = [.. results.Select(r => r.Recipient)];
-        return planner.Plan(
+        Task<PreparedDsn?> planned = planner.PlanAsync(
             new DeliveryJob(message with { Recipients = recipients }, recipients),
-            new DeliveryAttempt(DeliveryHarness.Now + age, TimeSpan.Zero, "rcpt", "mx.dest.test", "192.0.2.1:25", "127.0.0.1", null, [.. results]));
+            new DeliveryAttempt(DeliveryHarness.Now + age, TimeSpan.Zero, "rcpt", "mx.dest.test", "192.0.2.1:25", "127.0.0.1", null, [.. results])).AsTask();
+        Assert.True(planned.IsCompleted);
+        return planned.GetAwaiter().GetResult();
     }
 
     private static string[] Named(PreparedDsn dsn) =>

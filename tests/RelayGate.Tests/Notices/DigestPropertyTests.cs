@@ -84,7 +84,7 @@ public sealed class DigestPropertyTests
 
         void Write(RaisedNotice[] raised)
         {
-            NoticeResult result = fixture.Writer.RunAsync(context => writer.Write(context, raised, fixture.Egress), CancellationToken.None).GetAwaiter().GetResult();
+            NoticeResult result = fixture.Writer.RunAsync(context => writer.Write(context, raised, new ServerMailOrigin(fixture.Egress, [])), CancellationToken.None).GetAwaiter().GetResult();
             DateTimeOffset now = DateTimeOffset.FromUnixTimeMilliseconds(writer.Now);
             foreach (QueueId id in result.Ids)
                 raisedAt.TryAdd(id.ToString(), now);
