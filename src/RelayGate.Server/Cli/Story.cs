@@ -46,9 +46,12 @@ internal static class Story
         if (Commands.QueueCommands.Held(record["hold"]) is { } held)
             yield return Line("", "held", held);
         foreach (JsonNode? waiting in List(record, "pending"))
-            yield return Line("", "waiting", $"{Text(waiting, "recipient")}: {(Text(waiting, "held") is { } why ? $"held ({why})" : $"next attempt {Cell.Time(waiting?["nextAttempt"])} UTC")}");
+            yield return Line("", "waiting", $"{Text(waiting, "recipient")}: {(Text(waiting, "held") is { } why ? $"held ({why})" : $"{PutOff(waiting)}next attempt {Cell.Time(waiting?["nextAttempt"])} UTC")}");
         yield return Line(Cell.Clock(record["lastAt"]), "now", Text(record, "outcome") ?? "?");
     }
+
+    private static string PutOff(JsonNode? waiting) =>
+        Text(waiting, "waitsFor") is { } cause ? $"put off for {cause} ({Text(waiting, "lastReply")}), " : "";
 
     private static string Connect(JsonNode record)
     {

@@ -36,7 +36,7 @@ internal static class QueueCommands
                 return output.List(await client.GetAsync("queue" + paging.Query(parsed, filter), cancellationToken), filter.All(static f => f.Value is null) ? "the queue is empty" : "nothing in the queue matches",
                     ("REF", Cell.Of("ref")), ("ARRIVED (UTC)", Cell.Time("at")), ("STATE", i => State(i)), ("SUBSCRIPTION", Cell.Of("subscription")), ("OCTETS", Cell.Of("octets")),
                     ("FROM", i => $"<{Cell.Text(i["sender"])}>"), ("RECIPIENTS", Cell.Of("recipientCount")), ("NEXT ATTEMPT (UTC)", Cell.Time("nextAttempt")),
-                    ("RELEASE ABOUT (UTC)", i => Cell.Time(i["hold"]?["releaseAbout"])), ("LAST REPLY OR WHY HELD", i => Cell.Text(i["hold"]?["for"]) ?? Cell.Text(i["lastReply"])));
+                    ("RELEASE ABOUT (UTC)", i => Cell.Time(i["hold"]?["releaseAbout"])), ("WAITS FOR", Cell.Of("waitsFor")), ("LAST REPLY OR WHY HELD", i => Cell.Text(i["hold"]?["for"]) ?? Cell.Text(i["lastReply"])));
             }),
             new Command("show", "Show a queued message with its recipients.").With(one).Does(async (parsed, client, output, cancellationToken) =>
             {
@@ -47,7 +47,7 @@ internal static class QueueCommands
                         ("ref", Cell.Text(m["ref"])), ("arrived", Cell.Time(m["at"])), ("state", Cell.Text(m["state"])), ("subscription", Cell.Text(m["subscription"])),
                         ("from", $"<{Cell.Text(m["sender"])}>"), ("octets", Cell.Text(m["octets"])), ("held", Held(m["hold"])), ("egress", Cell.Text(m["egress"])));
                     foreach (JsonNode? r in m["recipients"] as JsonArray ?? [])
-                        Console.WriteLine(Output.Clean($"  <{Cell.Text(r!["recipient"])}> {Cell.Text(r["state"])}, {Cell.Text(r["attempts"])} attempts, next {Cell.Time(r["nextAttempt"])}  {Cell.Text(r["lastReply"])}"));
+                        Console.WriteLine(Output.Clean($"  <{Cell.Text(r!["recipient"])}> {Cell.Text(r["state"])}, {Cell.Text(r["attempts"])} attempts, {(Cell.Text(r["waitsFor"]) is { } cause ? $"waits for {cause}, " : "")}next {Cell.Time(r["nextAttempt"])}  {Cell.Text(r["lastReply"])}"));
                 });
             }),
             Action("retry", "Try now instead of later.", "to be tried now"),

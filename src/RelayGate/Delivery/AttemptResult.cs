@@ -1,4 +1,5 @@
 using RelayGate.Core.Policy;
+using RelayGate.Queue;
 
 namespace RelayGate.Delivery;
 
@@ -23,6 +24,9 @@ internal sealed class AttemptResult(int recipients)
 
     /// <summary>Nothing was tried, because every connection that is allowed was in use or delivery ends: no attempt, the job goes back to the queue.</summary>
     public bool IsNoAttempt { get; set; }
+
+    /// <summary>Nothing was tried, because it may not be now: no attempt, the job is put off. Null: it was tried.</summary>
+    public PutOff? Wait { get; private set; }
 
     /// <summary>Whether no recipient has an outcome.</summary>
     public bool IsEmpty => Array.TrueForAll(Outcomes, o => o is null);
@@ -54,6 +58,18 @@ internal sealed class AttemptResult(int recipients)
             if (Outcomes[i] is null or { Kind: OutcomeKind.NextHost })
                 Outcomes[i] = outcome;
         }
+    }
+
+    /// <summary>
+    /// What is left may not be tried now. Where nothing was tried yet, the job is put off and no attempt is recorded; else the attempt stands, and
+    /// who has no reply yet is deferred with this reason.
+    /// </summary>
+    public void PutOff(WaitKey waitsFor, DateTimeOffset until, string status, string text)
+    {
+        if (IsEmpty)
+            Wait = new PutOff(waitsFor, until, status, text);
+        for (int i = 0; i < Outcomes.Length; i++)
+            Outcomes[i] ??= RecipientOutcome.Local(OutcomeKind.Deferred, status, text);
     }
 
     /// <summary>No host is left: what wanted another one waits.</summary>

@@ -22,6 +22,7 @@ public sealed partial class DeliveryService : IHostedService, IDisposable
 
     private readonly QueueScheduler _scheduler;
     private readonly QueueWriter _writer;
+    private readonly WaitingMail _waiting;
     private readonly RelayGateOptions _options;
     private readonly RelayGateMetrics _metrics;
     private readonly MailLog _mailLog;
@@ -37,11 +38,12 @@ public sealed partial class DeliveryService : IHostedService, IDisposable
     private Task[] _workers = [];
 
     public DeliveryService(
-        QueueScheduler scheduler, QueueWriter writer, NextHopResolver resolver, EgressPermission mayLeaveFrom, ChunkReader readChunk, DsnOriginLookup dsnOrigin, RelayGateOptions options,
+        QueueScheduler scheduler, QueueWriter writer, WaitingMail waiting, NextHopResolver resolver, EgressPermission mayLeaveFrom, ChunkReader readChunk, DsnOriginLookup dsnOrigin, RelayGateOptions options,
         RelayGateMetrics metrics, MailLog mailLog, TimeProvider time, ILogger<DeliveryService> logger)
     {
         _scheduler = scheduler;
         _writer = writer;
+        _waiting = waiting;
         _options = options;
         _metrics = metrics;
         _mailLog = mailLog;
@@ -112,8 +114,9 @@ public sealed partial class DeliveryService : IHostedService, IDisposable
         {
             DateTimeOffset startedAt = _time.GetUtcNow();
             long started = _time.GetTimestamp();
+            long stamp = _waiting.Stamp;
             AttemptResult result = await AttemptAsync(job);
-            if (result.IsNoAttempt)
+            if (result.IsNoAttempt || (result.Wait is { } wait && await PutOffAsync(job, wait, startedAt, stamp)))
                 return;
             DeliveryAttempt attempt = _recorder.Record(job, result, startedAt, _time.GetElapsedTime(started), Random.Shared.NextDouble());
             PreparedDsn? dsn = await PlanDsnAsync(job, attempt);
@@ -203,6 +206,11 @@ public sealed partial class DeliveryService : IHostedService, IDisposable
                 Reply = result.Reply,
             });
         }
+        TellDsn(job, dsn, done);
+    }
+
+    private void TellDsn(DeliveryJob job, PreparedDsn? dsn, CompletionResult done)
+    {
         if (done.Suppression != DsnSuppression.None)
             _metrics.SuppressedDsns.Increment(DsnSuppressions.Word(done.Suppression));
         if (dsn is not null && done.HasDsn)

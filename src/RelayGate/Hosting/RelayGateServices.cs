@@ -89,6 +89,7 @@ public static class RelayGateServices
         });
         services.AddSingleton<ChunkReader>(provider => provider.GetRequiredService<SqliteRelayStore>().ReadChunkAsync);
         services.AddSingleton<EgressPermission>(provider => provider.GetRequiredService<AccountDirectory>().MayLeaveFromAsync);
+        services.AddSingleton<WaitingMail>();
         services.AddSingleton<DsnOriginLookup>(provider => provider.GetRequiredService<AccountDirectory>().DsnOriginAsync);
         services.AddSingleton<DeliveryService>();
         services.AddSingleton(provider => provider.GetRequiredService<QueueWriter>().Feed);

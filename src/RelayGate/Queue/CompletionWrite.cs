@@ -1,7 +1,6 @@
 using System.Runtime.InteropServices;
 using System.Text.Json;
 using RelayGate.Configuration;
-using RelayGate.Core.Dsn;
 using RelayGate.Core.Policy;
 using RelayGate.Storage;
 
@@ -17,20 +16,18 @@ internal sealed class CompletionWrite : PendingWrite
         """;
 
     private const string UpdateRecipient =
-        "update recipient set state = ?, attempts = ?, next_attempt = ?, last_reply = ?, delay_noticed = max(delay_noticed, ?) where message = ? and position = ?";
+        "update recipient set state = ?, attempts = ?, next_attempt = ?, last_reply = ?, waits_for = ?, delay_noticed = max(delay_noticed, ?) where message = ? and position = ?";
 
     private const string SelectMessage = "select held from message where seq = ?";
     private const string CountStates = "select count(*) filter (where state = 0), count(*) filter (where state = 1), count(*) filter (where state = 2) from recipient where message = ?";
     private const string KeepMessage = "update message set expires_at = ?, held = 0, held_at = null where seq = ?";
     private const string SelectPlan = "select plan from subscription where name = ?";
-    private const string NoteReport = "update attempt set report = ? where id = ? and started_at = ? and position = ?";
-    private const string SelectDecision = "select 1 from decision where id = ?";
+    private const string UpdateReport = "update attempt set report = ? where id = ? and started_at = ? and position = ?";
 
     private readonly TaskCompletionSource<CompletionResult> _done = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly DeliveryJob _job;
     private readonly DeliveryAttempt _attempt;
     private readonly PreparedDsn? _dsn;
-    private readonly DsnOptions _dsnOptions;
     private readonly RecordBufferPool _buffers;
     private readonly RecordBuffer _results;
     private readonly DateTimeOffset _now;
@@ -38,10 +35,8 @@ internal sealed class CompletionWrite : PendingWrite
     private readonly byte[] _id;
     private readonly bool _allDelivered;
     private readonly bool _isOfHeld;
-    private readonly QueuedMessage? _notification;
-    private long _dsnSeq;
+    private readonly DsnRows? _dsnRows;
     private bool _isSkipped;
-    private DsnSuppression _suppression;
 
     /// <param name="now">Time of the attempt's end.</param>
     /// <param name="keepFailed">How long the content of a message that failed for a recipient is kept.</param>
@@ -55,7 +50,6 @@ internal sealed class CompletionWrite : PendingWrite
         _job = job;
         _attempt = attempt;
         _dsn = dsn;
-        _dsnOptions = dsnOptions;
         _buffers = buffers;
         _now = now;
         _keepFailed = keepFailed;
@@ -64,9 +58,7 @@ internal sealed class CompletionWrite : PendingWrite
         WriteResults(_results, attempt);
         // The job held all recipients the message had, and each was delivered: nothing needs to be looked up.
         _allDelivered = job.Message.RecipientCount == attempt.Results.Length && attempt.Results.All(r => r.Result == DeliveryResult.Delivered);
-        _notification = dsn is null ? null : OwnMail.Make(
-            dsn.Id, job.Message.Subscription, dsn.Recipient, job.Message.Egress,
-            new ComposedDsn(dsn.HeaderSection, dsn.Body, dsn.HeaderNeedsUtf8, dsn.BodyIs8Bit), [], nextAttempt);
+        _dsnRows = dsn is null ? null : new DsnRows(job.Message, dsn, dsnOptions, buffers, now, nextAttempt);
     }
 
     /// <summary>Completes when the outcome is durable.</summary>
@@ -76,12 +68,11 @@ internal sealed class CompletionWrite : PendingWrite
 
     public override bool IsOutcome => true;
 
-    public override long Octets => _notification?.Octets ?? 0;
+    public override long Octets => _dsnRows?.Octets ?? 0;
 
     public override void Execute(WriteContext context)
     {
-        _dsnSeq = 0;
-        _suppression = DsnSuppression.None;
+        _dsnRows?.Begin();
         _isSkipped = _isOfHeld && HoldRows.Find(context, _job.Message.RowId) is not ({ Reason: > HoldReason.Fault }, _);
         if (_isSkipped)
             return;
@@ -92,8 +83,8 @@ internal sealed class CompletionWrite : PendingWrite
         if (isNew && !_allDelivered)
             CountBounced(context);
         bool existed = _allDelivered ? EndDelivered(context) : Update(context);
-        if (existed && _notification is not null)
-            InsertDsn(context);
+        if (existed && _dsnRows is not null && _dsnRows.TryInsert(context))
+            NoteReport(context, _dsnRows);
     }
 
     public override void Committed(WriteContext context)
@@ -101,18 +92,7 @@ internal sealed class CompletionWrite : PendingWrite
         try
         {
             context.Feed.Add(_job.Message.Id);
-            if (_notification is not null)
-            {
-                if (_dsnSeq != 0)
-                {
-                    context.Feed.Add(_notification.Id);
-                    context.Enqueued(_notification with { RowId = _dsnSeq });
-                }
-                else
-                {
-                    _notification.Release();
-                }
-            }
+            _dsnRows?.Committed(context);
             DateTimeOffset? next = null;
             foreach (RecipientResult result in _attempt.Results)
             {
@@ -125,14 +105,14 @@ internal sealed class CompletionWrite : PendingWrite
         finally
         {
             _buffers.Return(_results);
-            _done.TrySetResult(new CompletionResult(!_isSkipped, _dsnSeq != 0, _suppression));
+            _done.TrySetResult(new CompletionResult(!_isSkipped, _dsnRows is { IsInserted: true }, _dsnRows?.Suppression ?? DsnSuppression.None));
         }
     }
 
     /// <summary>Only for an error of its own; anything else is tried again until it is durable.</summary>
     public override void Failed(StoreError error, Exception cause)
     {
-        _notification?.Release();
+        _dsnRows?.Release();
         _buffers.Return(_results);
         _done.TrySetException(cause);
     }
@@ -162,9 +142,10 @@ internal sealed class CompletionWrite : PendingWrite
                 _ => RecipientState.Pending,
             };
             long? next = state == RecipientState.Pending && held == HoldReason.None ? (result.NextAttempt ?? _now).ToUnixTimeMilliseconds() : null;
+            string? waitsFor = state == RecipientState.Pending ? result.WaitsFor?.Text : null;
             context.Prepared(UpdateRecipient)
-                .Bind(1, (long)state).Bind(2, result.Recipient.Attempts + (_isOfHeld ? 0 : 1)).Bind(3, next).Bind(4, result.Reply)
-                .Bind(5, _dsn is not null && _dsn.Delayed.Contains(result.Recipient.Index) ? 1 : 0).Bind(6, seq).Bind(7, result.Recipient.Index)
+                .Bind(1, (long)state).Bind(2, result.Recipient.Attempts + (_isOfHeld || waitsFor is not null ? 0 : 1)).Bind(3, next).Bind(4, result.Reply).Bind(5, waitsFor)
+                .Bind(6, _dsn is not null && _dsn.Delayed.Contains(result.Recipient.Index) ? 1 : 0).Bind(7, seq).Bind(8, result.Recipient.Index)
                 .Execute();
         }
         SqliteStatement count = context.Prepared(CountStates).Bind(1, seq);
@@ -212,25 +193,9 @@ internal sealed class CompletionWrite : PendingWrite
         context.Usage.CountBounced(CollectionsMarshal.AsSpan(objects), messageClass, failed);
     }
 
-    private void InsertDsn(WriteContext context)
-    {
-        byte[] id = _notification!.Id.ToBytes();
-        SqliteStatement known = context.Prepared(SelectDecision).Bind(1, id);
-        bool isThere = known.Step(); // Written by a commit whose end was not known.
-        known.Reset();
-        if (isThere)
-            return;
-        _suppression = DsnRates.Take(context, _dsnOptions, _job.Message.Subscription, _dsn!.Recipient.Address, _dsn.IsToHosted, _now);
-        context.Prepared(NoteReport)
-            .Bind(1, _suppression == DsnSuppression.None ? _notification.Id.ToString() : DsnSuppressions.Word(_suppression))
-            .Bind(2, _id).Bind(3, _attempt.StartedAt.ToUnixTimeMilliseconds()).Bind(4, _job.Recipients[0].Index).Execute();
-        if (_suppression != DsnSuppression.None)
-            return;
-        RecordBuffer detail = _buffers.Rent();
-        RecordRows.WriteDsnDetail(detail, _job.Message.Id, _notification.Egress, _dsn.SignedBy);
-        _dsnSeq = OwnMail.Insert(context, _notification, RecordKind.Dsn, "dsn", _now, detail.Written);
-        _buffers.Return(detail);
-    }
+    private void NoteReport(WriteContext context, DsnRows dsn) => context.Prepared(UpdateReport)
+        .Bind(1, dsn.Suppression == DsnSuppression.None ? dsn.Id.ToString() : DsnSuppressions.Word(dsn.Suppression))
+        .Bind(2, _id).Bind(3, _attempt.StartedAt.ToUnixTimeMilliseconds()).Bind(4, _job.Recipients[0].Index).Execute();
 
     private static void WriteResults(RecordBuffer buffer, DeliveryAttempt attempt)
     {

@@ -39,7 +39,7 @@ public sealed class MessageLog(SqliteRelayStore store, RecordFeed feed)
     private const string SelectMessage = "select seq, held from message where id = ?";
 
     private const string SelectRecipients =
-        "select position, address, state, attempts, next_attempt, last_reply from recipient where message = ? order by position";
+        "select position, address, state, attempts, next_attempt, last_reply, waits_for from recipient where message = ? order by position";
 
     /// <summary>One page, newest first.</summary>
     /// <returns>Null when the cursor is not one of ours.</returns>
@@ -200,7 +200,10 @@ public sealed class MessageLog(SqliteRelayStore store, RecordFeed feed)
                 var state = (RecipientState)row.Int64(2);
                 states[row.Int32(0)] = new RecordedRecipient(
                     row.Int32(0), row.Text(1), state, row.Int32(3), row.NullableInt64(4) is { } next ? RecordReader.Time(next) : null, row.NullableText(5),
-                    state == RecipientState.Pending && found.Held != HoldReason.None ? found.Held : null);
+                    state == RecipientState.Pending && found.Held != HoldReason.None ? found.Held : null)
+                {
+                    WaitsFor = row.NullableText(6),
+                };
             }
         }
         return [.. states.Values];

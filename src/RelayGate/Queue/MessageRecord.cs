@@ -192,4 +192,8 @@ public sealed record RecordedResult(int Position, string Recipient, string Resul
 /// <param name="State">Null: it was refused, or deleted before it ended.</param>
 /// <param name="Held">Why it does not go on, or null.</param>
 public sealed record RecordedRecipient(
-    int Position, string Recipient, RecipientState? State, int Attempts, DateTimeOffset? NextAttempt, string? LastReply, HoldReason? Held);
+    int Position, string Recipient, RecipientState? State, int Attempts, DateTimeOffset? NextAttempt, string? LastReply, HoldReason? Held)
+{
+    /// <summary>What it was put off for (<see cref="WaitKey"/>), or null.</summary>
+    public string? WaitsFor { get; init; }
+}

@@ -10,7 +10,7 @@ public enum QueueState
     /// <summary>Not attempted yet, or in its first attempt.</summary>
     Active,
 
-    /// <summary>Attempted, and to be tried again.</summary>
+    /// <summary>Attempted, and to be tried again; or put off.</summary>
     Deferred,
 
     /// <summary>Parked until it is released.</summary>
@@ -65,6 +65,9 @@ public sealed record QueueItem(
     DateTimeOffset? NextAttempt,
     string? LastReply)
 {
+    /// <summary>What its first recipient that was put off waits for (<see cref="WaitKey"/>); null: none was.</summary>
+    public string? WaitsFor { get; init; }
+
     /// <summary>Why it is held and how long; null unless it is.</summary>
     public QueueHold? Hold { get; init; }
 }
@@ -98,8 +101,10 @@ public sealed record QueueEntry(
 }
 
 /// <summary>One recipient of a queued message.</summary>
+/// <param name="WaitsFor">What it was put off for (<see cref="WaitKey"/>), or null.</param>
 public sealed record QueueEntryRecipient(
-    int Position, string Recipient, DsnNotify Notify, string? OriginalRecipient, RecipientState State, int Attempts, DateTimeOffset? NextAttempt, string? LastReply);
+    int Position, string Recipient, DsnNotify Notify, string? OriginalRecipient, RecipientState State, int Attempts, DateTimeOffset? NextAttempt, string? LastReply,
+    string? WaitsFor);
 
 /// <summary>Which messages an order is for: those named, or all that a filter finds.</summary>
 /// <param name="Ids">Not empty: these, and the filters are not looked at.</param>

@@ -14,7 +14,7 @@ internal static class QueueLookup
     private const string SelectSeq = "select seq from message where id = ?";
 
     private const string SelectPending =
-        "select address, attempts, next_attempt, last_reply, counted_at from recipient where message = ? and state = 0 order by position";
+        "select address, attempts, next_attempt, last_reply, counted_at, waits_for from recipient where message = ? and state = 0 order by position";
 
     private const string SelectEntry = """
         select id, subscription, reverse_path, octets, held, expires_at, flags, dsn_return, envelope_id, egress, header, body, coalesce(length(body), 0)
@@ -22,7 +22,7 @@ internal static class QueueLookup
         """;
 
     private const string SelectRecipients = """
-        select position, address, notify, original_recipient, state, attempts, next_attempt, last_reply from recipient
+        select position, address, notify, original_recipient, state, attempts, next_attempt, last_reply, waits_for from recipient
         where message = ? order by position
         """;
 
@@ -50,12 +50,13 @@ internal static class QueueLookup
             return null;
         var recipients = ImmutableArray.CreateBuilder<string>();
         var pending = new List<(string Address, string? CountedAt, int Attempts)>();
-        (int count, int attempts, long? next, string? reply) = (0, 0, null, null);
+        (int count, int attempts, long? next, string? reply, string? waitsFor) = (0, 0, null, null, null);
         SqliteStatement select = connection.Prepared(SelectPending).Bind(1, seq);
         while (select.Step())
         {
             string address = select.Text(0);
-            pending.Add((address, select.NullableText(4), select.Int32(1)));
+            waitsFor ??= select.NullableText(5);
+            pending.Add((address, select.NullableText(4), select.IsNull(5) ? select.Int32(1) : Math.Max(1, select.Int32(1)))); // Put off is deferred.
             if (count++ < MaxListed)
                 recipients.Add(address);
             attempts = Math.Max(attempts, select.Int32(1));
@@ -65,10 +66,13 @@ internal static class QueueLookup
         }
         if (!filter.Matches(pending, held))
             return null;
-        QueueState state = held != HoldReason.None ? QueueState.Held : attempts > 0 ? QueueState.Deferred : QueueState.Active;
+        QueueState state = held != HoldReason.None ? QueueState.Held : attempts > 0 || waitsFor is not null ? QueueState.Deferred : QueueState.Active;
         return new QueueItem(
             id.ToString(), id.Timestamp, state, held == HoldReason.None ? null : held, subscription, sender, recipients.ToImmutable(), count, octets, attempts,
-            next is { } earliest ? RecordReader.Time(earliest) : null, reply);
+            next is { } earliest ? RecordReader.Time(earliest) : null, reply)
+        {
+            WaitsFor = waitsFor,
+        };
     }
 
     public static QueueEntry? Entry(StoreConnection connection, QueueId id, string? onlySubscription, int maxBodyOctets)
@@ -86,7 +90,7 @@ internal static class QueueLookup
             DateTimeOffset? keptUntil = row.NullableInt64(5) is { } kept ? RecordReader.Time(kept) : null;
             QueueState state = keptUntil is not null ? QueueState.Failed
                 : held != HoldReason.None ? QueueState.Held
-                : recipients.Any(r => r.State == RecipientState.Pending && r.Attempts > 0) ? QueueState.Deferred : QueueState.Active;
+                : recipients.Any(r => r.State == RecipientState.Pending && (r.Attempts > 0 || r.WaitsFor is not null)) ? QueueState.Deferred : QueueState.Active;
             ReadOnlySpan<byte> header = row.Blob(10);
             bool isChunked = flags.HasFlag(MessageFlags.IsChunked);
             long bodyOctets = isChunked ? row.Int64(3) - header.Length : row.Int64(12);
@@ -115,7 +119,7 @@ internal static class QueueLookup
         {
             recipients.Add(new QueueEntryRecipient(
                 row.Int32(0), row.Text(1), (DsnNotify)row.Int64(2), row.NullableText(3), (RecipientState)row.Int64(4), row.Int32(5),
-                row.NullableInt64(6) is { } next ? RecordReader.Time(next) : null, row.NullableText(7)));
+                row.NullableInt64(6) is { } next ? RecordReader.Time(next) : null, row.NullableText(7), row.NullableText(8)));
         }
         return recipients.ToImmutable();
     }

@@ -43,7 +43,7 @@ internal static class QueueOrders
 {
     private const string SelectMessage = "select id, held, flags, expires_at, subscription, reverse_path from message where seq = ?";
     private const string SelectSubscription = "select subscription from message where seq = ?";
-    private const string SelectPending = "select address, attempts, counted_at from recipient where message = ? and state = 0";
+    private const string SelectPending = "select address, max(attempts, waits_for is not null), counted_at from recipient where message = ? and state = 0";
     private const string SetDue = "update recipient set next_attempt = ? where message = ? and state = 0 and (next_attempt is null or next_attempt > ?)";
 
     /// <summary>Counts without changing anything.</summary>

@@ -20,7 +20,7 @@ internal static class QueueReader
     private const string SelectDue = """
         select next_attempt, message, position, address, counted_at from recipient
         where next_attempt is not null and subscription = ? and next_attempt <= ? and (next_attempt, message, position) > (?, ?, ?)
-          and (next_attempt <= ? or attempts = 0)
+          and (next_attempt <= ? or (attempts = 0 and waits_for is null))
         order by next_attempt, message, position limit ?
         """;
 
@@ -28,7 +28,7 @@ internal static class QueueReader
         "select id, subscription, reverse_path, flags, dsn_return, envelope_id, egress, octets, header, body, uid, credential, script, named_domains from message where seq = ?";
 
     private const string SelectRecipients =
-        "select position, address, notify, original_recipient, state, attempts, next_attempt, last_reply, counted_at, delay_noticed from recipient where message = ? order by position";
+        "select position, address, notify, original_recipient, state, attempts, next_attempt, last_reply, counted_at, delay_noticed, waits_for from recipient where message = ? order by position";
 
     private const string SelectChunk = "select octets from chunk where id = ? and number = ?";
 
@@ -142,7 +142,10 @@ internal static class QueueReader
     private static QueuedRecipient Recipient(SqliteStatement row) => new(
         row.Int32(0), new ForwardPath(Address(row.Text(1))), (DsnNotify)row.Int64(2), row.NullableText(3), (RecipientState)row.Int64(4), row.Int32(5),
         row.NullableInt64(6) is { } at ? DateTimeOffset.FromUnixTimeMilliseconds(at) : DateTimeOffset.MaxValue, row.NullableText(7),
-        DelayNoticed: row.Int64(9) != 0);
+        DelayNoticed: row.Int64(9) != 0)
+    {
+        WaitsFor = row.NullableText(10),
+    };
 
     private static MessageBody Body(ReadOnlySpan<byte> octets)
     {

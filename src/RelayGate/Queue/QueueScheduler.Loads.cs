@@ -10,7 +10,7 @@ public sealed partial class QueueScheduler
     private const int MaxLoads = 2; // At once, so that reads for people always find a free thread.
     private const int LoadMessages = 32;
     private const long LoadOctets = 2 * 1024 * 1024;
-    private const string Lease = "update recipient set next_attempt = ? where message = ? and position = ? and next_attempt is not null";
+    private const string Lease = "update recipient set next_attempt = ?, waits_for = null where message = ? and position = ? and next_attempt is not null";
 
     private readonly Queue<SubscriptionFlow> _loads = [];
     private int _activeLoads;
@@ -144,7 +144,7 @@ public sealed partial class QueueScheduler
         {
             ImmutableArray<QueuedRecipient> due =
             [
-                .. message.Recipients.Where(r => r.NextAttempt != DateTimeOffset.MaxValue && (r.NextAttempt <= now || r.Attempts == 0) && _lanes.KeyOf(message.Subscription, r) == lane.Key),
+                .. message.Recipients.Where(r => r.NextAttempt != DateTimeOffset.MaxValue && (r.NextAttempt <= now || r is { Attempts: 0, WaitsFor: null }) && _lanes.KeyOf(message.Subscription, r) == lane.Key),
             ];
             bool isHeld = suspended.Has(message);
             if (isHeld)

@@ -146,6 +146,14 @@ public sealed partial class QueueWriter : IDisposable
         return await write.Done;
     }
 
+    /// <summary>Stores that a job is put off. Not retried: its rows have a next attempt in any case.</summary>
+    internal async Task<CompletionResult> PutOffAsync(DeliveryJob job, PutOff wait, DateTimeOffset until, Func<bool> isOver, PreparedDsn? dsn)
+    {
+        var write = new PutOffWrite(job, wait, until, isOver, dsn, _options.Dsn, _buffers, _time.GetUtcNow(), FirstAttempt);
+        await _mailbox.AddAsync(write, CancellationToken.None);
+        return await write.Done;
+    }
+
     /// <summary>Delivery is cut off: outcomes that wait are tried once more, and what cannot be written then, or later, fails instead of waiting for ever.</summary>
     public void EndRetries()
     {

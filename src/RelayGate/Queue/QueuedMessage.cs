@@ -30,7 +30,11 @@ public sealed record QueuedRecipient(
     int Attempts,
     DateTimeOffset NextAttempt,
     string? LastReply,
-    bool DelayNoticed = false);
+    bool DelayNoticed = false)
+{
+    /// <summary>What it was put off for (<see cref="WaitKey"/>), when the row was read; null: for nothing.</summary>
+    public string? WaitsFor { get; init; }
+}
 
 /// <summary>One committed message in memory, for delivery.</summary>
 /// <remarks>Holds a reference to its body until <see cref="Release"/>.</remarks>
@@ -114,6 +118,9 @@ public sealed record RecipientResult(
 {
     /// <summary>What the refusal is about.</summary>
     public ReplyClass Class { get; init; }
+
+    /// <summary>For <see cref="DeliveryResult.Deferred"/>: the refusal was about our address, so that it waits for that and the attempt does not count.</summary>
+    public WaitKey? WaitsFor { get; init; }
 }
 
 public enum DeliveryResult

@@ -66,6 +66,7 @@ internal static class StoreSchema
 
         -- counted_at: mailbox, else domain of the sender, so that mail of a suspended one is passed over without a look at its message.
         -- next_attempt is null for recipients that have ended or are held: the index holds exactly what can become due.
+        -- waits_for: what a recipient that was put off waits for, as WaitKey writes it; null while it is in an attempt.
         create table recipient (
           message integer not null,
           position integer not null,
@@ -78,10 +79,12 @@ internal static class StoreSchema
           attempts integer not null,
           next_attempt integer,
           last_reply text,
+          waits_for text,
           delay_noticed integer not null,
           primary key (message, position)
         ) without rowid;
         create index recipient_due on recipient (subscription, next_attempt) where next_attempt is not null;
+        create index recipient_waiting on recipient (waits_for, next_attempt) where waits_for is not null;
         -- By the sender's domain, one entry a message: mail stays with the subscription that took it when the domain goes to another.
         create index recipient_sender on recipient (substr(counted_at, instr(counted_at, '@') + 1), subscription) where position = 0 and counted_at is not null;
 

@@ -18,6 +18,9 @@ public enum MailEventKind
     /// <summary>A recipient is to be tried again.</summary>
     Deferred,
 
+    /// <summary>A recipient was put off without an attempt, for another reason than before.</summary>
+    PutOff,
+
     /// <summary>A recipient was given up.</summary>
     Failed,
 
@@ -106,6 +109,7 @@ public sealed record MailEvent(MailEventKind Kind, QueueId Ref)
             MailEventKind.Refused => "refused",
             MailEventKind.Delivered => "delivered",
             MailEventKind.Deferred => "deferred",
+            MailEventKind.PutOff => "put-off",
             MailEventKind.Failed => "failed",
             MailEventKind.Notice => "notice",
             MailEventKind.Report => "report",

@@ -40,6 +40,8 @@ public sealed class RelayGateMetrics : IDisposable
             [.. Enum.GetNames<Level>().Select(l => (l.ToLowerInvariant(), ""))]);
         Deliveries = new LabelledCounter(Meter, "relaygate_deliveries_total", "Recipients by the result of one delivery attempt.", ["result"],
             ("delivered", ""), ("deferred", ""), ("failed", ""));
+        PutOffs = new LabelledCounter(Meter, "relaygate_put_offs_total", "Recipients that were put off without an attempt, by what they wait for.", ["cause"],
+            ("ip", ""), ("to", ""), ("provider", ""));
         Dsns = new LabelledCounter(Meter, "relaygate_dsns_total", "Delivery status notifications put into the queue.", []);
         SuppressedDsns = new LabelledCounter(Meter, "relaygate_dsns_suppressed_total", "Delivery status notifications not sent because a bound was reached; their failures are recorded.", ["reason"],
             ("per-sender", ""), ("backscatter", ""));
@@ -103,6 +105,9 @@ public sealed class RelayGateMetrics : IDisposable
 
     /// <summary>Label: delivered, deferred or failed; one for each recipient of an attempt.</summary>
     public LabelledCounter Deliveries { get; }
+
+    /// <summary>By the first word of a wait: ip, to, provider.</summary>
+    public LabelledCounter PutOffs { get; }
 
     public LabelledCounter Dsns { get; }
 

@@ -24,7 +24,7 @@ internal sealed class DeliveryGateway : IAsyncDisposable
         Queue.Egress = DeliveryHarness.EgressFrom("127.0.0.2");
         var log = new MailLog(_metrics, Queue.Time, NullLogger<MailLog>.Instance, new MailLogOutput(null));
         Service = new DeliveryService(
-            Queue.Scheduler, Queue.Writer, new NextHopResolver(Queue.Options, new DnsResolver(new DnsServers(Queue.Options.Delivery.Resolver, TimeProvider.System), TimeProvider.System)),
+            Queue.Scheduler, Queue.Writer, Queue.Waiting, new NextHopResolver(Queue.Options, new DnsResolver(new DnsServers(Queue.Options.Delivery.Resolver, TimeProvider.System), TimeProvider.System)),
             (subscription, local, token) => MayLeaveFrom(subscription, local, token), Queue.Store.ReadChunkAsync, (about, token) => OriginOf(about), Queue.Options, _metrics, log, Queue.Time, NullLogger<DeliveryService>.Instance);
         Service.StartAsync(CancellationToken.None).GetAwaiter().GetResult();
     }

@@ -77,6 +77,8 @@ internal sealed class QueueFixture : IDisposable
 
     public SenderLookup Lookup => (identity, _, _, _) => ValueTask.FromResult(AccountOf?.Invoke(identity) ?? Account());
 
+    public WaitingMail Waiting { get; private set; } = null!;
+
     public QueueAdministration NewAdministration() => new(Store, Writer, Scheduler, Lookup, Forecast, MailLog, Time);
 
     public HoldForecast Forecast => new(Store, Usage, Lookup, Options.Delivery.Retry.GiveUpAfter);
@@ -228,6 +230,7 @@ internal sealed class QueueFixture : IDisposable
         Writer = new QueueWriter(
             Store, Usage, _ => Version, Options, Metrics, Time, NullLogger<QueueWriter>.Instance,
             new FreeSpace(() => SpaceFault is { } fault ? throw fault : FreeOctets, () => System.IO.File.Exists(File), 1, Time, NullLogger.Instance));
+        Waiting = new WaitingMail(Store, Writer, Time);
     }
 
     private QueueScheduler NewScheduler() => new(

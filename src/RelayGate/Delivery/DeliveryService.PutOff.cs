@@ -1,0 +1,42 @@
+using RelayGate.Core.Policy;
+using RelayGate.Queue;
+using RelayGate.Telemetry;
+
+namespace RelayGate.Delivery;
+
+public sealed partial class DeliveryService
+{
+    /// <summary>Puts a job off. Its age counts on: the sender hears of the delay, and in the end that it was given up, as of any other.</summary>
+    /// <returns>False: it has become too old, and what its result says is recorded as the last attempt.</returns>
+    private async Task<bool> PutOffAsync(DeliveryJob job, PutOff wait, DateTimeOffset now, long stamp)
+    {
+        DateTimeOffset end = job.Message.ReceivedAt + _options.Delivery.Retry.GiveUpAfter;
+        if (now >= end)
+            return false;
+        DateTimeOffset noticeAt = job.Message.ReceivedAt + _options.Delivery.Retry.DelayNoticeAfter; // Of zero: none.
+        DateTimeOffset until = wait.Until < end ? wait.Until : end;
+        if (now < noticeAt && noticeAt < until)
+            until = noticeAt;
+        var local = new DeliveryAttempt(
+            now, TimeSpan.Zero, DeliveryOutcome.NameOf(DeliveryStage.Local), "", "", "", null,
+            [.. job.Recipients.Select(recipient => new RecipientResult(recipient, DeliveryResult.Deferred, wait.Text, wait.Status, until))]);
+        PreparedDsn? dsn = await PlanDsnAsync(job, local);
+        CompletionResult done = await _waiting.PutOffAsync(job, wait, until, dsn, stamp);
+        foreach (QueuedRecipient recipient in job.Recipients)
+        {
+            _metrics.PutOffs.Increment(wait.WaitsFor.Kind);
+            if (recipient.WaitsFor == wait.WaitsFor.Text)
+                continue; // It was told of before.
+            _mailLog.Write(new MailEvent(MailEventKind.PutOff, job.Message.Id)
+            {
+                Subscription = job.Message.Subscription,
+                Recipient = recipient.ForwardPath,
+                NextAttempt = until,
+                Reason = wait.WaitsFor.Text,
+                Reply = wait.Text,
+            });
+        }
+        TellDsn(job, dsn, done);
+        return true;
+    }
+}

@@ -1,0 +1,8 @@
+namespace RelayGate.Queue;
+
+/// <summary>Why and until when a job is put off: nothing was tried, and it does not count as an attempt.</summary>
+/// <param name="WaitsFor">What ends the wait before its time (<see cref="WaitingMail.WakeWaitersAsync"/>).</param>
+/// <param name="Until">When it is looked at again in any case.</param>
+/// <param name="Status">Enhanced status code, for the delay notice and the DSN when the message has become too old.</param>
+/// <param name="Text">The reason, for people.</param>
+public sealed record PutOff(WaitKey WaitsFor, DateTimeOffset Until, string Status, string Text);

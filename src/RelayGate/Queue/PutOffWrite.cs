@@ -1,0 +1,71 @@
+using RelayGate.Configuration;
+using RelayGate.Core.Policy;
+using RelayGate.Storage;
+
+namespace RelayGate.Queue;
+
+/// <summary>Puts a job off: its recipients' next attempt, what they wait for, and the notice of their delay where one is due. No attempt is recorded.</summary>
+/// <param name="until">When the job is looked at again.</param>
+/// <param name="isOver">Whether what it waits for has ended since it was put off: then it is due at once. Asked on the writer's thread.</param>
+/// <param name="nextAttempt">When the DSN is due if this process does not attempt it at once.</param>
+internal sealed class PutOffWrite(
+    DeliveryJob job, PutOff wait, DateTimeOffset until, Func<bool> isOver, PreparedDsn? dsn, DsnOptions dsnOptions, RecordBufferPool buffers, DateTimeOffset now, DateTimeOffset nextAttempt)
+    : PendingWrite
+{
+    // Held or ended meanwhile: nothing is due, and nothing is changed.
+    private const string UpdateRecipient = """
+        update recipient set next_attempt = ?, last_reply = ?, waits_for = ?, delay_noticed = max(delay_noticed, ?)
+        where message = ? and position = ? and next_attempt is not null
+        """;
+
+    private readonly TaskCompletionSource<CompletionResult> _done = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private readonly DsnRows? _dsnRows = dsn is null ? null : new DsnRows(job.Message, dsn, dsnOptions, buffers, now, nextAttempt);
+    private DateTimeOffset _due;
+
+    /// <summary>Completes when it is durable.</summary>
+    public Task<CompletionResult> Done => _done.Task;
+
+    public override long Octets => _dsnRows?.Octets ?? 0;
+
+    public override void Execute(WriteContext context)
+    {
+        _dsnRows?.Begin();
+        bool isOverNow = isOver();
+        _due = isOverNow ? now : until;
+        int changed = 0;
+        bool isNews = false;
+        foreach (QueuedRecipient recipient in job.Recipients)
+        {
+            changed += context.Prepared(UpdateRecipient)
+                .Bind(1, _due.ToUnixTimeMilliseconds()).Bind(2, wait.Text).Bind(3, isOverNow ? null : wait.WaitsFor.Text)
+                .Bind(4, dsn is not null && dsn.Delayed.Contains(recipient.Index) ? 1 : 0).Bind(5, job.Message.RowId).Bind(6, recipient.Index).Execute();
+            isNews |= recipient.WaitsFor != wait.WaitsFor.Text;
+        }
+        if (changed == 0)
+            return;
+        if (isNews)
+            RecordRows.SetOutcome(context, job.Message.Id.ToBytes(), RecordOutcome.Deferred, now);
+        _dsnRows?.TryInsert(context);
+    }
+
+    public override void Committed(WriteContext context)
+    {
+        try
+        {
+            context.Feed.Add(job.Message.Id);
+            _dsnRows?.Committed(context);
+            context.Rescheduled(_due);
+        }
+        finally
+        {
+            _done.TrySetResult(new CompletionResult(true, _dsnRows is { IsInserted: true }, _dsnRows?.Suppression ?? DsnSuppression.None));
+        }
+    }
+
+    /// <summary>The rows keep the next attempt they were leased with, and the job is looked at again then.</summary>
+    public override void Failed(StoreError error, Exception cause)
+    {
+        _dsnRows?.Release();
+        _done.TrySetException(cause);
+    }
+}

@@ -1,0 +1,25 @@
+using System.Net;
+
+namespace RelayGate.Queue;
+
+/// <summary>What put-off mail waits for; stored as text with each recipient that waits.</summary>
+/// <param name="Text"><c>ip ADDRESS</c>, <c>ip ADDRESS PROVIDER</c>, <c>to DOMAIN</c> or <c>provider NAME</c>.</param>
+public readonly record struct WaitKey(string Text)
+{
+    /// <summary>Everything that leaves from a local address.</summary>
+    public static WaitKey Ip(IPAddress address) => new($"ip {address}");
+
+    /// <summary>What leaves from a local address to one provider.</summary>
+    public static WaitKey Ip(IPAddress address, string provider) => new($"ip {address} {provider}");
+
+    /// <summary>Everything to one recipient domain.</summary>
+    public static WaitKey To(string domain) => new($"to {domain}");
+
+    /// <summary>Everything to one provider.</summary>
+    public static WaitKey Provider(string name) => new($"provider {name}");
+
+    /// <summary>The first word: ip, to or provider.</summary>
+    public string Kind => Text[..Text.IndexOf(' ')];
+
+    public override string ToString() => Text;
+}
