@@ -5,12 +5,14 @@ using RelayGate.Core.Smtp;
 
 namespace RelayGate.Core.Dsn;
 
-/// <summary>The part of a report that programs read: message/delivery-status (RFC 3464 §2), in ASCII.</summary>
-internal static class DeliveryStatus
+/// <summary>The part of a report that programs read: message/delivery-status (RFC 3464 §2) in ASCII, or message/global-delivery-status (RFC 6533 §4) in UTF-8.</summary>
+/// <param name="utf8">The report goes by SMTPUTF8.</param>
+internal readonly struct DeliveryStatus(bool utf8)
 {
     private const int FoldColumn = 76;
+    private const int MaxWord = 300; // Characters; at most 900 octets of the 998 of a line.
 
-    public static byte[] Write(DsnRequest request)
+    public byte[] Write(DsnRequest request)
     {
         var text = new StringBuilder();
         Field(text, "Reporting-MTA", $"dns; {request.ReportingMta}");
@@ -23,10 +25,10 @@ internal static class DeliveryStatus
             text.Append("\r\n");
             WriteRecipient(text, recipient);
         }
-        return Encoding.ASCII.GetBytes(text.ToString());
+        return Encoding.UTF8.GetBytes(text.ToString());
     }
 
-    private static void WriteRecipient(StringBuilder text, DsnRecipient recipient)
+    private void WriteRecipient(StringBuilder text, DsnRecipient recipient)
     {
         if (recipient.OriginalRecipient is { } original && OriginalRecipient(original) is { } type)
             Field(text, "Original-Recipient", type);
@@ -50,10 +52,10 @@ internal static class DeliveryStatus
         _ => "2.0.0",
     };
 
-    private static string FinalRecipient(MailboxAddress address)
+    private string FinalRecipient(MailboxAddress address)
     {
         string text = DsnComposer.AddressText(address);
-        return Ascii.IsValid(text) ? $"rfc822; {text}" : $"utf-8; {EncodeUtf8Address(address.Text)}";
+        return Ascii.IsValid(text) ? $"rfc822; {text}" : $"utf-8; {(utf8 ? address.Text : EncodeUtf8Address(address.Text))}";
     }
 
     /// <summary>ORCPT is <c>type;xtext</c> (RFC 3461 §4.2); of the type utf-8 it has an encoding of its own, which is kept (RFC 6533 §3).</summary>
@@ -102,8 +104,8 @@ internal static class DeliveryStatus
         return text.ToString();
     }
 
-    /// <summary>Writes one field, in ASCII and folded at blanks; a word too long for a line is cut.</summary>
-    private static void Field(StringBuilder text, string name, string value)
+    /// <summary>Writes one field, folded at blanks; a word too long for a line is cut.</summary>
+    private void Field(StringBuilder text, string name, string value)
     {
         string clean = HeaderText.Clean(value, 2000);
         text.Append(name).Append(':');
@@ -116,8 +118,8 @@ internal static class DeliveryStatus
                 column = 0;
             }
             text.Append(' ');
-            foreach (char c in word.Length > 900 ? word[..900] : word)
-                text.Append(c is > ' ' and < '\x7f' ? c : '?');
+            foreach (char c in word.Length > MaxWord ? word[..MaxWord] : word)
+                text.Append(c is > ' ' and < '\x7f' || (utf8 && c > '\x7f') ? c : '?');
             column += 1 + word.Length;
         }
         text.Append("\r\n");

@@ -8,7 +8,8 @@ namespace RelayGate.Core.Dsn;
 /// <summary>Writes RFC 3464 reports from the null sender, with Auto-Submitted (RFC 3834), ASCII unless the original needed more.</summary>
 /// <remarks>
 /// multipart/report (RFC 6522) of text for people, message/delivery-status and what is returned of the original. Addresses beyond ASCII are
-/// written in the 7-bit form of RFC 6533 §3, so that every next hop can take the report. A body is returned up to a bound and only for failures.
+/// written in the 7-bit form of RFC 6533 §3, so that every next hop can take the report; only where the sender's own address needs SMTPUTF8
+/// does the report itself go by it, with the media types of RFC 6533 §4 and §6. A body is returned up to a bound and only for failures.
 /// </remarks>
 public static class DsnComposer
 {
@@ -20,9 +21,12 @@ public static class DsnComposer
     public static ComposedDsn Compose(DsnRequest request)
     {
         HeaderSection original = HeaderSection.Parse(request.Original);
-        (byte[] headers, byte[] content, bool is8Bit) returned = Returned(request, original);
+        string to = AddressText(request.To);
+        bool utf8 = !Ascii.IsValid(to);
+        (byte[] headers, byte[] content, bool is8Bit) returned = Returned(request, original, utf8);
         byte[] text = DsnText.Write(request, original);
-        byte[] status = DeliveryStatus.Write(request);
+        byte[] status = new DeliveryStatus(utf8).Write(request);
+        bool is8Bit = returned.is8Bit || !Ascii.IsValid(status);
         string boundary = BoundaryFor(request.Id, returned.content);
 
         using var body = new OctetWriter(text.Length + status.Length + returned.content.Length + 1024);
@@ -37,7 +41,7 @@ public static class DsnComposer
             body.Write("Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n");
             body.Write(QuotedPrintable.Encode(text));
         }
-        body.Write($"\r\n--{boundary}\r\nContent-Type: message/delivery-status\r\n\r\n");
+        body.Write($"\r\n--{boundary}\r\nContent-Type: message/{(utf8 ? "global-delivery-status" : "delivery-status")}\r\n{(Ascii.IsValid(status) ? "" : "Content-Transfer-Encoding: 8bit\r\n")}\r\n");
         body.Write(status);
         body.Write($"\r\n--{boundary}\r\n");
         body.Write(returned.headers);
@@ -45,7 +49,6 @@ public static class DsnComposer
         body.Write(returned.content);
         body.Write($"\r\n--{boundary}--\r\n");
 
-        string to = AddressText(request.To);
         string header =
             $"From: Mail Delivery System <{request.From?.Text ?? $"MAILER-DAEMON@{request.ReportingMta}"}>\r\n" +
             $"To: <{to}>\r\n" +
@@ -56,9 +59,9 @@ public static class DsnComposer
             "Auto-Submitted: auto-replied\r\n" +
             "MIME-Version: 1.0\r\n" +
             $"Content-Type: multipart/report; report-type=delivery-status;\r\n\tboundary=\"{boundary}\"\r\n" +
-            (returned.is8Bit ? "Content-Transfer-Encoding: 8bit\r\n" : "") +
+            (is8Bit ? "Content-Transfer-Encoding: 8bit\r\n" : "") +
             "\r\n";
-        return new ComposedDsn(Encoding.UTF8.GetBytes(header), body.ToArray(), HeaderNeedsUtf8: !Ascii.IsValid(to), returned.is8Bit);
+        return new ComposedDsn(Encoding.UTF8.GetBytes(header), body.ToArray(), HeaderNeedsUtf8: utf8, is8Bit);
     }
 
     /// <summary>The address with its domain as A-labels, where it has one.</summary>
@@ -66,7 +69,7 @@ public static class DsnComposer
         address.Domain is { } domain && !Ascii.IsValid(address.DomainText) ? $"{address.LocalPart}@{domain}" : address.Text;
 
     /// <summary>The third part: the whole message, or its header section where the body is not to be had, too large or not fit to be enclosed.</summary>
-    private static (byte[] Headers, byte[] Content, bool Is8Bit) Returned(DsnRequest request, HeaderSection original)
+    private static (byte[] Headers, byte[] Content, bool Is8Bit) Returned(DsnRequest request, HeaderSection original, bool utf8)
     {
         if (request.OriginalBody is { } body && request.Original.Length + body.Length <= request.MaxReturnedOctets
             && request.Recipients.Any(static r => r.Action == DsnAction.Failed)
@@ -81,6 +84,8 @@ public static class DsnComposer
         byte[] headers = WholeFields(original, request.MaxReturnedOctets);
         if (Ascii.IsValid(headers) && LinesFit(headers))
             return ("Content-Type: text/rfc822-headers\r\n"u8.ToArray(), headers, false);
+        if (utf8 && Utf8.IsValid(headers) && LinesFit(headers))
+            return ("Content-Type: message/global-headers\r\nContent-Transfer-Encoding: 8bit\r\n"u8.ToArray(), headers, true);
         // RFC 6522 §4 allows this encoding for header sections that are not legal 7-bit text.
         return ("Content-Type: text/rfc822-headers\r\nContent-Transfer-Encoding: quoted-printable\r\n"u8.ToArray(), QuotedPrintable.Encode(headers), false);
     }

@@ -35,10 +35,9 @@ public sealed record DsnRecipient(
 
 /// <param name="Original">Header section of the original with the empty line; its body follows in <paramref name="OriginalBody"/> if all is returned.</param>
 /// <param name="OriginalBody">Null: only the header section is returned (RET=HDRS, too large, or in the store).</param>
-/// <param name="SmtpUtf8">The original needed SMTPUTF8 by address or header: RFC 6533 media types where the sender can take them, else ASCII.</param>
 public sealed record DsnRequest(
     QueueId Id, QueueId OriginalId, string ReportingMta, MailboxAddress To, string? EnvelopeId, DateTimeOffset ArrivedAt, DateTimeOffset Now,
-    ImmutableArray<DsnRecipient> Recipients, ReadOnlyMemory<byte> Original, ReadOnlyMemory<byte>? OriginalBody, bool SmtpUtf8)
+    ImmutableArray<DsnRecipient> Recipients, ReadOnlyMemory<byte> Original, ReadOnlyMemory<byte>? OriginalBody)
 {
     /// <summary>Largest header section and largest whole message that are returned, in octets.</summary>
     public int MaxReturnedOctets { get; init; } = DsnComposer.DefaultMaxReturnedOctets;

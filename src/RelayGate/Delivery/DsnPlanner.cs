@@ -52,7 +52,7 @@ internal sealed class DsnPlanner(RelayGateOptions options, DsnOriginLookup origi
         DsnOrigin origin = await originOf(message, CancellationToken.None);
         ComposedDsn composed = DsnComposer.Compose(new DsnRequest(
             id, message.Id, options.Hostname, to, message.EnvelopeId, message.ReceivedAt, endedAt, recipients.ToImmutable(), message.HeaderSection,
-            whole ? message.Body.Memory : (ReadOnlyMemory<byte>?)null, NeedsUtf8(message, recipients))
+            whole ? message.Body.Memory : (ReadOnlyMemory<byte>?)null)
         {
             MaxReturnedOctets = options.Dsn.MaxReturned,
             From = origin.From,
@@ -84,16 +84,4 @@ internal sealed class DsnPlanner(RelayGateOptions options, DsnOriginLookup origi
     /// <summary>Only what the next hop said is its diagnostic (RFC 3464 §2.3.6); our own words are not put into its mouth.</summary>
     private static bool IsReply(string text) =>
         text.Length >= 3 && char.IsAsciiDigit(text[0]) && char.IsAsciiDigit(text[1]) && char.IsAsciiDigit(text[2]) && (text.Length == 3 || text[3] == ' ');
-
-    private static bool NeedsUtf8(QueuedMessage message, ImmutableArray<DsnRecipient>.Builder recipients)
-    {
-        if (message.HeaderNeedsUtf8 || message.ReversePath.Address is { IsAscii: false })
-            return true;
-        foreach (DsnRecipient recipient in recipients)
-        {
-            if (!recipient.ForwardPath.Address.IsAscii)
-                return true;
-        }
-        return false;
-    }
 }

@@ -21,7 +21,7 @@ internal sealed partial class SmtpClientSession
         transaction.Stage = DeliveryStage.Local;
         if (Keywords.SizeLimit is { } limit && message.Octets > limit)
             transaction.DecideRest(RecipientOutcome.Local(OutcomeKind.Failed, "5.3.4", $"The message has {message.Octets} octets, {NextHop.Host} takes {limit}"));
-        if (message.BodyIs8Bit && !Keywords.EightBitMime && _options.EightBit == EightBitMode.Bounce)
+        if (message.BodyIs8Bit && !Keywords.EightBitMime && _options.EightBit == EightBitMode.Bounce && !message.IsDsn) // Nobody would hear of a report that fails.
             transaction.DecideRest(RecipientOutcome.Local(OutcomeKind.Failed, "5.6.3", $"The message is 8-bit and {NextHop.Host} does not offer 8BITMIME"));
         if (Keywords.SmtpUtf8)
             return;

@@ -114,12 +114,31 @@ public sealed class DsnComposerTests
     public void Addresses_beyond_ASCII_are_written_in_the_seven_bit_form()
     {
         DsnRecipient recipient = Failed with { ForwardPath = new ForwardPath(MailboxAddress.Parse("jürgen+x@bücher.test")), OriginalRecipient = "utf-8;j\\x{FC}rgen@b.test" };
-        string body = Body(Request(recipient) with { SmtpUtf8 = true });
+        string body = Body(Request(recipient));
 
         Assert.Contains("Original-Recipient: utf-8; j\\x{FC}rgen@b.test\r\n", body, StringComparison.Ordinal);
         Assert.Contains("Final-Recipient: utf-8; j\\x{FC}rgen\\x{2B}x@b\\x{FC}cher.test\r\n", body, StringComparison.Ordinal);
         Assert.Contains("Content-Transfer-Encoding: quoted-printable\r\n", body, StringComparison.Ordinal);
         Assert.True(Ascii.IsValid(body));
+    }
+
+    [Fact]
+    public void A_report_to_an_address_that_needs_SMTPUTF8_has_the_media_types_of_RFC_6533()
+    {
+        DsnRecipient recipient = Failed with { ForwardPath = new ForwardPath(MailboxAddress.Parse("jürgen+x@bücher.test")), Diagnostic = "550 5.1.1 Grüße" };
+        DsnRequest request = Request(recipient) with { To = MailboxAddress.Parse("käthe@bücher.test"), Original = "Subject: Grüße\r\n\r\n"u8.ToArray() };
+        ComposedDsn dsn = DsnComposer.Compose(request);
+        string header = Encoding.UTF8.GetString(dsn.HeaderSection), body = Encoding.UTF8.GetString(dsn.Body);
+
+        Assert.True(dsn.HeaderNeedsUtf8);
+        Assert.True(dsn.BodyIs8Bit);
+        Assert.Contains("To: <käthe@xn--bcher-kva.test>\r\n", header, StringComparison.Ordinal);
+        Assert.Contains("Content-Type: message/global-delivery-status\r\nContent-Transfer-Encoding: 8bit\r\n\r\n", body, StringComparison.Ordinal);
+        Assert.Contains("Final-Recipient: utf-8; jürgen+x@bücher.test\r\n", body, StringComparison.Ordinal);
+        Assert.Contains("Diagnostic-Code: smtp; 550 5.1.1 Grüße\r\n", body, StringComparison.Ordinal);
+        Assert.Contains("Content-Type: message/global-headers\r\nContent-Transfer-Encoding: 8bit\r\n\r\nSubject: Grüße\r\n", body, StringComparison.Ordinal);
+        Assert.Contains("Content-Type: message/global\r\n", Body(request with { OriginalBody = "x\r\n"u8.ToArray() }), StringComparison.Ordinal);
+        Assert.Contains("Content-Type: message/global-delivery-status\r\n\r\n", Body(Request(Failed) with { To = request.To }), StringComparison.Ordinal); // Nothing in it is 8-bit.
     }
 
     [Fact]
@@ -175,5 +194,5 @@ public sealed class DsnComposerTests
 
     private static DsnRequest Request(params DsnRecipient[] recipients) => new(
         Id, OriginalId, "relay.example.net", MailboxAddress.Parse("info@shop.test"), null, Arrived, Arrived.AddMinutes(2),
-        recipients.ToImmutableArray(), Encoding.ASCII.GetBytes(Original), null, SmtpUtf8: false);
+        recipients.ToImmutableArray(), Encoding.ASCII.GetBytes(Original), null);
 }

@@ -38,7 +38,7 @@ public sealed class DsnReaderTests
         ComposedDsn dsn = DsnComposer.Compose(new DsnRequest(
             QueueId.Create(now, 1, 1), QueueId.Create(now, 2, 2), "relay.example.net", MailboxAddress.Parse("info@shop.test"), "id+201", now, now,
             [.. recipients], "From: info@shop.test\r\nSubject: Hello\r\n\r\n"u8.ToArray(),
-            originalBody is null ? (ReadOnlyMemory<byte>?)null : Encoding.UTF8.GetBytes(originalBody), SmtpUtf8: false));
+            originalBody is null ? (ReadOnlyMemory<byte>?)null : Encoding.UTF8.GetBytes(originalBody)));
 
         ProgramResult result = await new ProgramRun(Programs.Python, "-c", Program) { Input = [.. dsn.HeaderSection, .. dsn.Body] }.RunAsync();
 

@@ -1,5 +1,7 @@
+using RelayGate.Configuration;
 using RelayGate.Core.Mail;
 using RelayGate.Core.Policy;
+using RelayGate.Queue;
 using RelayGate.Tests.Fakes;
 
 namespace RelayGate.Tests.Delivery;
@@ -35,6 +37,20 @@ public sealed class DsnParametersTests
         ReceivedMessage dsn = await hop.NextAsync();
         Assert.Contains("Subject: hello", dsn.Text, StringComparison.Ordinal);
         Assert.DoesNotContain("A body.", dsn.Text, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task A_report_goes_out_where_8_bit_mail_is_bounced_whatever_it_returns()
+    {
+        await using var hop = new FakeNextHop { Extensions = ["PIPELINING"] };
+        await using var gateway = new DeliveryGateway(hop, o => o.Delivery.EightBit = EightBitMode.Bounce);
+
+        OfferedMessage template = gateway.Queue.Message(gateway.Queue.Account(), "Gr\u00fc\u00dfe\r\n", "b@example.org");
+        await gateway.Queue.OfferAsync(template with { Facts = template.Facts with { BodyIs8Bit = true } });
+        ReceivedMessage dsn = await hop.NextAsync();
+
+        Assert.Contains("Status: 5.6.3", dsn.Text, StringComparison.Ordinal);
+        Assert.Contains("Gr\u00fc\u00dfe", dsn.Text, StringComparison.Ordinal);
     }
 
     [Fact]
