@@ -1,3 +1,5 @@
+using RelayGate.Core.Replies;
+
 namespace RelayGate.Core.Policy;
 
 /// <summary>How far a delivery attempt got; the names are those of the attempt's record.</summary>
@@ -43,8 +45,11 @@ public static class DeliveryOutcome
     /// most often about our address or the peer's load. As Postfix does by default (smtp_skip_5xx_greeting), the next host is tried and the message is
     /// deferred when none is left, so that a listing of our address never bounces good recipients. 421 says that the host goes away, at any stage (§3.8).
     /// A positive reply of the wrong class (2yz to DATA, 3yz to MAIL) is a protocol error: nobody knows what was accepted.
+    /// Nor does a 5yz fail a recipient when it is not about the recipient or the message, but about our address, our rate or a fault that passes
+    /// (<see cref="ReplyClasses.IsNeverFinal"/>): the message waits, and leaves by another way or when that is mended.
     /// </remarks>
-    public static OutcomeKind OfReply(DeliveryStage stage, int code)
+    /// <param name="about">What a refusal is about.</param>
+    public static OutcomeKind OfReply(DeliveryStage stage, int code, ReplyClass about = ReplyClass.None)
     {
         int expected = stage == DeliveryStage.Data ? 3 : 2;
         if (code / 100 == expected)
@@ -55,6 +60,7 @@ public static class DeliveryOutcome
         return (code / 100) switch
         {
             4 => aboutTheHost || stage == DeliveryStage.Mail ? OutcomeKind.NextHost : OutcomeKind.Deferred,
+            5 when about.IsNeverFinal() => OfReply(stage, code - 100),
             5 => aboutTheHost ? OutcomeKind.NextHost : OutcomeKind.Failed,
             _ => OfLostConnection(stage),
         };

@@ -5,4 +5,5 @@ namespace RelayGate.Core.Replies;
 /// <param name="Code">The provider's own code in the text, for instance S3140 or TSS04; null: none.</param>
 /// <param name="List">The list named in the text, for instance zen.spamhaus.org; null: none.</param>
 /// <param name="Url">The first address of a page in the text, where help or removal is to be had; null: none.</param>
-public sealed record ReplyFinding(ReplyClass Class, string Provider, string? Code = null, string? List = null, string? Url = null);
+/// <param name="Rule">Name of the rule that matched; null: none did, and the class is that of the first digit.</param>
+public sealed record ReplyFinding(ReplyClass Class, string Provider, string? Code = null, string? List = null, string? Url = null, string? Rule = null);

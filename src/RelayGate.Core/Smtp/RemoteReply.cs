@@ -6,16 +6,17 @@ namespace RelayGate.Core.Smtp;
 /// <summary>Makes a value of a next hop's reply: one line of clean text, so that nothing it says can forge a log line, a record or a DSN field.</summary>
 public static class RemoteReply
 {
-    /// <summary>Most characters kept of the text.</summary>
+    /// <summary>Most characters of the text that records, logs and DSNs keep.</summary>
     public const int MaxCharacters = 500;
 
+    /// <summary>All of it: what the reply is about may stand in its last line.</summary>
     /// <param name="wire">A reply that <see cref="ReplyScanner"/> found complete.</param>
     public static SmtpReply Read(ReadOnlySpan<byte> wire)
     {
         int code = (wire[0] - '0') * 100 + (wire[1] - '0') * 10 + (wire[2] - '0');
         EnhancedStatusCode? enhanced = null;
         var text = new StringBuilder();
-        while (!wire.IsEmpty && text.Length < MaxCharacters)
+        while (!wire.IsEmpty)
         {
             int end = wire.IndexOf("\r\n"u8);
             ReadOnlySpan<byte> line = end < 0 ? wire : wire[..end];
@@ -30,10 +31,12 @@ public static class RemoteReply
                 text.Append(' ');
             text.Append(part);
         }
-        if (text.Length > MaxCharacters)
-            text.Length = MaxCharacters - (char.IsHighSurrogate(text[MaxCharacters - 1]) ? 1 : 0);
         return new SmtpReply(code, enhanced, text.ToString());
     }
+
+    /// <summary>As it is kept: with <see cref="MaxCharacters"/> of its text at most.</summary>
+    public static SmtpReply Cut(SmtpReply reply) => reply.Text.Length <= MaxCharacters ? reply
+        : new SmtpReply(reply.Code, reply.Enhanced, reply.Text[..(MaxCharacters - (char.IsHighSurrogate(reply.Text[MaxCharacters - 1]) ? 1 : 0))]);
 
     /// <summary>The status to record: the enhanced code where the next hop gave one of the same class, else class.0.0 (RFC 3463 §2).</summary>
     public static string StatusOf(SmtpReply reply) => reply.Enhanced?.ToString() ?? $"{reply.Code / 100}.0.0";

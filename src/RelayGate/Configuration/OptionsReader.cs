@@ -150,6 +150,7 @@ internal static class OptionsReader
         if (d.Find("ResolverTrusted") is { Kind: not SettingsKind.Null })
             delivery.ResolverTrusted = d.Boolean("ResolverTrusted", false);
         d.Section("Tls", t => ReadTls(t, delivery.Tls));
+        delivery.ReplyRules = d.NullablePath("ReplyRules", null, "the path of a file of rules on replies is expected");
         delivery.EightBit = d.Choice("EightBit", delivery.EightBit);
         delivery.AllowLoopback = d.Boolean("AllowLoopback", delivery.AllowLoopback);
         delivery.MxPort = d.Integer("MxPort", delivery.MxPort, 1, 65_535, "a TCP port");

@@ -199,6 +199,9 @@ public sealed class DeliveryOptions
 
     public ConnectionOptions Connections { get; set; } = new();
 
+    /// <summary>File of own rules on what replies mean (docs/reply-rules.md); they come before those of the build. Null: none.</summary>
+    public string? ReplyRules { get; set; }
+
     /// <summary>What differs for one destination provider, by its name in the reply rules or the parent domain of its MX host (lower case).</summary>
     public Dictionary<string, ProviderOptions> Providers { get; } = new(StringComparer.OrdinalIgnoreCase);
 }

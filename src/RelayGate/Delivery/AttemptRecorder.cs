@@ -1,6 +1,7 @@
 using System.Collections.Immutable;
 using RelayGate.Configuration;
 using RelayGate.Core.Policy;
+using RelayGate.Core.Replies;
 using RelayGate.Queue;
 
 namespace RelayGate.Delivery;
@@ -20,10 +21,16 @@ internal sealed class AttemptRecorder(DeliveryOptions options)
         NextHopAddress? nextHop = result.NextHop;
         return new DeliveryAttempt(
             startedAt, duration, DeliveryOutcome.NameOf(result.Stage), nextHop?.Host ?? "", nextHop?.Remote ?? "", result.Local, result.Tls,
-            results.MoveToImmutable());
+            results.MoveToImmutable())
+        {
+            Provider = result.Provider,
+        };
     }
 
-    private RecipientResult ResultOf(QueuedMessage message, QueuedRecipient recipient, RecipientOutcome outcome, string provider, DateTimeOffset endedAt, double random)
+    private RecipientResult ResultOf(QueuedMessage message, QueuedRecipient recipient, RecipientOutcome outcome, string provider, DateTimeOffset endedAt, double random) =>
+        Meaning(message, recipient, outcome, provider, endedAt, random) with { Class = outcome.Finding?.Class ?? ReplyClass.None, Finding = outcome.Finding };
+
+    private RecipientResult Meaning(QueuedMessage message, QueuedRecipient recipient, RecipientOutcome outcome, string provider, DateTimeOffset endedAt, double random)
     {
         if (outcome.Kind is OutcomeKind.Delivered or OutcomeKind.Failed)
         {

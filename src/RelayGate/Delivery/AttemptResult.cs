@@ -1,4 +1,5 @@
 using RelayGate.Core.Policy;
+using RelayGate.Core.Replies;
 using RelayGate.Queue;
 
 namespace RelayGate.Delivery;
@@ -33,6 +34,9 @@ internal sealed class AttemptResult(int recipients)
 
     /// <summary>Whether another host may be tried for some recipient.</summary>
     public bool WantsNextHost => Array.Exists(Outcomes, o => o is null or { Kind: OutcomeKind.NextHost });
+
+    /// <summary>Whether what wants another host was refused for our address or its rate.</summary>
+    public bool IsEgressRefused => Array.Exists(Outcomes, static o => o is { Kind: OutcomeKind.NextHost, Finding: { } finding } && finding.Class.ConcernsEgress());
 
     /// <summary>Takes over what a transaction has decided; the rest stays as it was.</summary>
     /// <param name="subset">The recipients of the transaction; null: all of the job's.</param>

@@ -22,17 +22,19 @@ public sealed class ConnectionPool : IDisposable
     private readonly DeliveryOptions _options;
     private readonly TimeProvider _time;
     private readonly ChunkReader _readChunk;
+    private readonly ReplyRuleBook _rules;
     private readonly ITimer _watch;
     private readonly Dictionary<SessionKey, Lane> _lanes = [];
     private readonly HashSet<SmtpClientSession> _sessions = []; // All that are open or about to be.
     private readonly LinkedList<Waiter> _waiters = []; // In order of arrival, for any lane.
     private bool _aborted;
 
-    public ConnectionPool(DeliveryOptions options, TimeProvider time, ChunkReader readChunk)
+    public ConnectionPool(DeliveryOptions options, TimeProvider time, ChunkReader readChunk, ReplyRuleBook rules)
     {
         _options = options;
         _time = time;
         _readChunk = readChunk;
+        _rules = rules;
         TimeSpan shortest = new[] { options.Timeouts.Connect, options.Timeouts.Reply, options.Timeouts.Data }.Min();
         TimeSpan period = TimeSpan.FromTicks(Math.Clamp(shortest.Ticks / 4, TimeSpan.TicksPerMillisecond * 10, TimeSpan.TicksPerSecond));
         _watch = time.CreateTimer(static pool => ((ConnectionPool)pool!).Sweep(), this, period, period);
@@ -225,7 +227,7 @@ public sealed class ConnectionPool : IDisposable
 
     private SmtpClientSession NewSession(Lane lane)
     {
-        var session = new SmtpClientSession(lane.Key.Egress, lane.NextHop, _options, _time, _readChunk) { Lane = lane };
+        var session = new SmtpClientSession(lane.Key.Egress, lane.NextHop, _options, _time, _readChunk, _rules) { Lane = lane };
         lane.Sessions++;
         _sessions.Add(session);
         return session;

@@ -1,6 +1,7 @@
 using System.Collections.Immutable;
 using System.Net;
 using RelayGate.Core.Policy;
+using RelayGate.Core.Replies;
 using RelayGate.Queue;
 using RelayGate.Telemetry;
 
@@ -17,7 +18,8 @@ internal sealed class Deliverer(NextHopResolver resolver, EgressPermission mayLe
 
     /// <summary>
     /// Tries the addresses in order until every recipient has an outcome: a refusal or acceptance of a recipient is final,
-    /// connection problems and a temporary refusal of the session or of MAIL go on to the next address (RFC 5321 §5.1).
+    /// connection problems and a temporary refusal of the session or of MAIL go on to the next address (RFC 5321 §5.1), but for a refusal of our own
+    /// address: then only from another address of ours, or to another provider.
     /// </summary>
     /// <param name="result">Filled on the way, so that what was won before an exception is not lost with it.</param>
     public async Task AttemptAsync(DeliveryJob job, AttemptResult result, CancellationToken cancellationToken)
@@ -66,14 +68,17 @@ internal sealed class Deliverer(NextHopResolver resolver, EgressPermission mayLe
             return;
         }
         int tried = 0;
+        List<(EgressBinding Egress, string Provider)>? refused = null; // Our address or its rate: the provider's other hosts would say the same.
         foreach (NextHopAddress address in plan.Addresses)
         {
-            if (EgressBinding.For(message.Egress, address.EndPoint.AddressFamily) is not { } binding)
+            if (EgressBinding.For(message.Egress, address.EndPoint.AddressFamily) is not { } binding || refused?.Contains((binding, address.Provider)) == true)
                 continue;
             if (++tried > MaxAddresses)
                 break;
             if (!await TryAddressAsync(job, result, binding, address, cancellationToken) || !result.WantsNextHost)
                 break;
+            if (result.IsEgressRefused)
+                (refused ??= []).Add((binding, address.Provider));
         }
         if (tried == 0)
             result.DecideRest(RecipientOutcome.Local(OutcomeKind.Deferred, "4.3.5", MissingFamily(message.Egress, plan)));
@@ -176,12 +181,12 @@ internal sealed class Deliverer(NextHopResolver resolver, EgressPermission mayLe
         return said;
     }
 
-    /// <summary>Recipients put off with 452 while others were taken: the next hop limits recipients, and the rest go at once (RFC 5321 §4.5.3.1.10).</summary>
+    /// <summary>Recipients put off with 452, not for a full mailbox or our rate, while others were taken: the next hop limits recipients, and the rest go at once (RFC 5321 §4.5.3.1.10).</summary>
     private static int[]? TooManyAtOnce(MailTransaction transaction, int[]? subset)
     {
         if (transaction.Outcomes.Length == 1 || !Array.Exists(transaction.Outcomes, o => o!.Kind == OutcomeKind.Delivered))
             return null;
-        int[] rest = [.. Enumerable.Range(0, transaction.Outcomes.Length).Where(i => transaction.Outcomes[i]!.Code == 452).Select(i => subset?[i] ?? i)];
+        int[] rest = [.. Enumerable.Range(0, transaction.Outcomes.Length).Where(i => transaction.Outcomes[i] is { Code: 452, Finding.Class: ReplyClass.Transient }).Select(i => subset?[i] ?? i)];
         return rest.Length == 0 ? null : rest;
     }
 

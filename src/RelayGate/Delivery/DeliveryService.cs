@@ -38,7 +38,7 @@ public sealed partial class DeliveryService : IHostedService, IDisposable
     private Task[] _workers = [];
 
     public DeliveryService(
-        QueueScheduler scheduler, QueueWriter writer, WaitingMail waiting, NextHopResolver resolver, EgressPermission mayLeaveFrom, ChunkReader readChunk, DsnOriginLookup dsnOrigin, RelayGateOptions options,
+        QueueScheduler scheduler, QueueWriter writer, WaitingMail waiting, NextHopResolver resolver, EgressPermission mayLeaveFrom, ChunkReader readChunk, DsnOriginLookup dsnOrigin, ReplyRuleBook rules, RelayGateOptions options,
         RelayGateMetrics metrics, MailLog mailLog, TimeProvider time, ILogger<DeliveryService> logger)
     {
         _scheduler = scheduler;
@@ -50,7 +50,7 @@ public sealed partial class DeliveryService : IHostedService, IDisposable
         _dsnOrigin = dsnOrigin;
         _time = time;
         _logger = logger;
-        _pool = new ConnectionPool(options.Delivery, time, readChunk);
+        _pool = new ConnectionPool(options.Delivery, time, readChunk, rules);
         _deliverer = new Deliverer(resolver, mayLeaveFrom, _pool, metrics);
         _dsnPlanner = new DsnPlanner(options, OriginAsync, OwnMail.NewId);
         _recorder = new AttemptRecorder(options.Delivery);

@@ -23,6 +23,9 @@ public sealed record NextHopAddress(string Host, IPEndPoint EndPoint, bool IsSma
     /// <summary>TLS begins with the first octet (RFC 8314 §3.3).</summary>
     public bool IsImplicitTls { get; init; }
 
+    /// <summary>Who runs it: a name of the reply rules, else the parent domain of the host; of a smarthost its own name.</summary>
+    public string Provider { get; init; } = "";
+
     public override string ToString() => $"{Host} ({Remote})";
 }
 
@@ -36,7 +39,7 @@ public sealed record NextHopPlan(ImmutableArray<NextHopAddress> Addresses, Recip
     /// <summary>Who runs the next hop: a name of the reply rules, else the parent domain of its first host. "" without addresses.</summary>
     public string Provider { get; init; } = "";
 
-    public static NextHopPlan To(ImmutableArray<NextHopAddress> addresses) => new(addresses, null);
+    public static NextHopPlan To(ImmutableArray<NextHopAddress> addresses) => new(addresses, null) { Provider = addresses[0].Provider };
 
     public static NextHopPlan Fail(string status, string text) => new([], RecipientOutcome.Local(OutcomeKind.Failed, status, text));
 

@@ -60,6 +60,7 @@ public sealed partial class NextHopResolver
         return new NextHopAddress(host, new IPEndPoint(address, smarthost.Port), IsSmarthost: true)
         {
             Tls = new TlsPolicy(mode) { Names = mode == TlsMode.Verify ? [smarthost.Host] : [] },
+            Provider = smarthost.Host,
             Login = route.Login,
             IsImplicitTls = smarthost.IsImplicitTls,
         };

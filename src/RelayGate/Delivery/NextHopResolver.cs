@@ -5,6 +5,7 @@ using RelayGate.Configuration;
 using RelayGate.Core.Dns;
 using RelayGate.Core.Mail;
 using RelayGate.Core.Policy;
+using RelayGate.Core.Replies;
 using RelayGate.Dns;
 
 namespace RelayGate.Delivery;
@@ -14,15 +15,17 @@ namespace RelayGate.Delivery;
 public sealed partial class NextHopResolver
 {
     private readonly DnsResolver _dns;
+    private readonly ReplyRuleBook _rules;
     private readonly DeliveryOptions _options;
     private readonly ForbiddenAddresses _forbidden;
     private readonly Func<RouteTable> _routes;
 
     /// <param name="routes">The routes in force, asked for each attempt; must not block. Null: <c>Delivery:NextHop</c> alone.</param>
     /// <exception cref="FormatException">The configured next hop is none.</exception>
-    public NextHopResolver(RelayGateOptions options, DnsResolver dns, Func<RouteTable>? routes = null)
+    public NextHopResolver(RelayGateOptions options, DnsResolver dns, ReplyRuleBook rules, Func<RouteTable>? routes = null)
     {
         _dns = dns;
+        _rules = rules;
         _options = options.Delivery;
         _forbidden = new ForbiddenAddresses(options);
         if (routes is null)
@@ -76,15 +79,17 @@ public sealed partial class NextHopResolver
         var addresses = ImmutableArray.CreateBuilder<NextHopAddress>();
         var seen = new HashSet<IPAddress>();
         string? why = null;
+        ReplyRules rules = _rules.Current;
         for (int i = 0; i < hosts.Length; i++)
         {
+            string provider = rules.ProviderOf(hosts[i]);
             foreach (IPAddress address in found[i].Addresses)
             {
                 var endPoint = new IPEndPoint(address, _options.MxPort);
                 if (_forbidden.WhyNot(endPoint) is { } reason)
                     why ??= $"{hosts[i]} has the address {address}, which is {reason}";
                 else if (seen.Add(address))
-                    addresses.Add(new NextHopAddress(hosts[i], endPoint, IsSmarthost: false));
+                    addresses.Add(new NextHopAddress(hosts[i], endPoint, IsSmarthost: false) { Provider = provider });
             }
         }
         if (addresses.Count > 0)
@@ -103,7 +108,7 @@ public sealed partial class NextHopResolver
         var endPoint = new IPEndPoint(address!, _options.MxPort);
         return _forbidden.WhyNot(endPoint) is { } reason
             ? NextHopPlan.Fail("5.4.4", $"Mail for {literal} cannot be routed: the address is {reason}")
-            : NextHopPlan.To([new NextHopAddress(literal, endPoint, IsSmarthost: false)]);
+            : NextHopPlan.To([new NextHopAddress(literal, endPoint, IsSmarthost: false) { Provider = literal }]);
     }
 
     /// <summary>IPv4 first: where both may be used, receivers judge IPv6 senders more strictly, and mail matters more than modernity.</summary>

@@ -19,12 +19,13 @@ public sealed record RecipientOutcome(OutcomeKind Kind, string Status, string Te
     /// <summary>Decided here, without a reply.</summary>
     public static RecipientOutcome Local(OutcomeKind kind, string status, string text) => new(kind, status, text, Code: 0);
 
-    public static RecipientOutcome Of(DeliveryStage stage, SmtpReply reply)
+    /// <param name="finding">What a refusal is about; null for a positive reply.</param>
+    public static RecipientOutcome Of(DeliveryStage stage, SmtpReply reply, ReplyFinding? finding)
     {
-        OutcomeKind kind = DeliveryOutcome.OfReply(stage, reply.Code);
+        OutcomeKind kind = DeliveryOutcome.OfReply(stage, reply.Code, finding?.Class ?? ReplyClass.None);
         char wanted = kind switch { OutcomeKind.Delivered => '2', OutcomeKind.Failed => '5', _ => '4' };
         string status = RemoteReply.StatusOf(reply);
-        // A refusal that is not taken as final (5yz to the greeting) must not look final in the record.
-        return new RecipientOutcome(kind, status[0] == wanted ? status : wanted + status[1..], reply.ToString(), reply.Code);
+        // A refusal that is not taken as final (5yz to the greeting, or about our address) must not look final in the record.
+        return new RecipientOutcome(kind, status[0] == wanted ? status : wanted + status[1..], RemoteReply.Cut(reply).ToString(), reply.Code) { Finding = finding };
     }
 }

@@ -53,10 +53,9 @@ internal sealed partial class SmtpClientSession
         }
         if (code == LoggedIn)
             return null;
-        SmtpReply reply = RemoteReply.Read(_transport.Reply);
         if (code is >= 400 and < 500) // 454: for now (RFC 4954 §6).
-            return new SessionFailure(DeliveryStage.Auth, RecipientOutcome.Of(DeliveryStage.Auth, reply));
-        return NotLoggedIn("4.7.8", $"{NextHop} refused the login {login.User}: {reply}");
+            return new SessionFailure(DeliveryStage.Auth, OutcomeOfReply(DeliveryStage.Auth));
+        return NotLoggedIn("4.7.8", $"{NextHop} refused the login {login.User}: {RemoteReply.Cut(RemoteReply.Read(_transport.Reply))}");
     }
 
     /// <summary>Our own misconfiguration: mail waits for its repair, and never bounces.</summary>

@@ -217,7 +217,7 @@ internal sealed partial class SmtpClientSession
         return code;
     }
 
-    private RecipientOutcome OutcomeOfReply(DeliveryStage stage) => RecipientOutcome.Of(stage, RemoteReply.Read(_transport.Reply));
+    private RecipientOutcome OutcomeOfReply(DeliveryStage stage) => _rules.OutcomeOf(NextHop.Provider, stage, RemoteReply.Read(_transport.Reply));
 
     /// <summary>Replies that are due, in the order of their commands.</summary>
     private sealed class PendingReplies

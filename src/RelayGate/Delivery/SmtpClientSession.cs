@@ -21,18 +21,20 @@ internal sealed partial class SmtpClientSession : IDisposable
     private readonly DeliveryOptions _options;
     private readonly TimeProvider _time;
     private readonly ChunkReader _readChunk;
+    private readonly ReplyRuleBook _rules;
     private readonly SmtpTransport _transport = new();
     private long _deadline;
     private bool _needsReset;
 
     /// <summary>Takes nothing that could be missing: the socket is made when the session is opened.</summary>
-    public SmtpClientSession(EgressBinding egress, NextHopAddress nextHop, DeliveryOptions options, TimeProvider time, ChunkReader readChunk)
+    public SmtpClientSession(EgressBinding egress, NextHopAddress nextHop, DeliveryOptions options, TimeProvider time, ChunkReader readChunk, ReplyRuleBook rules)
     {
         Egress = egress;
         NextHop = nextHop;
         _options = options;
         _time = time;
         _readChunk = readChunk;
+        _rules = rules;
     }
 
     public EgressBinding Egress { get; }
@@ -234,7 +236,7 @@ internal sealed partial class SmtpClientSession : IDisposable
     /// <exception cref="NextHopException">The reply is positive, but not the one that is due: nobody knows what it is about.</exception>
     private SessionFailure Refused(DeliveryStage stage)
     {
-        RecipientOutcome outcome = RecipientOutcome.Of(stage, RemoteReply.Read(_transport.Reply));
+        RecipientOutcome outcome = OutcomeOfReply(stage);
         return outcome.Code < 400 ? throw new NextHopException(NextHopException.NotSmtp, $"Unexpected reply ({outcome.Text})") : new SessionFailure(stage, outcome);
     }
 
@@ -247,7 +249,7 @@ internal sealed partial class SmtpClientSession : IDisposable
             return RecipientOutcome.Local(kind, stage == DeliveryStage.Connect ? "4.4.1" : "4.4.2", $"Time limit reached: {where}");
         return e switch
         {
-            NextHopException { Reply: { } goodbye } => RecipientOutcome.Of(stage, goodbye),
+            NextHopException { Reply: { } goodbye } => _rules.OutcomeOf(NextHop.Provider, stage, goodbye),
             NextHopException broken => RecipientOutcome.Local(kind, broken.Status, $"{broken.Message}: {where}"),
             SocketException socket when stage == DeliveryStage.Connect => RecipientOutcome.Local(kind, "4.4.1", $"No connection ({socket.SocketErrorCode}): {where}"),
             AuthenticationException => RecipientOutcome.Local(kind, "4.7.5", $"TLS handshake failed: {where}"),

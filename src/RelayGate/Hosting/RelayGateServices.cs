@@ -82,10 +82,11 @@ public static class RelayGateServices
         services.AddSingleton(MakeSuspendedMail);
         services.AddSingleton(provider => new DnsServers(options.Delivery.Resolver, provider.GetRequiredService<TimeProvider>(), options.Delivery.ResolverTrusted));
         services.AddSingleton<DnsResolver>();
+        services.AddSingleton(provider => LoadReplyRules(options, provider));
         services.AddSingleton(provider =>
         {
             AccountDirectory directory = provider.GetRequiredService<AccountDirectory>();
-            return new NextHopResolver(options, provider.GetRequiredService<DnsResolver>(), () => directory.Routes);
+            return new NextHopResolver(options, provider.GetRequiredService<DnsResolver>(), provider.GetRequiredService<ReplyRuleBook>(), () => directory.Routes);
         });
         services.AddSingleton<ChunkReader>(provider => provider.GetRequiredService<SqliteRelayStore>().ReadChunkAsync);
         services.AddSingleton<EgressPermission>(provider => provider.GetRequiredService<AccountDirectory>().MayLeaveFromAsync);
@@ -184,6 +185,18 @@ public static class RelayGateServices
         {
             throw new GatewayStartException(
                 $"the certificate {options.Certificate.Path} with the key {options.Certificate.KeyPath ?? "in the same file"} cannot be used: {error.Message.ReplaceLineEndings(" ")}; RelayGate:Certificate wants PEM files that belong together", error);
+        }
+    }
+
+    private static ReplyRuleBook LoadReplyRules(RelayGateOptions options, IServiceProvider provider)
+    {
+        try
+        {
+            return new ReplyRuleBook(options.Delivery, provider.GetRequiredService<TimeProvider>(), provider.GetRequiredService<ILogger<ReplyRuleBook>>());
+        }
+        catch (FormatException error)
+        {
+            throw new GatewayStartException($"RelayGate:Delivery:ReplyRules: {error.Message}", error);
         }
     }
 

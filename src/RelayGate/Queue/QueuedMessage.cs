@@ -119,6 +119,9 @@ public sealed record RecipientResult(
     /// <summary>What the refusal is about.</summary>
     public ReplyClass Class { get; init; }
 
+    /// <summary>All that was found in it; null where no reply refused.</summary>
+    public ReplyFinding? Finding { get; init; }
+
     /// <summary>For <see cref="DeliveryResult.Deferred"/>: the refusal was about our address, so that it waits for that and the attempt does not count.</summary>
     public WaitKey? WaitsFor { get; init; }
 }

@@ -11,6 +11,12 @@ internal static partial class Log
     [LoggerMessage(Level = LogLevel.Error, EventId = 501, Message = "An error inside the gateway: the sender of message {Ref} gets no delivery status notification")]
     public static partial void DsnFault(ILogger logger, Exception cause, string @ref);
 
+    [LoggerMessage(Level = LogLevel.Information, EventId = 503, Message = "The rules on replies of {Path} are in force ({Rules} rules in all)")]
+    public static partial void ReplyRulesLoaded(ILogger logger, string path, int rules);
+
+    [LoggerMessage(Level = LogLevel.Error, EventId = 504, Message = "The rules on replies stay as they are: {Faults}")]
+    public static partial void ReplyRulesNotLoaded(ILogger logger, string faults);
+
     [LoggerMessage(Level = LogLevel.Error, EventId = 502, Message = "Held mail that is too old could not be ended; it is tried again")]
     public static partial void ExpiryFailed(ILogger logger, Exception cause);
 }

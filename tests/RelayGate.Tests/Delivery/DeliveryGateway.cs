@@ -23,9 +23,10 @@ internal sealed class DeliveryGateway : IAsyncDisposable
         change?.Invoke(Queue.Options);
         Queue.Egress = DeliveryHarness.EgressFrom("127.0.0.2");
         var log = new MailLog(_metrics, Queue.Time, NullLogger<MailLog>.Instance, new MailLogOutput(null));
+        Rules = new ReplyRuleBook(Queue.Options.Delivery, Queue.Time, NullLogger<ReplyRuleBook>.Instance);
         Service = new DeliveryService(
-            Queue.Scheduler, Queue.Writer, Queue.Waiting, new NextHopResolver(Queue.Options, new DnsResolver(new DnsServers(Queue.Options.Delivery.Resolver, TimeProvider.System), TimeProvider.System)),
-            (subscription, local, token) => MayLeaveFrom(subscription, local, token), Queue.Store.ReadChunkAsync, (about, token) => OriginOf(about), Queue.Options, _metrics, log, Queue.Time, NullLogger<DeliveryService>.Instance);
+            Queue.Scheduler, Queue.Writer, Queue.Waiting, new NextHopResolver(Queue.Options, new DnsResolver(new DnsServers(Queue.Options.Delivery.Resolver, TimeProvider.System), TimeProvider.System), Rules),
+            (subscription, local, token) => MayLeaveFrom(subscription, local, token), Queue.Store.ReadChunkAsync, (about, token) => OriginOf(about), Rules, Queue.Options, _metrics, log, Queue.Time, NullLogger<DeliveryService>.Instance);
         Service.StartAsync(CancellationToken.None).GetAwaiter().GetResult();
     }
 
@@ -38,6 +39,8 @@ internal sealed class DeliveryGateway : IAsyncDisposable
 
     /// <summary>RET of what is accepted.</summary>
     public DsnReturn Return { get; set; }
+
+    public ReplyRuleBook Rules { get; }
 
     public DeliveryService Service { get; }
 
@@ -87,6 +90,7 @@ internal sealed class DeliveryGateway : IAsyncDisposable
         await now.CancelAsync();
         await Service.StopAsync(now.Token);
         Service.Dispose();
+        Rules.Dispose();
         Queue.Dispose();
         _metrics.Dispose();
     }

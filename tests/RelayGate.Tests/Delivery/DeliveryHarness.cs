@@ -1,6 +1,7 @@
 using System.Collections.Immutable;
 using System.Net;
 using System.Text;
+using Microsoft.Extensions.Logging.Abstractions;
 using RelayGate.Configuration;
 using RelayGate.Core.Mail;
 using RelayGate.Core.Policy;
@@ -27,8 +28,9 @@ internal sealed class DeliveryHarness : IDisposable
         Options.Delivery.NextHop = nextHop;
         change?.Invoke(Options);
         Metrics = new RelayGateMetrics();
-        Pool = new ConnectionPool(Options.Delivery, Time, (_, sequence, _) => Task.FromResult<ReadOnlyMemory<byte>>(Chunks[sequence]));
-        Resolver = new NextHopResolver(Options, new DnsResolver(new DnsServers(Options.Delivery.Resolver ?? "127.0.0.1:1", Time), Time), routes);
+        Rules = new ReplyRuleBook(Options.Delivery, Time, NullLogger<ReplyRuleBook>.Instance);
+        Pool = new ConnectionPool(Options.Delivery, Time, (_, sequence, _) => Task.FromResult<ReadOnlyMemory<byte>>(Chunks[sequence]), Rules);
+        Resolver = new NextHopResolver(Options, new DnsResolver(new DnsServers(Options.Delivery.Resolver ?? "127.0.0.1:1", Time), Time), Rules, routes);
         _deliverer = new Deliverer(Resolver, (subscription, local, _) => new(MayLeaveFrom(subscription, local)), Pool, Metrics) { LoginRefused = LoginRefusals.Add };
     }
 
@@ -37,6 +39,8 @@ internal sealed class DeliveryHarness : IDisposable
     public RelayGateOptions Options { get; } = new();
 
     public RelayGateMetrics Metrics { get; }
+
+    public ReplyRuleBook Rules { get; }
 
     public ConnectionPool Pool { get; }
 
@@ -77,6 +81,7 @@ internal sealed class DeliveryHarness : IDisposable
     public void Dispose()
     {
         Pool.Dispose();
+        Rules.Dispose();
         Metrics.Dispose();
     }
 
