@@ -8,6 +8,8 @@ internal static class ReplyText
 
     public const int MaxWord = 100;
 
+    private static readonly System.Buffers.SearchValues<char> AfterUrl = System.Buffers.SearchValues.Create(" <>\"'`|\\");
+
     /// <summary>The first address with a scheme, else the first <c>host.domain/path</c>; null: none.</summary>
     public static string? FindUrl(string text)
     {
@@ -43,7 +45,7 @@ internal static class ReplyText
     /// <summary>An address that begins here, without the punctuation of the sentence; null: too long to be one that helps.</summary>
     public static string? CutUrl(ReadOnlySpan<char> text)
     {
-        int end = text.IndexOfAny(" <>\"'`|\\");
+        int end = text.IndexOfAny(AfterUrl);
         ReadOnlySpan<char> url = (end < 0 ? text : text[..end]).TrimEnd(".,;:!?)]}");
         return url.IsEmpty || url.Length > MaxUrl ? null : url.ToString();
     }
