@@ -92,6 +92,7 @@ internal sealed class Deliverer(NextHopResolver resolver, EgressPermission mayLe
         result.NextHop = address;
         string subscription = job.Message.Subscription;
         bool allowTls = true;
+        bool allowBdat = true;
         bool fresh = false;
         int[]? subset = OpenRecipients(result); // Null: all of the job's.
         while (true)
@@ -103,7 +104,7 @@ internal sealed class Deliverer(NextHopResolver resolver, EgressPermission mayLe
                 return false;
             }
             bool kept = session.WasOpened;
-            var transaction = new MailTransaction(job.Message, Select(job.Recipients, subset));
+            var transaction = new MailTransaction(job.Message, Select(job.Recipients, subset)) { AllowBdat = allowBdat };
             bool startsAnew = false;
             try
             {
@@ -125,13 +126,18 @@ internal sealed class Deliverer(NextHopResolver resolver, EgressPermission mayLe
                 await session.TransactAsync(transaction);
                 if (address.IsSmarthost && NotLoggedIn(transaction) is { } refusal)
                     LoginRefused?.Invoke(new LoginRefusal(address, refusal));
-                startsAnew = kept && !fresh && transaction.EndedUnanswered;
+                startsAnew = (kept && !fresh && transaction.EndedUnanswered) || transaction.WantsData;
             }
             finally
             {
                 pool.Return(session);
                 if (!startsAnew)
                     result.Take(transaction, subset); // Also when an exception ends the attempt here.
+            }
+            if (transaction.WantsData)
+            {
+                allowBdat = false;
+                continue;
             }
             if (startsAnew)
             {

@@ -20,6 +20,12 @@ internal sealed class MailTransaction(QueuedMessage message, ImmutableArray<Queu
     /// <summary>The end of the content may have reached the next hop: without its reply nobody knows whether it took the message.</summary>
     public bool ContentSent { get; set; }
 
+    /// <summary>BDAT may be used where it is offered.</summary>
+    public bool AllowBdat { get; init; } = true;
+
+    /// <summary>The next hop offers CHUNKING, took recipients, and does not know BDAT: the content should go by DATA, in another session.</summary>
+    public bool WantsData { get; set; }
+
     /// <summary>MAIL has a reply other than 421, so that the next hop has spoken of this transaction.</summary>
     public bool MailAnswered { get; set; }
 

@@ -37,7 +37,7 @@ internal sealed partial class SmtpClientSession
                 await ResetAsync();
             _needsReset = true;
             await SendEnvelopeAndContentAsync(transaction);
-            IsReusable = !_transport.HasBufferedInput;
+            IsReusable = !_transport.HasBufferedInput && !_readsContentAsCommands;
             Disarm();
         }
         catch (Exception e) when (IsNetworkFailure(e))
@@ -63,6 +63,7 @@ internal sealed partial class SmtpClientSession
     {
         QueuedMessage message = transaction.Message;
         bool pipelining = Keywords.Pipelining;
+        bool chunking = Keywords.Chunking && transaction.AllowBdat;
         bool utf8 = Keywords.SmtpUtf8 && NeedsUtf8(transaction);
 
         AppendMail(message, utf8);
@@ -86,7 +87,7 @@ internal sealed partial class SmtpClientSession
         bool dataSent = false;
         if (pipelining && !pending.MailRefused)
         {
-            if (!Keywords.Chunking)
+            if (!chunking)
             {
                 _transport.Append("DATA\r\n"u8);
                 dataSent = true;
@@ -101,10 +102,10 @@ internal sealed partial class SmtpClientSession
         await FlushAndReadAsync(transaction, pending);
 
         if (transaction.ContentSent)
-            await ReadFinalReplyAsync(transaction, anyAccepted: pending.Accepted > 0);
+            await ReadFinalReplyAsync(transaction, anyAccepted: pending.Accepted > 0, isBdat: true);
         else if (dataSent)
             await SendDataAsync(transaction, pending.Accepted > 0, isSent: true);
-        else if (pending.Accepted > 0 && Keywords.Chunking)
+        else if (pending.Accepted > 0 && chunking)
             await SendBdatAsync(transaction);
         else if (pending.Accepted > 0)
             await SendDataAsync(transaction, anyAccepted: true, isSent: false);
@@ -169,7 +170,7 @@ internal sealed partial class SmtpClientSession
         }
         Arm(ContentLimit(transaction.Message));
         await AppendContentAsync(transaction, stuffed: true);
-        await EndContentAsync(transaction);
+        await EndContentAsync(transaction, isBdat: false);
     }
 
     private async ValueTask SendBdatAsync(MailTransaction transaction)
@@ -178,26 +179,31 @@ internal sealed partial class SmtpClientSession
         Arm(ContentLimit(transaction.Message));
         AppendBdat(transaction.Message);
         await AppendContentAsync(transaction, stuffed: false);
-        await EndContentAsync(transaction);
+        await EndContentAsync(transaction, isBdat: true);
     }
 
     /// <summary>Sends the end of the content. From here on the next hop may have taken the message, whatever happens.</summary>
-    private async ValueTask EndContentAsync(MailTransaction transaction)
+    private async ValueTask EndContentAsync(MailTransaction transaction, bool isBdat)
     {
         ThrowIfSpokenEarly();
         transaction.Stage = DeliveryStage.EndOfData;
         transaction.ContentSent = true;
         await _transport.FlushAsync();
-        await ReadFinalReplyAsync(transaction, anyAccepted: true);
+        await ReadFinalReplyAsync(transaction, anyAccepted: true, isBdat);
     }
 
-    private async ValueTask ReadFinalReplyAsync(MailTransaction transaction, bool anyAccepted)
+    private async ValueTask ReadFinalReplyAsync(MailTransaction transaction, bool anyAccepted, bool isBdat)
     {
         if (anyAccepted)
             transaction.Stage = DeliveryStage.EndOfData;
         Arm(_options.Timeouts.Data);
         int code = await ReadReplyAsync();
         _needsReset = code / 100 != 2;
+        if (isBdat && (code is 500 or 502 || (code == 503 && anyAccepted)))
+        {
+            _readsContentAsCommands = true;
+            transaction.WantsData = anyAccepted;
+        }
         if (anyAccepted)
             transaction.DecideRest(OutcomeOfReply(DeliveryStage.EndOfData) with { DsnPassedOn = Keywords.Dsn });
     }

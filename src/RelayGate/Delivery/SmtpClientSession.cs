@@ -25,6 +25,7 @@ internal sealed partial class SmtpClientSession : IDisposable
     private readonly SmtpTransport _transport = new();
     private long _deadline;
     private bool _needsReset;
+    private bool _readsContentAsCommands; // It did not know BDAT: replies to each line of the content are to come.
 
     /// <summary>Takes nothing that could be missing: the socket is made when the session is opened.</summary>
     public SmtpClientSession(EgressBinding egress, NextHopAddress nextHop, DeliveryOptions options, TimeProvider time, ChunkReader readChunk, ReplyRuleBook rules)

@@ -64,9 +64,9 @@ internal sealed class DeliveryHarness : IDisposable
 
     /// <summary>Attempts a job that stalls, and moves the clock in steps over the longest limit until it is over: the client may be behind the server.</summary>
     /// <param name="within">A time after which it still waits.</param>
-    public async Task<AttemptResult> AttemptUntilOverAsync(ManualTimeProvider time, Task stalled, TimeSpan within = default)
+    public async Task<AttemptResult> AttemptUntilOverAsync(ManualTimeProvider time, Task stalled, TimeSpan within = default, DeliveryJob? job = null)
     {
-        Task<AttemptResult> attempt = AttemptAsync();
+        Task<AttemptResult> attempt = AttemptAsync(job ?? Job());
         await stalled.WaitAsync(TimeSpan.FromSeconds(10));
         time.Advance(within);
         Assert.False(attempt.IsCompleted);

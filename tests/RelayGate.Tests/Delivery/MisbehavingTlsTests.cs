@@ -7,49 +7,6 @@ namespace RelayGate.Tests.Delivery;
 /// <summary>As <see cref="MisbehavingNextHopTests"/>, with TLS and around its start.</summary>
 public sealed class MisbehavingTlsTests
 {
-    public static TheoryData<string, DeliveryStage> Stages { get; } = new()
-    {
-        { "MAIL", DeliveryStage.Mail },
-        { "RCPT", DeliveryStage.Rcpt },
-        { "DATA", DeliveryStage.Data },
-        { "content", DeliveryStage.EndOfData },
-    };
-
-    [Theory]
-    [MemberData(nameof(Stages))]
-    public async Task A_close_or_endless_talk_inside_TLS_defers(string verb, DeliveryStage stage)
-    {
-        foreach (HopAction action in new HopAction[] { new HopAction.Close(), new HopAction.Reset(), new HopAction.Endless("250-more\r\n"), new HopAction.Raw("what?\r\n") })
-        {
-            await using FakeNextHop hop = Tls(e => e.Verb == verb ? action : null);
-            using var harness = new DeliveryHarness(hop.Url);
-
-            AttemptResult result = await harness.AttemptAsync();
-
-            Assert.Equal(OutcomeKind.Deferred, result.Outcomes[0]!.Kind);
-            Assert.True(result.Stage <= stage);
-            Assert.Equal(0, harness.Pool.Open);
-            Assert.Empty(hop.Messages);
-        }
-    }
-
-    [Theory]
-    [MemberData(nameof(Stages))]
-    public async Task Silence_inside_TLS_costs_the_time_limit(string verb, DeliveryStage stage)
-    {
-        var stalled = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
-        await using FakeNextHop hop = Tls(e => e.Verb == verb && stalled.TrySetResult() ? new HopAction.Stall() : null);
-        hop.Extensions = ["STARTTLS"];
-        var time = new ManualTimeProvider();
-        using var harness = new DeliveryHarness(hop.Url, time);
-
-        AttemptResult result = await harness.AttemptUntilOverAsync(time, stalled.Task);
-
-        Assert.StartsWith("Time limit reached", result.Outcomes[0]!.Text);
-        Assert.Equal((OutcomeKind.Deferred, stage), (result.Outcomes[0]!.Kind, result.Stage));
-        Assert.Equal(0, harness.Pool.Open);
-    }
-
     [Fact]
     public async Task Silence_inside_the_handshake_costs_the_time_limit_and_the_next_connection_does_without()
     {

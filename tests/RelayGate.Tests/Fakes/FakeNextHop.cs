@@ -35,6 +35,21 @@ public abstract record HopAction
     /// <summary>These octets and then the usual.</summary>
     public sealed record RawThenUsual(string Octets) : HopAction;
 
+    /// <summary>These octets, then a reset: what the peer has not read yet may still reach it.</summary>
+    public sealed record RawThenReset(string Octets) : HopAction;
+
+    /// <summary>These octets and an end of input for the peer, whose octets are read on until it goes away.</summary>
+    public sealed record HalfClose(string Octets) : HopAction;
+
+    /// <summary>These octets beneath TLS.</summary>
+    public sealed record Beneath(string Octets) : HopAction;
+
+    /// <summary>Forgets what came in the same packet, and then the usual: a server that claims PIPELINING and cannot do it.</summary>
+    public sealed record DropPipelined : HopAction;
+
+    /// <summary>Sends this over and over, an octet every few milliseconds, until the peer goes away.</summary>
+    public sealed record Trickle(string Octets) : HopAction;
+
     public sealed record Close : HopAction;
 
     /// <summary>Close so that the peer sees a reset.</summary>
@@ -46,6 +61,9 @@ public abstract record HopAction
     /// <summary>These octets; nothing is read any more until the test is over.</summary>
     public sealed record RawThenStop(string Octets) : HopAction;
 
+    /// <summary>The usual, and then this: a next hop that ends right after its reply.</summary>
+    public sealed record UsualThen(HopAction Then) : HopAction;
+
     /// <summary>Sends this over and over until the peer goes away.</summary>
     public sealed record Endless(string Octets) : HopAction;
 
@@ -56,13 +74,14 @@ public abstract record HopAction
 /// <summary>An SMTP server on loopback that obeys, or misbehaves as a test tells it to.</summary>
 public sealed class FakeNextHop : IAsyncDisposable
 {
+    private static readonly Lazy<X509Certificate2> Certificate = new(MakeCertificate); // Made once: every test has its own fake.
+
     private readonly Socket _listener;
     private readonly CancellationTokenSource _stop = new();
     private readonly ConcurrentDictionary<Socket, bool> _open = new();
     private readonly SemaphoreSlim _received = new(0);
     private readonly List<Task> _sessions = [];
     private readonly Task _accepting;
-    private readonly Lazy<X509Certificate2> _certificate = new(MakeCertificate);
     private int _connections;
 
     public FakeNextHop(IPAddress? address = null, int port = 0)
@@ -90,6 +109,12 @@ public sealed class FakeNextHop : IAsyncDisposable
 
     /// <summary>TLS from the first octet.</summary>
     public bool ImplicitTls { get; set; }
+
+    /// <summary>Commands it does not know although it may offer them: 502, and what follows is read as commands.</summary>
+    public ISet<string> Lacks { get; } = new HashSet<string>();
+
+    /// <summary>Most octets of one read; few make a slow reader, whose window is often closed.</summary>
+    public int ReadOctets { get; set; } = 64 * 1024;
 
     /// <summary>Every reply goes out octet by octet, each in a segment of its own.</summary>
     public bool OctetByOctet { get; set; }
@@ -151,6 +176,8 @@ public sealed class FakeNextHop : IAsyncDisposable
         try
         {
             socket.NoDelay = true;
+            if (ReadOctets < 64 * 1024)
+                socket.ReceiveBufferSize = ReadOctets;
             await using var session = new Session(this, socket, number);
             await session.RunAsync();
         }
@@ -167,14 +194,16 @@ public sealed class FakeNextHop : IAsyncDisposable
 
     private static X509Certificate2 MakeCertificate()
     {
-        using var key = RSA.Create(2048);
-        var request = new CertificateRequest("CN=mx.example", key, HashAlgorithmName.SHA256, RSASignaturePadding.Pkcs1);
+        using var key = ECDsa.Create(ECCurve.NamedCurves.nistP256);
+        var request = new CertificateRequest("CN=mx.example", key, HashAlgorithmName.SHA256);
         using X509Certificate2 made = request.CreateSelfSigned(DateTimeOffset.UnixEpoch, new DateTimeOffset(2100, 1, 1, 0, 0, 0, TimeSpan.Zero));
         return X509CertificateLoader.LoadPkcs12(made.Export(X509ContentType.Pkcs12), null);
     }
 
     private sealed class Session(FakeNextHop hop, Socket socket, int number) : IAsyncDisposable
     {
+        private static readonly HashSet<string> Known = ["EHLO", "HELO", "MAIL", "RCPT", "DATA", "BDAT", "RSET", "STARTTLS", "AUTH", "QUIT", "NOOP"];
+
         private readonly List<byte> _input = [];
         private readonly List<string> _rcpts = [];
         private readonly List<byte> _content = [];
@@ -199,13 +228,14 @@ public sealed class FakeNextHop : IAsyncDisposable
                 string verb = line.Split(' ', 2)[0].ToUpperInvariant();
                 bool goOn = verb switch
                 {
+                    _ when hop.Lacks.Contains(verb) || (hop.Lacks.Count > 0 && !Known.Contains(verb)) => await ActAsync(verb, line, "502 5.5.1 Unknown command\r\n"),
                     "EHLO" => await HelloAsync(line, true),
                     "HELO" => await HelloAsync(line, false),
                     "MAIL" => await MailAsync(line),
                     "RCPT" => await RcptAsync(line),
                     "DATA" => await DataAsync(line),
                     "BDAT" => await BdatAsync(line),
-                    "RSET" => await ActAsync(verb, line, "250 2.0.0 Ok\r\n", Forget),
+                    "RSET" or "." => await ActAsync(verb, line, "250 2.0.0 Ok\r\n", Forget),
                     "STARTTLS" => await StartTlsAsync(line),
                     "AUTH" => await AuthAsync(line),
                     "QUIT" => await ActAsync(verb, line, "221 2.0.0 Bye\r\n") && false,
@@ -270,7 +300,7 @@ public sealed class FakeNextHop : IAsyncDisposable
                 _content.Add(octet);
             }
             if (_rcpts.Count == 0)
-                return await ActAsync("BDAT", line, "503 5.5.1 RCPT first\r\n");
+                return await ActAsync("BDAT", line, "503 5.5.1 RCPT first\r\n", Forget);
             if (words.Length < 3)
                 return await ActAsync("BDAT", line, "250 2.0.0 Ok\r\n");
             byte[] content = [.. _content];
@@ -280,7 +310,8 @@ public sealed class FakeNextHop : IAsyncDisposable
         private Task<bool> EndAsync(byte[] content, byte[] wire) => ActAsync("content", "", $"250 2.0.0 Ok: queued as {number}\r\n", () =>
         {
             hop.Messages.Enqueue(new ReceivedMessage(
-                _mail!, [.. _rcpts], content, wire, ((IPEndPoint)socket.RemoteEndPoint!).Address, _hello, _tls, number) { Login = _login });
+                _mail!, [.. _rcpts], content, wire, ((IPEndPoint)socket.RemoteEndPoint!).Address, _hello, _tls, number)
+            { Login = _login });
             hop._received.Release();
             Forget();
         });
@@ -303,11 +334,8 @@ public sealed class FakeNextHop : IAsyncDisposable
                 await Task.Delay(Timeout.Infinite, hop._stop.Token);
             }
             string reply = action is HopAction.RawThenUsual injected ? "220 2.0.0 Go on\r\n" + injected.Octets : "220 2.0.0 Go on\r\n";
-            if (action is HopAction.Raw refused)
-            {
-                await WriteAsync(refused.Octets);
-                return true;
-            }
+            if (action is not null and not HopAction.RawThenUsual)
+                return await PlayAsync(action, reply, null);
             await WriteAsync(reply);
             _input.Clear();
             _position = 0;
@@ -319,7 +347,7 @@ public sealed class FakeNextHop : IAsyncDisposable
         private async Task TakeTlsAsync()
         {
             var tls = new SslStream(_stream);
-            await tls.AuthenticateAsServerAsync(hop._certificate.Value);
+            await tls.AuthenticateAsServerAsync(Certificate.Value);
             _stream = tls;
             _tls = true;
         }
@@ -374,9 +402,12 @@ public sealed class FakeNextHop : IAsyncDisposable
         }
 
         /// <summary>Does what the script says, else replies as usual and runs <paramref name="usual"/>. False: the session is over.</summary>
-        private async Task<bool> ActAsync(string verb, string line, string reply, Action? usual = null)
+        private Task<bool> ActAsync(string verb, string line, string reply, Action? usual = null) =>
+            PlayAsync(hop.Script(new HopEvent(number, verb, line, _tls)), reply, usual);
+
+        private async Task<bool> PlayAsync(HopAction? action, string reply, Action? usual)
         {
-            switch (hop.Script(new HopEvent(number, verb, line, _tls)))
+            switch (action)
             {
                 case null:
                     usual?.Invoke();
@@ -404,13 +435,47 @@ public sealed class FakeNextHop : IAsyncDisposable
                 case HopAction.Reset:
                     socket.LingerState = new LingerOption(true, 0);
                     return false;
-                case HopAction.Stall:
-                    while (await ReadOctetAsync() is not null)
+                case HopAction.RawThenReset raw:
+                    await WriteAsync(raw.Octets);
+                    socket.LingerState = new LingerOption(true, 0);
+                    return false;
+                case HopAction.UsualThen then:
+                    usual?.Invoke();
+                    await WriteAsync(reply);
+                    return await PlayAsync(then.Then, "", null);
+                case HopAction.HalfClose raw:
+                    await WriteAsync(raw.Octets);
+                    socket.Shutdown(SocketShutdown.Send);
+                    await ReadOnAsync();
+                    return false;
+                case HopAction.Beneath raw:
+                    await socket.SendAsync(Encoding.Latin1.GetBytes(raw.Octets), SocketFlags.None);
+                    await ReadOnAsync();
+                    return false;
+                case HopAction.DropPipelined:
+                    _position = _input.Count;
+                    usual?.Invoke();
+                    await WriteAsync(reply);
+                    return true;
+                case HopAction.Trickle trickle:
+                    for (int i = 0; ; i = (i + 1) % trickle.Octets.Length)
                     {
+                        await WriteAsync(trickle.Octets[i..(i + 1)]);
+                        await Task.Delay(5, hop._stop.Token);
                     }
+                case HopAction.Stall:
+                    await ReadOnAsync();
                     return false;
                 default:
                     return false;
+            }
+        }
+
+        /// <summary>Reads until the peer goes away.</summary>
+        private async Task ReadOnAsync()
+        {
+            while (await ReadOctetAsync() is not null)
+            {
             }
         }
 
@@ -441,7 +506,7 @@ public sealed class FakeNextHop : IAsyncDisposable
             {
                 _input.Clear();
                 _position = 0;
-                var buffer = new byte[64 * 1024];
+                var buffer = new byte[hop.ReadOctets];
                 int read = await _stream.ReadAsync(buffer, hop._stop.Token);
                 if (read == 0)
                     return null;
