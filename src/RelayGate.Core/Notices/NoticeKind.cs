@@ -29,6 +29,15 @@ public enum NoticeKind
 
     /// <summary>Asked for by hand, to see whether notices arrive.</summary>
     Test = 9,
+
+    /// <summary>An address that mail leaves from is not on this host: its mail waits.</summary>
+    EgressMissing = 20,
+
+    /// <summary>It is back, and its mail goes on.</summary>
+    EgressBack = 21,
+
+    /// <summary>A smarthost refuses the login that its route has: mail waits.</summary>
+    LoginRefused = 22,
 }
 
 /// <summary>The words for kinds of notices, as they stand in subjects, payloads, settings and answers.</summary>
@@ -37,7 +46,7 @@ public static class NoticeKinds
     /// <summary>All that happen by themselves, in the order of their weight in a digest.</summary>
     public static ImmutableArray<NoticeKind> All { get; } =
     [
-        NoticeKind.PasswordGuessing, NoticeKind.ScriptBurst, NoticeKind.Exceeded, NoticeKind.Suspended, NoticeKind.Warning, NoticeKind.Recovered, NoticeKind.Resumed,
+        NoticeKind.EgressMissing, NoticeKind.LoginRefused, NoticeKind.PasswordGuessing, NoticeKind.ScriptBurst, NoticeKind.Exceeded, NoticeKind.Suspended, NoticeKind.Warning, NoticeKind.Recovered, NoticeKind.Resumed, NoticeKind.EgressBack,
     ];
 
     /// <summary>For instance <c>script-burst</c>.</summary>
@@ -72,5 +81,5 @@ public static class NoticeKinds
     }
 
     /// <summary>Whether somebody may have to act: such a notice does not wait for the digest the first time.</summary>
-    public static bool IsAlarm(NoticeKind kind) => kind is not (NoticeKind.Recovered or NoticeKind.Resumed);
+    public static bool IsAlarm(NoticeKind kind) => kind is not (NoticeKind.Recovered or NoticeKind.Resumed or NoticeKind.EgressBack);
 }

@@ -17,6 +17,9 @@ public static class NoticeText
             NoticeKind.Warning or NoticeKind.Exceeded or NoticeKind.Recovered => $"{Object(notice)}, {Use(notice)}",
             NoticeKind.ScriptBurst => $"{Object(notice)}, {Count(notice.Used, "message")}",
             NoticeKind.PasswordGuessing => $"{Object(notice)}, {Count(notice.Used, "wrong password")}",
+            NoticeKind.EgressMissing => $"{Object(notice)} is not on this host",
+            NoticeKind.EgressBack => $"{Object(notice)} is on this host again",
+            NoticeKind.LoginRefused => $"{Object(notice)} refuses our login",
             NoticeKind.Test => "notices reach you",
             _ => notice.By is { } by ? $"{Object(notice)} by {by}" : Object(notice),
         };
@@ -32,6 +35,9 @@ public static class NoticeText
         NoticeKind.ScriptBurst => $"{Capital(notice)} sends much more than usual: {Count(notice.Used, "message")}.",
         NoticeKind.PasswordGuessing => $"Somebody guesses passwords: {Count(notice.Used, "wrong password")} {(notice.Level == "client" ? "from" : "for")} {Object(notice)}. {(notice.Level == "client" ? "More from there are refused for a time" : "More are answered later and later")}.",
         NoticeKind.Suspended => $"{Capital(notice)} was suspended: new mail is refused, queued mail is held.",
+        NoticeKind.EgressMissing => $"{Capital(notice)} is not on this host. The mail that leaves from it waits, and no other; it goes on by itself when the address is back.",
+        NoticeKind.EgressBack => $"{Capital(notice)} is on this host again. The mail that waited for it goes on.",
+        NoticeKind.LoginRefused => $"{Capital(notice)} refuses the login of its route. The mail that goes there waits and is tried again; nothing fails because of it.",
         NoticeKind.Resumed => $"{Capital(notice)} was resumed and may send again.",
         _ => "This is a test. If you read it, notices of this gateway reach you.",
     };
@@ -65,6 +71,8 @@ public static class NoticeText
     public static string? More(Notice notice) => notice.Kind switch
     {
         NoticeKind.Test => null,
+        NoticeKind.EgressMissing or NoticeKind.EgressBack => $"relaygate ip show {Words(notice)}",
+        NoticeKind.LoginRefused => "relaygate route list",
         NoticeKind.ScriptBurst => $"relaygate script show {Words(notice)}",
         NoticeKind.PasswordGuessing => notice.Level is "mailbox" or "sender" ? $"relaygate {notice.Level} show {Words(notice)}" : "journalctl -u relaygate --grep guessing",
         NoticeKind.Suspended or NoticeKind.Resumed when notice.Level == "uid" => "relaygate uid list",

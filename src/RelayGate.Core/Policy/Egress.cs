@@ -19,6 +19,10 @@ public sealed record EgressAddress(IPAddress Address, string Helo)
 /// <param name="IsSystemDefault">For a family without an address the kernel may choose: only where the server has none configured either.</param>
 public sealed record EgressChoice(EgressAddress? IPv4, EgressAddress? IPv6, string Helo, string Why, bool IsSystemDefault = false)
 {
+    /// <summary>Who had switched IPv6 off when this was decided: <c>server</c> or <c>subscription</c>; null: nobody. For the record alone: the switches
+    /// in force are asked at each attempt.</summary>
+    public string? IPv6OffBy { get; init; }
+
     public static EgressChoice SystemDefault { get; } = new(null, null, "localhost", "server-address", IsSystemDefault: true);
 
     /// <summary>The address to bind for a destination of this family; null when the choice has none.</summary>

@@ -129,7 +129,7 @@ internal static class Story
     private static string Egress(JsonNode egress)
     {
         string addresses = string.Join(", ", new[] { Text(egress, "ipv4"), Text(egress, "ipv6") }.Where(a => a is not null));
-        return $"{(addresses.Length == 0 ? "the system's choice" : addresses)} as {Text(egress, "helo")} ({Text(egress, "why")})";
+        return $"{(addresses.Length == 0 ? "the system's choice" : addresses)} as {Text(egress, "helo")} ({Text(egress, "why")}{(Text(egress, "ipv6OffBy") is { } by ? $"; IPv6 is off by the {by}" : "")})";
     }
 
     private static string Answer(JsonNode record)

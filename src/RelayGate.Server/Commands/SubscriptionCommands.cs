@@ -14,6 +14,7 @@ internal static class SubscriptionCommands
     private static readonly Option<string[]> RemoveSystemUser = new("--remove-system-user") { Description = "A system user to take away.", HelpName = "NAME|#UID" };
     private static readonly Option<bool> SharedUid = new("--shared-uid") { Description = "The named system users are shared by many sites (mod_php): the sender's domain chooses the subscription." };
     private static readonly Option<string?> Contact = new("--contact") { Description = "Address that gets mail for its system users; \"none\": no longer any.", HelpName = "ADDRESS" };
+    private static readonly Option<string?> IPv6Egress = new("--ipv6-egress") { Description = "Whether its mail leaves by IPv6: on, off, or default (as the server's).", HelpName = "on|off|default" };
     private static readonly SenderRuleOptions Rules = new("as configured");
 
     public static Command Create()
@@ -23,8 +24,8 @@ internal static class SubscriptionCommands
             ("SUBSCRIPTION", Cell.Of("name")), ("PLAN", Cell.Of("plan")), ("IPV4", Cell.Of("ipv4")), ("IPV6", Cell.Of("ipv6")),
             ("SYSTEM USERS", Users), ("CONTACT", Cell.Of("contact")), ("", Cell.Flag("suspended", "suspended")));
         return new Command("subscription", "Subscriptions: customers with their addresses, domains and system users.").With(
-            verbs.Add(FillAsync, Plan, IPv4, IPv6, SystemUser, SharedUid, Contact, Rules.Sender, Rules.HeaderFrom, Rules.Owned),
-            verbs.Set(FillAsync, Plan, IPv4, IPv6, SystemUser, RemoveSystemUser, SharedUid, Contact, Rules.Sender, Rules.HeaderFrom, Rules.Owned),
+            verbs.Add(FillAsync, Plan, IPv4, IPv6, IPv6Egress, SystemUser, SharedUid, Contact, Rules.Sender, Rules.HeaderFrom, Rules.Owned),
+            verbs.Set(FillAsync, Plan, IPv4, IPv6, IPv6Egress, SystemUser, RemoveSystemUser, SharedUid, Contact, Rules.Sender, Rules.HeaderFrom, Rules.Owned),
             verbs.Show(Print),
             verbs.List((new Option<string?>("--plan") { Description = "Only those of this plan.", HelpName = "PLAN" }, "plan")),
             verbs.Suspend(), verbs.Resume(), verbs.Remove());
@@ -35,6 +36,7 @@ internal static class SubscriptionCommands
         Fields.Set(body, "plan", parsed.GetValue(Plan));
         Fields.SetOrNone(body, "ipv4", parsed.GetValue(IPv4));
         Fields.SetOrNone(body, "ipv6", parsed.GetValue(IPv6));
+        Fields.Set(body, "ipv6Egress", parsed.GetValue(IPv6Egress));
         Fields.SetOrNone(body, "contact", parsed.GetValue(Contact));
         Rules.Fill(parsed, body);
         Fields.SetList(body, "systemUsers", parsed.GetValue(SystemUser));
@@ -46,7 +48,7 @@ internal static class SubscriptionCommands
     }
 
     private static void Print(JsonNode s) => Output.Fields([
-        ("subscription", Cell.Text(s["name"])), ("plan", Cell.Text(s["plan"])), ("ipv4", Cell.Text(s["ipv4"])), ("ipv6", Cell.Text(s["ipv6"])),
+        ("subscription", Cell.Text(s["name"])), ("plan", Cell.Text(s["plan"])), ("ipv4", Cell.Text(s["ipv4"])), ("ipv6", Cell.Text(s["ipv6"])), ("ipv6 egress", Cell.Text(s["ipv6Egress"])),
         ("system users", Users(s)), ("contact", Cell.Text(s["contact"])),
         ("first domain", Cell.Text(s["firstDomain"])), .. SenderRuleOptions.Shown(s), ("state", Cell.Flag("suspended", "suspended")(s))]);
 

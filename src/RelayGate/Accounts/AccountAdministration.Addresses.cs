@@ -64,6 +64,32 @@ public sealed partial class AccountAdministration
         return view;
     }, by, cancellationToken);
 
+    /// <summary>Addresses of which <see cref="InUseAsync"/> tells. 10,000.</summary>
+    private const int MaxInUse = 10_000;
+
+    /// <summary>The addresses that mail leaves from, with who does, for people: the server's own, and those of subscriptions and domains.</summary>
+    public async Task<IReadOnlyList<(IPAddress Address, string Whose)>> InUseAsync(CancellationToken cancellationToken) => await _store.ReadAsync(
+        db =>
+        {
+            const string Used = """
+                select a.address, a.owner from ip_address a
+                where a.address in (select ipv4 from subscription) or a.address in (select ipv6 from subscription)
+                  or a.address in (select ipv4 from domain) or a.address in (select ipv6 from domain)
+                order by a.address limit $1
+                """;
+            var found = new Dictionary<IPAddress, string>();
+            EffectiveSettings settings = Settings(db);
+            foreach (IPAddress? address in new[] { settings.IPv4, settings.IPv6 })
+            {
+                if (address is not null)
+                    found[address] = "the server";
+            }
+            foreach ((string address, string? owner) in db.All(Used, static row => (row.GetString(0), row.TextOrNull(1)), MaxInUse))
+                found.TryAdd(IPAddress.Parse(address), owner is null ? "those who share it" : $"subscription {owner}");
+            return found.Select(static a => (a.Key, a.Value)).ToArray();
+        },
+        cancellationToken);
+
     private AddressView Changed(AccountWrite write, string address, string what, string before)
     {
         write.Change.Records.Add((RecordKind.Address, address));

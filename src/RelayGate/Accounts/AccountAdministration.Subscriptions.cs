@@ -89,8 +89,8 @@ public sealed partial class AccountAdministration
         string? v4 = change.IPv4 is null ? old.IPv4 : change.IPv4 == AccountNames.None ? null : write.GiveAddress(change.IPv4, AddressFamily.InterNetwork, name, settings.IPv4);
         string? v6 = change.IPv6 is null ? old.IPv6 : change.IPv6 == AccountNames.None ? null : write.GiveAddress(change.IPv6, AddressFamily.InterNetworkV6, name, settings.IPv6);
         write.Db.Execute(
-            "update subscription set plan = $2, contact = $3, sender_mode = $4, ipv4 = $5, ipv6 = $6, header_from = $7, owned = $8 where name = $1",
-            name, plan, contact, (int?)mode, v4, v6, (int?)headerFrom, (int?)owned);
+            "update subscription set plan = $2, contact = $3, sender_mode = $4, ipv4 = $5, ipv6 = $6, header_from = $7, owned = $8, ipv6_egress = $9 where name = $1",
+            name, plan, contact, (int?)mode, v4, v6, (int?)headerFrom, (int?)owned, AccountNames.Switch(change.IPv6Egress, old.IPv6Egress, "IPv6 egress") is { } on ? on ? 1 : 0 : null);
         if (v4 != old.IPv4)
             write.ReleaseAddress(old.IPv4, name);
         if (v6 != old.IPv6)
@@ -168,7 +168,7 @@ public sealed partial class AccountAdministration
         static row => new SystemUserView(row.GetInt32(0), row.GetString(1), row.Flag(3)), subscription);
 
     private static SubscriptionView View(DbConnection db, SubscriptionRecord s) =>
-        new(s.Name, s.Plan, s.Contact, s.IsSuspended, s.SenderMode, s.IPv4, s.IPv6, s.FirstDomain, Users(db, s.Name)) { HeaderFrom = s.HeaderFrom, Owned = s.Owned };
+        new(s.Name, s.Plan, s.Contact, s.IsSuspended, s.SenderMode, s.IPv4, s.IPv6, s.FirstDomain, Users(db, s.Name)) { HeaderFrom = s.HeaderFrom, Owned = s.Owned, IPv6Egress = s.IPv6Egress };
 
     private SenderRulesView RulesInForce(DbConnection db, SubscriptionRecord subscription, DomainRecord? domain)
     {

@@ -159,9 +159,6 @@ public sealed partial class AccountDirectory : IDisposable
     /// <summary>Whose queued mail waits. Never blocks.</summary>
     public Suspensions Suspended => _suspended;
 
-    /// <summary>Where mail goes next. Never blocks.</summary>
-    public RouteTable Routes => _routes;
-
     /// <summary>Whether mail of a subscription may leave from an address: not from one that was given to another.</summary>
     public async ValueTask<bool> MayLeaveFromAsync(string subscription, IPAddress local, CancellationToken cancellationToken)
     {

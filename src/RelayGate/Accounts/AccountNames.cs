@@ -122,5 +122,15 @@ internal static class AccountNames
     };
 
     /// <summary>For messages: no control characters, at most 80 characters.</summary>
+    /// <summary>A switch with three positions; what is not given stays.</summary>
+    public static bool? Switch(string? text, bool? old, string what) => text switch
+    {
+        null => old,
+        "on" => true,
+        "off" => false,
+        "default" => null,
+        _ => throw AdminException.Invalid($"'{Printable(text)}' is no value for {what}; use on, off or default"),
+    };
+
     public static string Printable(string text) => string.Concat((text.Length > 80 ? text[..80] + "..." : text).Select(static c => char.IsControl(c) ? '?' : c));
 }

@@ -11,7 +11,11 @@ internal sealed record PlanRecord(string Name, bool IsSuspended);
 /// <param name="Since">When it was added.</param>
 internal sealed record SubscriptionRecord(
     string Name, string? Plan, string? Contact, bool IsSuspended, SenderMode? SenderMode, string? IPv4, string? IPv6, string? FirstDomain, DateTimeOffset Since,
-    HeaderFromMode? HeaderFrom = null, OwnedAddresses? Owned = null);
+    HeaderFromMode? HeaderFrom = null, OwnedAddresses? Owned = null)
+{
+    /// <summary>Whether its mail leaves by IPv6; null: as the server's.</summary>
+    public bool? IPv6Egress { get; init; }
+}
 
 /// <summary>One hosted domain as it is stored.</summary>
 internal sealed record DomainRecord(string Name, string Subscription, bool IsSuspended, SenderMode? SenderMode, string? IPv4, string? IPv6,

@@ -33,6 +33,7 @@ internal static class AccountSchema
           sender_mode integer,
           header_from integer,
           owned integer,
+          ipv6_egress integer,
           ipv4 text references ip_address (address),
           ipv6 text references ip_address (address)
         );

@@ -14,7 +14,7 @@ internal static class AccountSql
 {
     public const string SelectSubscription = """
         select name, plan, contact, suspended, sender_mode, ipv4, ipv6,
-          (select d.name from domain d where d.subscription = s.name order by d.seq limit 1), since, header_from, owned
+          (select d.name from domain d where d.subscription = s.name order by d.seq limit 1), since, header_from, owned, ipv6_egress
         from subscription s
         """;
 
@@ -80,7 +80,10 @@ internal static class AccountSql
 
     public static SubscriptionRecord ReadSubscription(DbDataReader row) => new(
         row.GetString(0), row.TextOrNull(1), row.TextOrNull(2), row.Flag(3), row.ChoiceOrNull<SenderMode>(4), row.TextOrNull(5), row.TextOrNull(6), row.TextOrNull(7),
-        DateTimeOffset.FromUnixTimeMilliseconds(row.GetInt64(8)), row.ChoiceOrNull<HeaderFromMode>(9), row.ChoiceOrNull<OwnedAddresses>(10));
+        DateTimeOffset.FromUnixTimeMilliseconds(row.GetInt64(8)), row.ChoiceOrNull<HeaderFromMode>(9), row.ChoiceOrNull<OwnedAddresses>(10))
+    {
+        IPv6Egress = row.IsDBNull(11) ? null : row.Flag(11),
+    };
 
     public static DomainRecord ReadDomain(DbDataReader row) =>
         new(row.GetString(0), row.GetString(1), row.Flag(2), row.ChoiceOrNull<SenderMode>(3), row.TextOrNull(4), row.TextOrNull(5),

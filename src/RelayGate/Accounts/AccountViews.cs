@@ -12,6 +12,9 @@ public sealed record SubscriptionView(
 
     public OwnedAddresses? Owned { get; init; }
 
+    /// <summary>Whether its mail leaves by IPv6; null: as the server's.</summary>
+    public bool? IPv6Egress { get; init; }
+
     public SenderRulesView? InForce { get; init; }
 }
 
@@ -163,7 +166,11 @@ public sealed record SubscriptionChange(
     IReadOnlyList<string>? RemoveSystemUsers = null,
     bool SharedUid = false,
     string? HeaderFrom = null,
-    string? Owned = null);
+    string? Owned = null)
+{
+    /// <summary>on, off, or default: as the server's.</summary>
+    public string? IPv6Egress { get; init; }
+}
 
 /// <summary>What a domain is given; null leaves a value as it is, <c>none</c> clears it, and <c>inherit</c> a sender rule.</summary>
 public sealed record DomainChange(

@@ -24,6 +24,14 @@ internal sealed record EffectiveSettings
 
     public required MissingFamilyMode NoAddress { get; init; }
 
+    public required EgressGreeting Greeting { get; init; }
+
+    /// <summary>Whether mail leaves by IPv6 where its subscription does not say otherwise.</summary>
+    public required bool IPv6Enabled { get; init; }
+
+    /// <summary>Whom to ask which address is seen; null: nobody.</summary>
+    public string? Probe { get; init; }
+
     public required SenderMode Login { get; init; }
 
     public required SenderMode Local { get; init; }
@@ -71,6 +79,9 @@ internal sealed record EffectiveSettings
         IPv6 = Address("Egress:IPv6", options.Egress.IPv6, stored),
         MissingFamily = Choice("Egress:MissingFamily", options.Egress.MissingFamily, stored),
         NoAddress = Choice("Egress:NoAddress", options.Egress.NoAddress, stored),
+        Greeting = Choice("Egress:Greeting", options.Egress.Greeting, stored),
+        IPv6Enabled = stored.TryGetValue("Egress:IPv6Enabled", out string? ipv6) ? ipv6 == "true" : options.Egress.IPv6Enabled,
+        Probe = stored.GetValueOrDefault("Egress:Probe", options.Egress.Probe ?? "") is { Length: > 0 } probe ? probe : null,
         Login = Choice("Sender:Login", options.Sender.Login, stored),
         Local = Choice("Sender:Local", options.Sender.Local, stored),
         Network = Choice("Sender:Network", options.Sender.Network, stored),
@@ -113,7 +124,7 @@ public sealed record Setting(string Name, string Value, string Origin)
     /// <summary>The closed set of names, as in the file.</summary>
     public static IReadOnlyList<string> Names { get; } =
     [
-        "Egress:Mode", "Egress:IPv4", "Egress:IPv6", "Egress:MissingFamily", "Egress:NoAddress",
+        "Egress:Mode", "Egress:IPv4", "Egress:IPv6", "Egress:MissingFamily", "Egress:NoAddress", "Egress:Greeting", "Egress:IPv6Enabled", "Egress:Probe",
         "Sender:Login", "Sender:Local", "Sender:Network", "Sender:HeaderFrom", "Sender:Owned", "Limits:Enforce", "Limits:WarnAt",
         "Reports:Period",
         .. Enum.GetValues<MessageClass>().Select(NameOf),
@@ -136,7 +147,9 @@ public sealed record Setting(string Name, string Value, string Origin)
         "Sender:Owned" => OneOf<OwnedAddresses>(value),
         "Limits:WarnAt" => PercentOf(value) is null ? "a percentage from 0 (never) to 100" : null,
         "Reports:Period" => OneOf<ReportPeriod>(value),
-        "Limits:Enforce" => value is "true" or "false" ? null : "true or false",
+        "Egress:Greeting" => OneOf<EgressGreeting>(value),
+        "Egress:Probe" => ProbeTarget.TryParse(value, out _) ? null : ProbeTarget.Remedy,
+        "Limits:Enforce" or "Egress:IPv6Enabled" => value is "true" or "false" ? null : "true or false",
         _ when ClassOf(name) is not null => OneOf<ClassTreatment>(value),
         _ => OneOf<SenderMode>(value),
     };
@@ -148,6 +161,9 @@ public sealed record Setting(string Name, string Value, string Origin)
         "Egress:IPv6" => options.Egress.IPv6 ?? "",
         "Egress:MissingFamily" => options.Egress.MissingFamily.ToString(),
         "Egress:NoAddress" => options.Egress.NoAddress.ToString(),
+        "Egress:Greeting" => options.Egress.Greeting.ToString(),
+        "Egress:IPv6Enabled" => options.Egress.IPv6Enabled ? "true" : "false",
+        "Egress:Probe" => options.Egress.Probe ?? "",
         "Sender:Login" => options.Sender.Login.ToString(),
         "Sender:Local" => options.Sender.Local.ToString(),
         "Sender:Network" => options.Sender.Network.ToString(),

@@ -42,7 +42,7 @@ internal sealed class AccountsApi(AccountAdministration accounts)
 
     private void MapSubscriptions(AdminDispatcher api)
     {
-        string[] fields = ["plan", "contact", "ipv4", "ipv6", "sender", "headerFrom", "owned", "systemUsers", "sharedUid"];
+        string[] fields = ["plan", "contact", "ipv4", "ipv6", "sender", "headerFrom", "owned", "systemUsers", "sharedUid", "ipv6Egress"];
         api.Change("POST", "subscriptions", async r =>
         {
             RequestBody body = await r.BodyAsync(["name", .. fields]);
@@ -150,7 +150,10 @@ internal sealed class AccountsApi(AccountAdministration accounts)
     private static SubscriptionChange SubscriptionChangeOf(RequestBody body) => new(
         body.Text("plan"), TextOrNone(body, "contact"), TextOrNone(body, "ipv4"), TextOrNone(body, "ipv6"), Rule(body, "sender"),
         body.Texts("systemUsers"), body.Has("removeSystemUsers") ? body.Texts("removeSystemUsers") : null, body.Flag("sharedUid"),
-        Rule(body, "headerFrom"), Rule(body, "owned"));
+        Rule(body, "headerFrom"), Rule(body, "owned"))
+    {
+        IPv6Egress = body.Has("ipv6Egress") ? body.Text("ipv6Egress") ?? "default" : null,
+    };
 
     private static DomainChange DomainChangeOf(RequestBody body) => new(
         body.Text("subscription"), TextOrNone(body, "ipv4"), TextOrNone(body, "ipv6"), Rule(body, "sender"), Rule(body, "headerFrom"), Rule(body, "owned"));
@@ -175,6 +178,7 @@ internal sealed class AccountsApi(AccountAdministration accounts)
         ["owned"] = Word(s.Owned),
         ["inForce"] = Json(s.InForce),
         ["firstDomain"] = s.FirstDomain,
+        ["ipv6Egress"] = s.IPv6Egress is { } on ? on ? "on" : "off" : null,
         ["systemUsers"] = new JsonArray([.. s.SystemUsers.Select(u => (JsonNode)new JsonObject { ["uid"] = u.Uid, ["name"] = u.Name, ["shared"] = u.IsShared })]),
         ["suspended"] = s.IsSuspended,
     };

@@ -62,6 +62,9 @@ internal static class OptionsReader
             options.Egress.IPv6 = e.NullableText("IPv6", null, t => IsAddress(t, AddressFamily.InterNetworkV6), "an IPv6 address of this host is expected");
             options.Egress.MissingFamily = e.Choice("MissingFamily", options.Egress.MissingFamily);
             options.Egress.NoAddress = e.Choice("NoAddress", options.Egress.NoAddress);
+            options.Egress.Greeting = e.Choice("Greeting", options.Egress.Greeting);
+            options.Egress.IPv6Enabled = e.Boolean("IPv6Enabled", options.Egress.IPv6Enabled);
+            options.Egress.Probe = e.NullableText("Probe", null, t => ProbeTarget.TryParse(t, out _), ProbeTarget.Remedy);
             if (options.Egress is { Mode: EgressMode.Explicit, IPv4: null, IPv6: null })
                 e.Fault("Mode", e.Find("Mode") ?? e.Node, "Explicit needs Egress:IPv4 or Egress:IPv6");
         });
@@ -215,6 +218,8 @@ internal static class OptionsReader
     {
         if (p.Find("Connections") is not null)
             provider.Connections = p.Integer("Connections", 1, 1, 20_000, "connections");
+        if (p.Find("IPv6") is not null)
+            provider.IPv6 = p.Boolean("IPv6", true);
         if (p.Find("MessagesPerConnection") is not null)
             provider.MessagesPerConnection = p.Integer("MessagesPerConnection", 1, 1, 100_000, "messages");
         if (p.Find("Tls") is not null)
@@ -240,7 +245,7 @@ internal static class OptionsReader
 
     private static void ReadNotices(SettingsSection n, NoticeOptions notices)
     {
-        const string KindsRemedy = "\"all\", \"none\" or words with commas (password-guessing, script-burst, exceeded, suspended, warning, recovered, resumed) is expected";
+        const string KindsRemedy = "\"all\", \"none\" or words with commas (egress-missing, login-refused, password-guessing, script-burst, exceeded, suspended, warning, recovered, resumed, egress-back) is expected";
         notices.Administrator = n.NullableText("Administrator", null, t => t.Length == 0 || MailboxAddress.TryParse(t, out _), "an address such as \"admin@example.net\", or \"\" for nobody, is expected");
         notices.From = n.NullableText("From", null, t => MailboxAddress.TryParse(t, out MailboxAddress? from) && !from.IsUnqualified, "an address such as \"relaygate@example.net\" is expected");
         notices.Period = n.Time("Period", notices.Period, TimeSpan.FromMinutes(1), TimeSpan.FromDays(7));

@@ -125,6 +125,16 @@ public enum EgressMode
     Explicit,
 }
 
+/// <summary>Which name is said in EHLO.</summary>
+public enum EgressGreeting
+{
+    /// <summary>That of the address: forward and reverse DNS of one address can agree with one name.</summary>
+    Address,
+
+    /// <summary>The sender's domain, where mail leaves from an address of its subscription; else that of the address.</summary>
+    Domain,
+}
+
 public sealed class EgressOptions
 {
     public EgressMode Mode { get; set; } = EgressMode.Exclusive;
@@ -138,6 +148,14 @@ public sealed class EgressOptions
     public MissingFamilyMode MissingFamily { get; set; } = MissingFamilyMode.Defer;
 
     public MissingFamilyMode NoAddress { get; set; } = MissingFamilyMode.Server;
+
+    public EgressGreeting Greeting { get; set; } = EgressGreeting.Address;
+
+    /// <summary>False: nothing leaves by IPv6, but for subscriptions for which it is switched on.</summary>
+    public bool IPv6Enabled { get; set; } = true;
+
+    /// <summary>Whom <c>ip probe</c> asks which address it sees: <c>smtp://host:port</c> or <c>stun://host:port</c>; null: nobody.</summary>
+    public string? Probe { get; set; }
 }
 
 public sealed class SenderOptions
@@ -233,6 +251,9 @@ public sealed class ProviderOptions
 {
     /// <summary>Connections at once from one of our addresses. 1 to 20,000.</summary>
     public int? Connections { get; set; }
+
+    /// <summary>False: never by IPv6. Null and true: as server and subscription have it.</summary>
+    public bool? IPv6 { get; set; }
 
     /// <summary>What is asked of TLS: None, May, Encrypt, Verify or Dane.</summary>
     public TlsMode? Tls { get; set; }

@@ -1,5 +1,7 @@
 using System.Collections.Immutable;
 using System.Net;
+using System.Net.Sockets;
+using RelayGate.Configuration;
 using RelayGate.Core.Policy;
 using RelayGate.Core.Replies;
 using RelayGate.Queue;
@@ -8,10 +10,13 @@ using RelayGate.Telemetry;
 namespace RelayGate.Delivery;
 
 /// <summary>Makes one delivery attempt: finds the next hop, takes a session from the right address, runs the transaction, tries other hosts.</summary>
-internal sealed class Deliverer(NextHopResolver resolver, EgressPermission mayLeaveFrom, ConnectionPool pool, RelayGateMetrics metrics)
+internal sealed class Deliverer(NextHopResolver resolver, EgressPermission mayLeaveFrom, IPv6Switch ipv6OffBy, LocalAddresses local, ConnectionPool pool, DeliveryOptions options, RelayGateMetrics metrics, TimeProvider time)
 {
-    /// <summary>Addresses tried in one attempt; each may cost its time limits.</summary>
-    private const int MaxAddresses = 10;
+    /// <summary>After which mail whose address is missing is looked at again in any case; it goes on at once when the address is back. 15 min.</summary>
+    private static readonly TimeSpan MissingWait = TimeSpan.FromMinutes(15);
+
+    /// <summary>By which families sites are reached.</summary>
+    internal FamilyHealth Health { get; } = new(time);
 
     /// <summary>Hears of each smarthost that would not have us log in as configured; must not block.</summary>
     public Action<LoginRefusal>? LoginRefused { get; init; }
@@ -24,13 +29,12 @@ internal sealed class Deliverer(NextHopResolver resolver, EgressPermission mayLe
     /// <param name="result">Filled on the way, so that what was won before an exception is not lost with it.</param>
     public async Task AttemptAsync(DeliveryJob job, AttemptResult result, CancellationToken cancellationToken)
     {
-        int[][] ways = WaysOf(job);
-        if (ways.Length == 1)
+        if (GoesOneWay(job))
         {
             await AttemptOneWayAsync(job, result, cancellationToken);
             return;
         }
-        foreach (int[] way in ways) // A route was set or removed since the job was put together.
+        foreach (int[] way in WaysOf(job)) // A route was set or removed since the job was put together.
         {
             var part = new AttemptResult(way.Length);
             try
@@ -44,13 +48,20 @@ internal sealed class Deliverer(NextHopResolver resolver, EgressPermission mayLe
         }
     }
 
-    /// <summary>The recipients of a job by the way their mail goes now.</summary>
-    private int[][] WaysOf(DeliveryJob job)
+    private bool GoesOneWay(DeliveryJob job)
     {
-        if (job.Recipients.Length == 1)
-            return [[0]];
-        return [.. Enumerable.Range(0, job.Recipients.Length).GroupBy(i => resolver.WayOf(job.Message.Subscription, job.Recipients[i].ForwardPath)).Select(static way => way.ToArray())];
+        string first = resolver.WayOf(job.Message.Subscription, job.Recipients[0].ForwardPath);
+        for (int i = 1; i < job.Recipients.Length; i++)
+        {
+            if (resolver.WayOf(job.Message.Subscription, job.Recipients[i].ForwardPath) != first)
+                return false;
+        }
+        return true;
     }
+
+    /// <summary>The recipients of a job by the way their mail goes now.</summary>
+    private IEnumerable<int[]> WaysOf(DeliveryJob job) => Enumerable.Range(0, job.Recipients.Length)
+        .GroupBy(i => resolver.WayOf(job.Message.Subscription, job.Recipients[i].ForwardPath)).Select(static way => way.ToArray());
 
     private async Task AttemptOneWayAsync(DeliveryJob job, AttemptResult result, CancellationToken cancellationToken)
     {
@@ -67,23 +78,58 @@ internal sealed class Deliverer(NextHopResolver resolver, EgressPermission mayLe
             result.DecideRest(failure);
             return;
         }
-        int tried = 0;
-        List<(EgressBinding Egress, string Provider)>? refused = null; // Our address or its rate: the provider's other hosts would say the same.
-        foreach (NextHopAddress address in plan.Addresses)
+        await TryAddressesAsync(job, result, plan, cancellationToken);
+        result.Close();
+    }
+
+    private async ValueTask TryAddressesAsync(DeliveryJob job, AttemptResult result, NextHopPlan plan, CancellationToken cancellationToken)
+    {
+        EgressChoice egress = job.Message.Egress;
+        string? off = plan.Addresses.Any(static a => IsIPv6(a)) ? await IPv6OffByAsync(job.Message.Subscription, plan.Provider, cancellationToken) : null;
+        IPAddress? missing = null;
+        bool MayUse(NextHopAddress address)
         {
-            if (EgressBinding.For(message.Egress, address.EndPoint.AddressFamily) is not { } binding || refused?.Contains((binding, address.Provider)) == true)
-                continue;
-            if (++tried > MaxAddresses)
-                break;
-            if (!await TryAddressAsync(job, result, binding, address, cancellationToken) || !result.WantsNextHost)
+            if ((off is not null && IsIPv6(address)) || EgressBinding.For(egress, address.EndPoint.AddressFamily) is not { } binding)
+                return false;
+            if (binding.Address is not { } needed || !local.IsMissing(needed))
+                return true;
+            missing = needed;
+            return false;
+        }
+        string site = plan.Site.Length > 0 ? plan.Site : plan.Addresses[0].Host;
+        var connects = new FamilyConnects();
+        List<(EgressBinding Egress, string Provider)>? refused = null; // Our address or its rate: the provider's other hosts would say the same.
+        foreach (NextHopAddress address in AddressOrder.Of(
+            plan.Addresses.All(MayUse) ? plan.Addresses : [.. plan.Addresses.Where(MayUse)], family => Health.IsFailing(egress.For(family)?.Address, site, family)))
+        {
+            EgressBinding binding = EgressBinding.For(egress, address.EndPoint.AddressFamily)!;
+            if (!MayUse(address) || refused?.Contains((binding, address.Provider)) == true)
+                continue; // Found missing, or refused, just now.
+            bool goesOn = await TryAddressAsync(job, result, binding, address, cancellationToken);
+            connects.Note(address, hasConnected: result.Stage != DeliveryStage.Connect);
+            if (!goesOn || !result.WantsNextHost)
                 break;
             if (result.IsEgressRefused)
                 (refused ??= []).Add((binding, address.Provider));
         }
-        if (tried == 0)
-            result.DecideRest(RecipientOutcome.Local(OutcomeKind.Deferred, "4.3.5", MissingFamily(message.Egress, plan)));
-        result.Close();
+        connects.Tell(Health, egress, site);
+        if (!result.IsEmpty)
+            return;
+        foreach (NextHopAddress address in plan.Addresses)
+            MayUse(address); // What was found missing on the way counts too.
+        if (missing is not null)
+            result.PutOff(WaitKey.Ip(missing), time.GetUtcNow() + MissingWait, "4.3.5", EgressSocket.NotOnThisHost(missing).Outcome.Text);
+        else
+            result.DecideRest(RecipientOutcome.Local(OutcomeKind.Deferred, "4.3.5", NoWay(egress, plan, off)));
     }
+
+    /// <summary>Who has switched IPv6 off, as it is told; null: it may be used.</summary>
+    private ValueTask<string?> IPv6OffByAsync(string subscription, string provider, CancellationToken cancellationToken) =>
+        options.Providers.TryGetValue(provider, out ProviderOptions? own) && own.IPv6 == false
+            ? new($"provider {provider}")
+            : ipv6OffBy(subscription, cancellationToken);
+
+    private static bool IsIPv6(NextHopAddress address) => address.EndPoint.AddressFamily == AddressFamily.InterNetworkV6;
 
     /// <returns>False when other addresses would fare no better.</returns>
     private async ValueTask<bool> TryAddressAsync(
@@ -118,6 +164,8 @@ internal sealed class Deliverer(NextHopResolver resolver, EgressPermission mayLe
                     Note(result, session, failure.Stage);
                     if (failure.IsLoginAtFault)
                         LoginRefused?.Invoke(new LoginRefusal(address, failure.Outcome.Text));
+                    if (failure.Egress == EgressFault.NotHere)
+                        return NoteMissing(result, binding, failure);
                     if (failure.Egress != EgressFault.None)
                         return Refuse(result, failure);
                     result.DecideRest(failure.Outcome);
@@ -165,9 +213,10 @@ internal sealed class Deliverer(NextHopResolver resolver, EgressPermission mayLe
             IPAddress? decided = session.Egress.Address;
             if (decided is not null && await WhyNotAsync(subscription, decided, cancellationToken) is { } denied)
                 return denied;
-            ValueTask<SessionFailure?> CheckAsync(IPAddress local) => decided is null ? WhyNotAsync(subscription, local, cancellationToken) : default;
+            ValueTask<SessionFailure?> CheckAsync(IPAddress real) => decided is null ? WhyNotAsync(subscription, real, cancellationToken) : default;
             if (await session.OpenAsync(allowTls, CheckAsync) is { } failure)
                 return failure;
+            local.Used(session.LocalAddress!);
         }
         return await WhyNotAsync(subscription, session.LocalAddress!, cancellationToken);
     }
@@ -213,27 +262,33 @@ internal sealed class Deliverer(NextHopResolver resolver, EgressPermission mayLe
         result.Tls = session.TlsDescription;
     }
 
-    private async ValueTask<SessionFailure?> WhyNotAsync(string subscription, IPAddress local, CancellationToken cancellationToken) =>
-        await mayLeaveFrom(subscription, local, cancellationToken) ? null : EgressSocket.BelongsToOther(local);
+    private async ValueTask<SessionFailure?> WhyNotAsync(string subscription, IPAddress address, CancellationToken cancellationToken) =>
+        await mayLeaveFrom(subscription, address, cancellationToken) ? null : EgressSocket.BelongsToOther(address);
+
+    /// <summary>Nothing was sent, and nothing is decided: the other family may have an address that is here, else the mail waits for this one.</summary>
+    private bool NoteMissing(AttemptResult result, EgressBinding binding, SessionFailure failure)
+    {
+        metrics.EgressBindFailures.Increment();
+        local.NoteMissing(binding.Address!);
+        result.Stage = failure.Stage;
+        return true;
+    }
 
     /// <returns>False: other hosts would fare no better.</returns>
     private bool Refuse(AttemptResult result, SessionFailure failure)
     {
-        LabelledCounter counter = failure.Egress switch
-        {
-            EgressFault.NotHere => metrics.EgressBindFailures,
-            EgressFault.Denied => metrics.EgressDenials,
-            _ => metrics.EgressMismatches,
-        };
-        counter.Increment();
+        (failure.Egress == EgressFault.Denied ? metrics.EgressDenials : metrics.EgressMismatches).Increment();
         result.Stage = failure.Stage;
         result.DecideRest(failure.Outcome);
         return false;
     }
 
-    private static string MissingFamily(EgressChoice choice, NextHopPlan plan)
+    private static string NoWay(EgressChoice choice, NextHopPlan plan, string? ipv6OffBy)
     {
-        string family = plan.Addresses[0].EndPoint.AddressFamily == System.Net.Sockets.AddressFamily.InterNetwork ? "IPv4" : "IPv6";
-        return $"The next hop has only {family} addresses and the egress ({choice.IPv4?.Address ?? choice.IPv6?.Address}) has none of that family";
+        string family = plan.Addresses.All(IsIPv6) ? "IPv6" : plan.Addresses.Any(IsIPv6) && ipv6OffBy is null ? "IPv4 and IPv6" : "IPv4";
+        string has = plan.Addresses.All(IsIPv6) || !plan.Addresses.Any(IsIPv6) ? $"The next hop has only {family} addresses" : "The next hop has IPv4 and IPv6 addresses";
+        return ipv6OffBy is not null && plan.Addresses.All(IsIPv6) && EgressBinding.For(choice, AddressFamily.InterNetworkV6) is not null
+            ? $"{has}, and IPv6 is switched off for {ipv6OffBy}"
+            : $"{has} and the egress ({choice.IPv4?.Address ?? choice.IPv6?.Address}) has none of that family{(ipv6OffBy is null ? "" : $", IPv6 being switched off for {ipv6OffBy}")}";
     }
 }

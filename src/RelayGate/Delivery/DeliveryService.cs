@@ -38,7 +38,7 @@ public sealed partial class DeliveryService : IHostedService, IDisposable
     private Task[] _workers = [];
 
     public DeliveryService(
-        QueueScheduler scheduler, QueueWriter writer, WaitingMail waiting, NextHopResolver resolver, EgressPermission mayLeaveFrom, ChunkReader readChunk, DsnOriginLookup dsnOrigin, ReplyRuleBook rules, RelayGateOptions options,
+        QueueScheduler scheduler, QueueWriter writer, WaitingMail waiting, NextHopResolver resolver, EgressPermission mayLeaveFrom, IPv6Switch ipv6OffBy, LocalAddresses local, ChunkReader readChunk, DsnOriginLookup dsnOrigin, ReplyRuleBook rules, RelayGateOptions options,
         RelayGateMetrics metrics, MailLog mailLog, TimeProvider time, ILogger<DeliveryService> logger)
     {
         _scheduler = scheduler;
@@ -51,10 +51,13 @@ public sealed partial class DeliveryService : IHostedService, IDisposable
         _time = time;
         _logger = logger;
         _pool = new ConnectionPool(options.Delivery, time, readChunk, rules);
-        _deliverer = new Deliverer(resolver, mayLeaveFrom, _pool, metrics);
+        _deliverer = new Deliverer(resolver, mayLeaveFrom, ipv6OffBy, local, _pool, options.Delivery, metrics, time) { LoginRefused = refusal => LoginRefused?.Invoke(refusal) };
         _dsnPlanner = new DsnPlanner(options, OriginAsync, OwnMail.NewId);
         _recorder = new AttemptRecorder(options.Delivery);
     }
+
+    /// <summary>A smarthost would not have us log in as configured. On the thread of a delivery; must not block.</summary>
+    public event Action<LoginRefusal>? LoginRefused;
 
     public Task StartAsync(CancellationToken cancellationToken)
     {

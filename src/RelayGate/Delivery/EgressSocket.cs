@@ -42,7 +42,7 @@ internal static class EgressSocket
     /// <summary>The address is exclusive to another subscription, whose name is nobody's business here.</summary>
     public static SessionFailure BelongsToOther(IPAddress address) => Failure(EgressFault.Denied, $"The egress address {address} is exclusive to another subscription");
 
-    private static SessionFailure NotOnThisHost(IPAddress address) => Failure(EgressFault.NotHere, $"The egress address {address} is not on this host");
+    public static SessionFailure NotOnThisHost(IPAddress address) => Failure(EgressFault.NotHere, $"The egress address {address} is not on this host");
 
     private static SessionFailure Failure(EgressFault fault, string text) =>
         new(DeliveryStage.Connect, RecipientOutcome.Local(OutcomeKind.Deferred, "4.3.5", text), fault);

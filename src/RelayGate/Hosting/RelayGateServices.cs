@@ -90,6 +90,9 @@ public static class RelayGateServices
         });
         services.AddSingleton<ChunkReader>(provider => provider.GetRequiredService<SqliteRelayStore>().ReadChunkAsync);
         services.AddSingleton<EgressPermission>(provider => provider.GetRequiredService<AccountDirectory>().MayLeaveFromAsync);
+        services.AddSingleton<IPv6Switch>(provider => provider.GetRequiredService<AccountDirectory>().IPv6OffByAsync);
+        services.AddSingleton<LocalAddresses>();
+        services.AddSingleton(MakeEgressWatch);
         services.AddSingleton<WaitingMail>();
         services.AddSingleton<DsnOriginLookup>(provider => provider.GetRequiredService<AccountDirectory>().DsnOriginAsync);
         services.AddSingleton<DeliveryService>();
@@ -112,6 +115,13 @@ public static class RelayGateServices
         services.AddSingleton<NoticeLog>();
         services.AddSingleton(provider => LoadCertificate(options, provider));
         services.AddSingleton<SubmissionService>();
+    }
+
+    private static EgressWatch MakeEgressWatch(IServiceProvider provider)
+    {
+        AccountAdministration accounts = provider.GetRequiredService<AccountAdministration>();
+        return ActivatorUtilities.CreateInstance<EgressWatch>(provider, (Func<CancellationToken, Task<IReadOnlyList<AddressInUse>>>)(async token =>
+            [.. (await accounts.InUseAsync(token)).Select(static a => new AddressInUse(a.Address, a.Whose))]));
     }
 
     private static QueueScheduler MakeScheduler(RelayGateOptions options, IServiceProvider provider)
@@ -159,6 +169,8 @@ public static class RelayGateServices
         provider.GetRequiredService<QueueWriter>().LimitCrossed += hooks.Crossed;
         provider.GetRequiredService<QueueWriter>().ScriptBurst += hooks.Burst;
         provider.GetRequiredService<SubmissionService>().GuessingDetected += hooks.Guessed;
+        provider.GetRequiredService<EgressWatch>().Changed += hooks.AddressChanged;
+        provider.GetRequiredService<DeliveryService>().LoginRefused += refusal => hooks.LoginRefused(refusal.Smarthost.Host, refusal.Smarthost.Login?.User, refusal.Text);
         return ActivatorUtilities.CreateInstance<NoticeService>(provider);
     }
 

@@ -8,6 +8,11 @@ namespace RelayGate.Notices;
 /// <summary>Makes notices of what other parts report. What is called here runs on their threads, and none of it blocks.</summary>
 internal sealed class NoticeHooks(NoticeBoard board)
 {
+    private const int MaxRefused = 1024;
+    private static readonly TimeSpan RefusedPause = TimeSpan.FromMinutes(1);
+
+    private readonly Dictionary<string, long> _refused = [];
+
     /// <summary>A limit was nearly used, reached, or has room again.</summary>
     public void Crossed(LimitCrossing crossing) => board.Raise(Of(crossing));
 
@@ -61,4 +66,34 @@ internal sealed class NoticeHooks(NoticeBoard board)
         Subscription = news.Subscription,
         By = news.By,
     });
+
+    /// <summary>An address that mail leaves from has gone from this host, or is back.</summary>
+    public void AddressChanged(AddressNews news) => board.Raise(new Notice
+    {
+        Kind = news.IsBack ? NoticeKind.EgressBack : NoticeKind.EgressMissing,
+        Level = "address",
+        Name = news.Address.ToString(),
+        Remark = $"mail of {news.Whose ?? "those whose messages have it"}; missing since {NoticeText.Time(news.Since)}",
+    });
+
+    /// <summary>A smarthost would not have us log in as its route says.</summary>
+    public void LoginRefused(string smarthost, string? login, string said)
+    {
+        long now = Environment.TickCount64;
+        lock (_refused)
+        {
+            if (_refused.TryGetValue(smarthost, out long last) && now - last < RefusedPause.TotalMilliseconds)
+                return; // Each attempt says so again.
+            if (_refused.Count >= MaxRefused)
+                _refused.Clear();
+            _refused[smarthost] = now;
+        }
+        board.Raise(new Notice
+        {
+            Kind = NoticeKind.LoginRefused,
+            Level = "smarthost",
+            Name = smarthost,
+            Remark = login is null ? said : $"login {login}: {said}",
+        });
+    }
 }

@@ -52,6 +52,7 @@ internal static class NoticeRows
         {
             NoticeKind.Warning or NoticeKind.Exceeded or NoticeKind.Recovered => "in (2, 3, 4)",
             NoticeKind.Suspended or NoticeKind.Resumed => "in (7, 8)",
+            NoticeKind.EgressMissing or NoticeKind.EgressBack => "in (20, 21)",
             _ => "= $5",
         };
         KeptNotice? last = db.First(

@@ -14,7 +14,7 @@ internal static class StoreSchema
     /// <summary>Kept in <c>PRAGMA application_id</c>: "RLYG".</summary>
     public const int ApplicationId = 0x524C5947;
 
-    public const string Ddl = QueueDdl + UsageHistory.Ddl + ScriptSchema.Ddl + AuditRows.Ddl + AccountSchema.Ddl + RouteSql.Ddl + CredentialSchema.Ddl + NoticeSchema.Ddl + ReportSchedules.Ddl + WebhookSchema.Ddl
+    public const string Ddl = QueueDdl + UsageHistory.Ddl + ScriptSchema.Ddl + EgressUseRows.Ddl + AuditRows.Ddl + AccountSchema.Ddl + RouteSql.Ddl + CredentialSchema.Ddl + NoticeSchema.Ddl + ReportSchedules.Ddl + WebhookSchema.Ddl
         + DsnRates.Ddl;
 
     private const string QueueDdl = """

@@ -26,7 +26,7 @@ internal sealed class DeliveryGateway : IAsyncDisposable
         Rules = new ReplyRuleBook(Queue.Options.Delivery, Queue.Time, NullLogger<ReplyRuleBook>.Instance);
         Service = new DeliveryService(
             Queue.Scheduler, Queue.Writer, Queue.Waiting, new NextHopResolver(Queue.Options, new DnsResolver(new DnsServers(Queue.Options.Delivery.Resolver, TimeProvider.System), TimeProvider.System), Rules),
-            (subscription, local, token) => MayLeaveFrom(subscription, local, token), Queue.Store.ReadChunkAsync, (about, token) => OriginOf(about), Rules, Queue.Options, _metrics, log, Queue.Time, NullLogger<DeliveryService>.Instance);
+            (subscription, local, token) => MayLeaveFrom(subscription, local, token), (_, _) => new((string?)null), Local, Queue.Store.ReadChunkAsync, (about, token) => OriginOf(about), Rules, Queue.Options, _metrics, log, Queue.Time, NullLogger<DeliveryService>.Instance);
         Service.StartAsync(CancellationToken.None).GetAwaiter().GetResult();
     }
 
@@ -41,6 +41,8 @@ internal sealed class DeliveryGateway : IAsyncDisposable
     public DsnReturn Return { get; set; }
 
     public ReplyRuleBook Rules { get; }
+
+    public LocalAddresses Local { get; } = new(TimeProvider.System);
 
     public DeliveryService Service { get; }
 

@@ -31,7 +31,7 @@ internal sealed class DeliveryHarness : IDisposable
         Rules = new ReplyRuleBook(Options.Delivery, Time, NullLogger<ReplyRuleBook>.Instance);
         Pool = new ConnectionPool(Options.Delivery, Time, (_, sequence, _) => Task.FromResult<ReadOnlyMemory<byte>>(Chunks[sequence]), Rules);
         Resolver = new NextHopResolver(Options, new DnsResolver(new DnsServers(Options.Delivery.Resolver ?? "127.0.0.1:1", Time), Time), Rules, routes);
-        _deliverer = new Deliverer(Resolver, (subscription, local, _) => new(MayLeaveFrom(subscription, local)), Pool, Metrics) { LoginRefused = LoginRefusals.Add };
+        _deliverer = new Deliverer(Resolver, (subscription, local, _) => new(MayLeaveFrom(subscription, local)), (subscription, _) => new(IPv6OffBy(subscription)), Local, Pool, Options.Delivery, Metrics, Time) { LoginRefused = LoginRefusals.Add };
     }
 
     public TimeProvider Time { get; }
@@ -49,6 +49,12 @@ internal sealed class DeliveryHarness : IDisposable
     public Func<string, IPAddress, bool> MayLeaveFrom { get; set; } = (_, _) => true;
 
     public List<LoginRefusal> LoginRefusals { get; } = [];
+
+    public FamilyHealth Health => _deliverer.Health;
+
+    public Func<string, string?> IPv6OffBy { get; set; } = _ => null;
+
+    public LocalAddresses Local { get; } = new(TimeProvider.System);
 
     public List<byte[]> Chunks { get; } = [];
 
