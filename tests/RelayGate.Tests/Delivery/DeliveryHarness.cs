@@ -19,6 +19,8 @@ internal sealed class DeliveryHarness : IDisposable
     public static readonly DateTimeOffset Now = new(2026, 3, 1, 12, 0, 0, TimeSpan.Zero);
     public const string Header = "From: a@shop.test\r\nTo: b@dest.test\r\nSubject: hi\r\n\r\n";
 
+    private static readonly ReplyRuleBook UsualRules = new(new DeliveryOptions(), TimeProvider.System, NullLogger<ReplyRuleBook>.Instance); // Its patterns are costly to make.
+
     private readonly Deliverer _deliverer;
 
     public DeliveryHarness(string nextHop, TimeProvider? time = null, Action<RelayGateOptions>? change = null, Func<RouteTable>? routes = null)
@@ -28,7 +30,7 @@ internal sealed class DeliveryHarness : IDisposable
         Options.Delivery.NextHop = nextHop;
         change?.Invoke(Options);
         Metrics = new RelayGateMetrics();
-        Rules = new ReplyRuleBook(Options.Delivery, Time, NullLogger<ReplyRuleBook>.Instance);
+        Rules = Options.Delivery.ReplyRules is null ? UsualRules : new ReplyRuleBook(Options.Delivery, Time, NullLogger<ReplyRuleBook>.Instance);
         Pool = new ConnectionPool(Options.Delivery, Time, (_, sequence, _) => Task.FromResult<ReadOnlyMemory<byte>>(Chunks[sequence]), Rules);
         Resolver = new NextHopResolver(Options, new DnsResolver(new DnsServers(Options.Delivery.Resolver ?? "127.0.0.1:1", Time), Time), Rules, routes);
         _deliverer = new Deliverer(Resolver, (subscription, local, _) => new(MayLeaveFrom(subscription, local)), (subscription, _) => new(IPv6OffBy(subscription)), Local, Pool, Options.Delivery, Metrics, Time) { LoginRefused = LoginRefusals.Add };
@@ -87,7 +89,8 @@ internal sealed class DeliveryHarness : IDisposable
     public void Dispose()
     {
         Pool.Dispose();
-        Rules.Dispose();
+        if (Rules != UsualRules)
+            Rules.Dispose();
         Metrics.Dispose();
     }
 
