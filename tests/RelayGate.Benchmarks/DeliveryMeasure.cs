@@ -32,7 +32,8 @@ internal static class DeliveryMeasure
         using var rules = new ReplyRuleBook(options.Delivery, TimeProvider.System, Microsoft.Extensions.Logging.Abstractions.NullLogger<ReplyRuleBook>.Instance);
         using var pool = new ConnectionPool(options.Delivery, TimeProvider.System, (_, _, _) => throw new InvalidOperationException(), rules);
         var dns = new DnsResolver(new DnsServers("127.0.0.1", TimeProvider.System), TimeProvider.System);
-        var deliverer = new Deliverer(new NextHopResolver(options, dns, rules), (_, _, _) => new(true), (_, _) => new((string?)null), new LocalAddresses(TimeProvider.System), pool, options.Delivery, metrics, TimeProvider.System);
+        var tls = new TlsPlanner(options.Delivery, dns, TimeProvider.System);
+        var deliverer = new Deliverer(new NextHopResolver(options, dns, rules), tls, (_, _, _) => new(true), (_, _) => new((string?)null), new LocalAddresses(TimeProvider.System), pool, options.Delivery, metrics, TimeProvider.System);
         var recorder = new AttemptRecorder(options.Delivery);
         DeliveryJob job = Job(octets);
 

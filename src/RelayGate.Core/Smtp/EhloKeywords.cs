@@ -12,7 +12,8 @@ public sealed record EhloKeywords(
     bool SmtpUtf8 = false,
     bool Dsn = false,
     bool Chunking = false,
-    bool StartTls = false)
+    bool StartTls = false,
+    bool RequireTls = false)
 {
     /// <summary>What AUTH offers of what a client here speaks.</summary>
     public SaslMechanisms Auth { get; init; }
@@ -56,6 +57,8 @@ public sealed record EhloKeywords(
             return this with { Dsn = true };
         if (Ascii.EqualsIgnoreCase(keyword, "CHUNKING"u8))
             return this with { Chunking = true };
+        if (Ascii.EqualsIgnoreCase(keyword, "REQUIRETLS"u8))
+            return this with { RequireTls = true };
         if (Ascii.EqualsIgnoreCase(keyword, "STARTTLS"u8))
             return this with { StartTls = true };
         return this;

@@ -24,6 +24,7 @@ internal sealed class AttemptRecorder(DeliveryOptions options)
             results.MoveToImmutable())
         {
             Provider = result.Provider,
+            TlsPolicy = result.TlsOutcome?.ToString(),
         };
     }
 

@@ -1,6 +1,7 @@
 using RelayGate.Core.Policy;
 using RelayGate.Core.Replies;
 using RelayGate.Queue;
+using RelayGate.Core.Tls;
 
 namespace RelayGate.Delivery;
 
@@ -21,7 +22,11 @@ internal sealed class AttemptResult(int recipients)
     /// <summary>Local address after connect, or "".</summary>
     public string Local { get; set; } = "";
 
-    public string? Tls { get; set; }
+    /// <summary>What came of TLS with the address tried last; null: it did not get that far.</summary>
+    public TlsOutcome? TlsOutcome { get; set; }
+
+    /// <summary>Version and cipher, or null.</summary>
+    public string? Tls => TlsOutcome?.Description;
 
     /// <summary>Nothing was tried, because every connection that is allowed was in use or delivery ends: no attempt, the job goes back to the queue.</summary>
     public bool IsNoAttempt { get; set; }
@@ -43,15 +48,19 @@ internal sealed class AttemptResult(int recipients)
     public void Take(MailTransaction transaction, int[]? subset)
     {
         for (int i = 0; i < transaction.Outcomes.Length; i++)
-            Outcomes[subset?[i] ?? i] = transaction.Outcomes[i] ?? Outcomes[subset?[i] ?? i];
+            Outcomes[subset?[i] ?? i] = transaction.Outcomes[i] is { } outcome ? After(Outcomes[subset?[i] ?? i], outcome) : Outcomes[subset?[i] ?? i];
     }
+
+    /// <summary>A host that may do better another time outweighs those that never will.</summary>
+    private static RecipientOutcome After(RecipientOutcome? before, RecipientOutcome outcome) =>
+        outcome.FailsAtTheEnd && before is { FailsAtTheEnd: false } ? outcome with { FailsAtTheEnd = false } : outcome;
 
     /// <summary>Takes over what was attempted for some of the recipients.</summary>
     public void TakePart(AttemptResult part, int[] recipients)
     {
         for (int i = 0; i < recipients.Length; i++)
             Outcomes[recipients[i]] = part.Outcomes[i] ?? Outcomes[recipients[i]];
-        (Stage, NextHop, Local, Tls, Provider) = (part.Stage, part.NextHop ?? NextHop, part.Local, part.Tls, part.Provider);
+        (Stage, NextHop, Local, TlsOutcome, Provider) = (part.Stage, part.NextHop ?? NextHop, part.Local, part.TlsOutcome, part.Provider);
     }
 
     /// <summary>Gives this outcome to all that no reply has decided.</summary>
@@ -60,7 +69,7 @@ internal sealed class AttemptResult(int recipients)
         for (int i = 0; i < Outcomes.Length; i++)
         {
             if (Outcomes[i] is null or { Kind: OutcomeKind.NextHost })
-                Outcomes[i] = outcome;
+                Outcomes[i] = After(Outcomes[i], outcome);
         }
     }
 
@@ -76,13 +85,13 @@ internal sealed class AttemptResult(int recipients)
             Outcomes[i] ??= RecipientOutcome.Local(OutcomeKind.Deferred, status, text);
     }
 
-    /// <summary>No host is left: what wanted another one waits.</summary>
+    /// <summary>No host is left: what wanted another one waits, but for what no host will ever do.</summary>
     public void Close()
     {
         for (int i = 0; i < Outcomes.Length; i++)
         {
             if (Outcomes[i] is { Kind: OutcomeKind.NextHost } open)
-                Outcomes[i] = open with { Kind = OutcomeKind.Deferred };
+                Outcomes[i] = open.FailsAtTheEnd ? open with { Kind = OutcomeKind.Failed } : open with { Kind = OutcomeKind.Deferred, Status = $"4{open.Status[1..]}" };
         }
     }
 }

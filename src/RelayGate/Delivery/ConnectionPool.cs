@@ -1,4 +1,5 @@
 using RelayGate.Configuration;
+using RelayGate.Tls;
 
 namespace RelayGate.Delivery;
 
@@ -20,6 +21,7 @@ public sealed class ConnectionPool : IDisposable
 
     private readonly Lock _lock = new();
     private readonly DeliveryOptions _options;
+    private readonly TrustedAuthorities _authorities;
     private readonly TimeProvider _time;
     private readonly ChunkReader _readChunk;
     private readonly ReplyRuleBook _rules;
@@ -32,6 +34,7 @@ public sealed class ConnectionPool : IDisposable
     public ConnectionPool(DeliveryOptions options, TimeProvider time, ChunkReader readChunk, ReplyRuleBook rules)
     {
         _options = options;
+        _authorities = new TrustedAuthorities(options.Tls.AuthoritiesPath);
         _time = time;
         _readChunk = readChunk;
         _rules = rules;
@@ -227,7 +230,7 @@ public sealed class ConnectionPool : IDisposable
 
     private SmtpClientSession NewSession(Lane lane)
     {
-        var session = new SmtpClientSession(lane.Key.Egress, lane.NextHop, _options, _time, _readChunk, _rules) { Lane = lane };
+        var session = new SmtpClientSession(lane.Key.Egress, lane.NextHop, _options, _authorities, _time, _readChunk, _rules) { Lane = lane };
         lane.Sessions++;
         _sessions.Add(session);
         return session;

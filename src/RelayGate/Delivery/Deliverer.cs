@@ -10,7 +10,8 @@ using RelayGate.Telemetry;
 namespace RelayGate.Delivery;
 
 /// <summary>Makes one delivery attempt: finds the next hop, takes a session from the right address, runs the transaction, tries other hosts.</summary>
-internal sealed class Deliverer(NextHopResolver resolver, EgressPermission mayLeaveFrom, IPv6Switch ipv6OffBy, LocalAddresses local, ConnectionPool pool, DeliveryOptions options, RelayGateMetrics metrics, TimeProvider time)
+internal sealed partial class Deliverer(
+    NextHopResolver resolver, TlsPlanner tlsPlanner, EgressPermission mayLeaveFrom, IPv6Switch ipv6OffBy, LocalAddresses local, ConnectionPool pool, DeliveryOptions options, RelayGateMetrics metrics, TimeProvider time)
 {
     /// <summary>After which mail whose address is missing is looked at again in any case; it goes on at once when the address is back. 15 min.</summary>
     private static readonly TimeSpan MissingWait = TimeSpan.FromMinutes(15);
@@ -105,7 +106,13 @@ internal sealed class Deliverer(NextHopResolver resolver, EgressPermission mayLe
             EgressBinding binding = EgressBinding.For(egress, address.EndPoint.AddressFamily)!;
             if (!MayUse(address) || refused?.Contains((binding, address.Provider)) == true)
                 continue; // Found missing, or refused, just now.
-            bool goesOn = await TryAddressAsync(job, result, binding, address, cancellationToken);
+            TlsDecision tls = await tlsPlanner.DecideAsync(plan, address, job.Message, cancellationToken);
+            if (tls.Refusal is { } passedOver)
+            {
+                PassOver(result, plan, address, tls, passedOver);
+                continue;
+            }
+            bool goesOn = await TryAddressAsync(job, result, binding, plan, address.Under(tls.Policy), tls, cancellationToken);
             connects.Note(address, hasConnected: result.Stage != DeliveryStage.Connect);
             if (!goesOn || !result.WantsNextHost)
                 break;
@@ -133,7 +140,7 @@ internal sealed class Deliverer(NextHopResolver resolver, EgressPermission mayLe
 
     /// <returns>False when other addresses would fare no better.</returns>
     private async ValueTask<bool> TryAddressAsync(
-        DeliveryJob job, AttemptResult result, EgressBinding binding, NextHopAddress address, CancellationToken cancellationToken)
+        DeliveryJob job, AttemptResult result, EgressBinding binding, NextHopPlan plan, NextHopAddress address, TlsDecision tls, CancellationToken cancellationToken)
     {
         result.NextHop = address;
         string subscription = job.Message.Subscription;
@@ -154,7 +161,10 @@ internal sealed class Deliverer(NextHopResolver resolver, EgressPermission mayLe
             bool startsAnew = false;
             try
             {
-                if (await MakeReadyAsync(session, subscription, allowTls, cancellationToken) is { } failure)
+                SessionFailure? notReady = await MakeReadyAsync(session, subscription, allowTls, cancellationToken);
+                if (!kept && allowTls && session.Tls is { } outcome)
+                    Tell(plan, address, tls, session, outcome);
+                if (notReady is { } failure)
                 {
                     if (session.TlsHandshakeFailed && allowTls)
                     {
@@ -168,7 +178,7 @@ internal sealed class Deliverer(NextHopResolver resolver, EgressPermission mayLe
                         return NoteMissing(result, binding, failure);
                     if (failure.Egress != EgressFault.None)
                         return Refuse(result, failure);
-                    result.DecideRest(failure.Outcome);
+                    result.DecideRest(WithRequirement(failure.Outcome, job.Message.RequiresTls, session));
                     return true;
                 }
                 await session.TransactAsync(transaction);
@@ -259,7 +269,7 @@ internal sealed class Deliverer(NextHopResolver resolver, EgressPermission mayLe
     {
         result.Stage = stage;
         result.Local = session.LocalText;
-        result.Tls = session.TlsDescription;
+        result.TlsOutcome = session.Tls;
     }
 
     private async ValueTask<SessionFailure?> WhyNotAsync(string subscription, IPAddress address, CancellationToken cancellationToken) =>

@@ -38,7 +38,7 @@ public sealed partial class DeliveryService : IHostedService, IDisposable
     private Task[] _workers = [];
 
     public DeliveryService(
-        QueueScheduler scheduler, QueueWriter writer, WaitingMail waiting, NextHopResolver resolver, EgressPermission mayLeaveFrom, IPv6Switch ipv6OffBy, LocalAddresses local, ChunkReader readChunk, DsnOriginLookup dsnOrigin, ReplyRuleBook rules, RelayGateOptions options,
+        QueueScheduler scheduler, QueueWriter writer, WaitingMail waiting, NextHopResolver resolver, TlsPlanner tls, EgressPermission mayLeaveFrom, IPv6Switch ipv6OffBy, LocalAddresses local, ChunkReader readChunk, DsnOriginLookup dsnOrigin, ReplyRuleBook rules, RelayGateOptions options,
         RelayGateMetrics metrics, MailLog mailLog, TimeProvider time, ILogger<DeliveryService> logger)
     {
         _scheduler = scheduler;
@@ -51,7 +51,7 @@ public sealed partial class DeliveryService : IHostedService, IDisposable
         _time = time;
         _logger = logger;
         _pool = new ConnectionPool(options.Delivery, time, readChunk, rules);
-        _deliverer = new Deliverer(resolver, mayLeaveFrom, ipv6OffBy, local, _pool, options.Delivery, metrics, time) { LoginRefused = refusal => LoginRefused?.Invoke(refusal) };
+        _deliverer = new Deliverer(resolver, tls, mayLeaveFrom, ipv6OffBy, local, _pool, options.Delivery, metrics, time) { LoginRefused = refusal => LoginRefused?.Invoke(refusal) };
         _dsnPlanner = new DsnPlanner(options, OriginAsync, OwnMail.NewId);
         _recorder = new AttemptRecorder(options.Delivery);
     }

@@ -17,6 +17,12 @@ public sealed record NextHopAddress(string Host, IPEndPoint EndPoint, bool IsSma
     /// <summary>What a connection is checked against. Part of what connections are shared by.</summary>
     public TlsPolicy Tls { get; init; } = TlsPolicy.May;
 
+    /// <summary>The address was found in DNS with every answer on the way authentic (RFC 7672 §2.2).</summary>
+    public bool IsSecure { get; init; }
+
+    /// <summary>The name at the end of the host's aliases; null: it is no alias.</summary>
+    public string? AliasedTo { get; init; }
+
     /// <summary>Who logs in there; null: nobody. Part of what connections are shared by.</summary>
     public SmarthostLogin? Login { get; init; }
 
@@ -25,6 +31,9 @@ public sealed record NextHopAddress(string Host, IPEndPoint EndPoint, bool IsSma
 
     /// <summary>Who runs it: a name of the reply rules, else the parent domain of the host; of a smarthost its own name.</summary>
     public string Provider { get; init; } = "";
+
+    /// <summary>The same with other demands on TLS.</summary>
+    public NextHopAddress Under(TlsPolicy tls) => Tls.Equals(tls) ? this : this with { Tls = tls };
 
     public override string ToString() => $"{Host} ({Remote})";
 }
@@ -38,6 +47,15 @@ public sealed record NextHopPlan(ImmutableArray<NextHopAddress> Addresses, Recip
 
     /// <summary>Who runs the next hop: a name of the reply rules, else the parent domain of its first host. "" without addresses.</summary>
     public string Provider { get; init; } = "";
+
+    /// <summary>The recipients' domain, where MX was asked for; null: a smarthost or an address literal.</summary>
+    public string? Domain { get; init; }
+
+    /// <summary>The answer about MX, positive or not, was authentic: nobody has put the hosts there on the way.</summary>
+    public bool IsSecure { get; init; }
+
+    /// <summary>What a route asks of TLS; null: nothing of its own.</summary>
+    public TlsMode? Tls { get; init; }
 
     public static NextHopPlan To(ImmutableArray<NextHopAddress> addresses) => new(addresses, null) { Provider = addresses[0].Provider };
 

@@ -31,7 +31,7 @@ public sealed partial class NextHopResolver
             : await AddressesOfAsync(smarthost.Host, cancellationToken)));
         var addresses = ImmutableArray.CreateBuilder<NextHopAddress>();
         for (int i = 0; i < smarthosts.Length; i++)
-            addresses.AddRange(found[i].Addresses.Select(address => AddressOf(route, smarthosts[i], address)));
+            addresses.AddRange(found[i].Addresses.Select(address => AddressOf(route, smarthosts[i], address) with { IsSecure = found[i].IsSecure, AliasedTo = found[i].AliasedTo }));
         if (addresses.Count > 0)
             return Plan(route, addresses.ToImmutable());
         // A smarthost that is not there is our own misconfiguration: mail waits for its repair and never bounces.
@@ -52,14 +52,14 @@ public sealed partial class NextHopResolver
     private static NextHopPlan Plan(Route route, ImmutableArray<NextHopAddress> addresses) =>
         NextHopPlan.To(addresses) with { Site = route.Lane, Provider = route.Smarthosts[0][0].Host };
 
-    private static NextHopAddress AddressOf(Route route, SmarthostAddress smarthost, IPAddress address)
+    private NextHopAddress AddressOf(Route route, SmarthostAddress smarthost, IPAddress address)
     {
         string host = !IPAddress.TryParse(smarthost.Host, out IPAddress? literal) ? smarthost.Host
             : literal.AddressFamily == AddressFamily.InterNetwork ? $"[{literal}]" : $"[IPv6:{literal}]";
-        TlsMode mode = route.Tls ?? (route.Login is not null && !IPAddress.IsLoopback(address) ? TlsMode.Verify : TlsMode.May);
+        TlsMode mode = route.Tls ?? (route.Login is not null && !IPAddress.IsLoopback(address) ? TlsMode.Verify : _options.Tls.Policy);
         return new NextHopAddress(host, new IPEndPoint(address, smarthost.Port), IsSmarthost: true)
         {
-            Tls = new TlsPolicy(mode) { Names = mode == TlsMode.Verify ? [smarthost.Host] : [] },
+            Tls = new TlsPolicy(mode) { Minimum = _options.Tls.MinimumVersion, Names = mode == TlsMode.Verify ? [smarthost.Host] : [] },
             Provider = smarthost.Host,
             Login = route.Login,
             IsImplicitTls = smarthost.IsImplicitTls,

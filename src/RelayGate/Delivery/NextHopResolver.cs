@@ -6,6 +6,7 @@ using RelayGate.Core.Dns;
 using RelayGate.Core.Mail;
 using RelayGate.Core.Policy;
 using RelayGate.Core.Replies;
+using RelayGate.Core.Tls;
 using RelayGate.Dns;
 
 namespace RelayGate.Delivery;
@@ -52,13 +53,13 @@ public sealed partial class NextHopResolver
     public ValueTask<NextHopPlan> ResolveAsync(string subscription, ForwardPath recipient, CancellationToken cancellationToken)
     {
         Route route = RouteOf(subscription, recipient);
-        return route.IsMx ? new(ResolveMxAsync(recipient.Address, cancellationToken)) : ResolveSmarthostsAsync(route, cancellationToken);
+        return route.IsMx ? new(ResolveMxAsync(recipient.Address, route.Tls, cancellationToken)) : ResolveSmarthostsAsync(route, cancellationToken);
     }
 
-    private async Task<NextHopPlan> ResolveMxAsync(MailboxAddress recipient, CancellationToken cancellationToken)
+    private async Task<NextHopPlan> ResolveMxAsync(MailboxAddress recipient, TlsMode? tls, CancellationToken cancellationToken)
     {
         if (recipient.Domain is not { } domain)
-            return ResolveLiteral(recipient.DomainText);
+            return ResolveLiteral(recipient.DomainText) with { Tls = tls };
         DnsAnswer answer = await _dns.ResolveAsync(new DnsQuestion(domain.Value, DnsType.Mx), cancellationToken);
         switch (answer.Outcome)
         {
@@ -70,7 +71,7 @@ public sealed partial class NextHopResolver
         MxHosts hosts = MxSelection.Order(answer.Name, [.. answer.Records.OfType<MxRecord>()], (ulong)Random.Shared.NextInt64());
         return hosts.Outcome == MxOutcome.NullMx
             ? NextHopPlan.Fail("5.1.10", $"The domain {domain} takes no mail (null MX)")
-            : await ResolveHostsAsync(domain, hosts.Names, cancellationToken);
+            : await ResolveHostsAsync(domain, hosts.Names, cancellationToken) with { Domain = domain.Value, IsSecure = answer.IsAuthentic, Tls = tls };
     }
 
     private async Task<NextHopPlan> ResolveHostsAsync(Domain domain, ImmutableArray<string> hosts, CancellationToken cancellationToken)
@@ -89,7 +90,7 @@ public sealed partial class NextHopResolver
                 if (_forbidden.WhyNot(endPoint) is { } reason)
                     why ??= $"{hosts[i]} has the address {address}, which is {reason}";
                 else if (seen.Add(address))
-                    addresses.Add(new NextHopAddress(hosts[i], endPoint, IsSmarthost: false) { Provider = provider });
+                    addresses.Add(new NextHopAddress(hosts[i], endPoint, IsSmarthost: false) { Provider = provider, IsSecure = found[i].IsSecure, AliasedTo = found[i].AliasedTo });
             }
         }
         if (addresses.Count > 0)
@@ -119,9 +120,18 @@ public sealed partial class NextHopResolver
         DnsAnswer first = await ipv4;
         return new HostAddresses(
             [.. first.Records.Concat(ipv6.Records).OfType<AddressRecord>().Select(r => r.Address)],
-            first.Fault ?? ipv6.Fault);
+            first.Fault ?? ipv6.Fault)
+        {
+            IsSecure = first.IsAuthentic && ipv6.IsAuthentic,
+            AliasedTo = first.Name != host ? first.Name : null,
+        };
     }
 
     /// <param name="Fault">A lookup failed, so that no address does not mean none exists; null: both were answered.</param>
-    private sealed record HostAddresses(ImmutableArray<IPAddress> Addresses, string? Fault);
+    private sealed record HostAddresses(ImmutableArray<IPAddress> Addresses, string? Fault)
+    {
+        public bool IsSecure { get; init; }
+
+        public string? AliasedTo { get; init; }
+    }
 }

@@ -13,6 +13,9 @@ public sealed record RecipientOutcome(OutcomeKind Kind, string Status, string Te
     /// <summary>For a delivery: the next hop offers DSN, so that NOTIFY, ORCPT, RET and ENVID were passed on.</summary>
     public bool DsnPassedOn { get; init; }
 
+    /// <summary>Of a <see cref="OutcomeKind.NextHost"/>: when every host has ended like this, the recipient fails instead of waiting.</summary>
+    public bool FailsAtTheEnd { get; init; }
+
     /// <summary>What the reply is about; null for a positive one and where none came.</summary>
     public ReplyFinding? Finding { get; init; }
 

@@ -19,6 +19,8 @@ internal sealed partial class SmtpClientSession
     {
         QueuedMessage message = transaction.Message;
         transaction.Stage = DeliveryStage.Local;
+        if (message.RequiresTls && !Keywords.RequireTls)
+            transaction.DecideRest(TlsPlanner.RequirementNotMet($"The message requires TLS on its whole way, and {NextHop.Host} does not offer REQUIRETLS"));
         if (Keywords.SizeLimit is { } limit && message.Octets > limit)
             transaction.DecideRest(RecipientOutcome.Local(OutcomeKind.Failed, "5.3.4", $"The message has {message.Octets} octets, {NextHop.Host} takes {limit}"));
         if (message.BodyIs8Bit && !Keywords.EightBitMime && _options.EightBit == EightBitMode.Bounce && !message.IsDsn) // Nobody would hear of a report that fails.
@@ -66,6 +68,8 @@ internal sealed partial class SmtpClientSession
             _transport.Append(" BODY=8BITMIME"u8);
         if (utf8)
             _transport.Append(" SMTPUTF8"u8);
+        if (message.RequiresTls)
+            _transport.Append(" REQUIRETLS"u8);
         if (Keywords.Dsn)
         {
             if (message.Return != DsnReturn.Unspecified)

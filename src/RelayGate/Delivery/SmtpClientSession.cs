@@ -1,10 +1,11 @@
 using System.Net;
-using System.Net.Security;
 using System.Net.Sockets;
 using System.Security.Authentication;
 using RelayGate.Configuration;
 using RelayGate.Core.Policy;
 using RelayGate.Core.Smtp;
+using RelayGate.Core.Tls;
+using RelayGate.Tls;
 
 namespace RelayGate.Delivery;
 
@@ -19,6 +20,7 @@ internal sealed partial class SmtpClientSession : IDisposable
     private const long Expired = -1;
 
     private readonly DeliveryOptions _options;
+    private readonly TrustedAuthorities _authorities;
     private readonly TimeProvider _time;
     private readonly ChunkReader _readChunk;
     private readonly ReplyRuleBook _rules;
@@ -28,11 +30,13 @@ internal sealed partial class SmtpClientSession : IDisposable
     private bool _readsContentAsCommands; // It did not know BDAT: replies to each line of the content are to come.
 
     /// <summary>Takes nothing that could be missing: the socket is made when the session is opened.</summary>
-    public SmtpClientSession(EgressBinding egress, NextHopAddress nextHop, DeliveryOptions options, TimeProvider time, ChunkReader readChunk, ReplyRuleBook rules)
+    public SmtpClientSession(
+        EgressBinding egress, NextHopAddress nextHop, DeliveryOptions options, TrustedAuthorities authorities, TimeProvider time, ChunkReader readChunk, ReplyRuleBook rules)
     {
         Egress = egress;
         NextHop = nextHop;
         _options = options;
+        _authorities = authorities;
         _time = time;
         _readChunk = readChunk;
         _rules = rules;
@@ -50,10 +54,10 @@ internal sealed partial class SmtpClientSession : IDisposable
 
     public EhloKeywords Keywords { get; private set; } = EhloKeywords.None;
 
-    /// <summary>Version and cipher, or null.</summary>
-    public string? TlsDescription { get; private set; }
+    /// <summary>What came of TLS; null: the session did not get that far.</summary>
+    public TlsOutcome? Tls { get; private set; }
 
-    /// <summary>STARTTLS was tried and the handshake failed: the next connection does without.</summary>
+    /// <summary>STARTTLS was tried, the handshake failed, and the policy allows plain text: the next connection does without.</summary>
     public bool TlsHandshakeFailed { get; private set; }
 
     /// <summary>Transactions so far.</summary>
@@ -123,7 +127,7 @@ internal sealed partial class SmtpClientSession : IDisposable
             stage = DeliveryStage.Ehlo;
             if (!await SayHelloAsync())
                 return Refused(stage);
-            if (Keywords.StartTls && allowTls && _transport.Tls is null)
+            if (_transport.Tls is null && NextHop.Tls.Mode != TlsMode.None && allowTls && Keywords.StartTls)
             {
                 stage = DeliveryStage.StartTls;
                 _transport.Append("STARTTLS\r\n"u8);
@@ -135,6 +139,8 @@ internal sealed partial class SmtpClientSession : IDisposable
                         return Refused(stage);
                 }
             }
+            if (_transport.Tls is null && WithoutTls(allowTls) is { } noTls)
+                return noTls;
             stage = DeliveryStage.Auth;
             if (NextHop.Login is { } login && await LogInAsync(login) is { } notLoggedIn)
                 return notLoggedIn;
@@ -144,8 +150,7 @@ internal sealed partial class SmtpClientSession : IDisposable
         }
         catch (Exception e) when (IsNetworkFailure(e))
         {
-            TlsHandshakeFailed = stage == DeliveryStage.StartTls && _transport.Tls is not null && !NextHop.IsImplicitTls;
-            return new SessionFailure(stage, Lost(stage, e));
+            return stage == DeliveryStage.StartTls && _transport.Tls is not null ? TlsFailed(e) : new SessionFailure(stage, Lost(stage, e));
         }
     }
 
@@ -190,21 +195,6 @@ internal sealed partial class SmtpClientSession : IDisposable
         _transport.Append(verb);
         AppendArgument(Egress.Helo);
         _transport.Append("\r\n"u8);
-    }
-
-    private async Task StartTlsAsync()
-    {
-        var options = new SslClientAuthenticationOptions
-        {
-            TargetHost = NextHop.Host.StartsWith('[') ? "" : NextHop.Host, // A literal is no server name (RFC 6066 §3).
-            EnabledSslProtocols = SslProtocols.Tls12 | SslProtocols.Tls13,
-#pragma warning disable CA5359 // Opportunistic: an unverified certificate still protects against listening, which plain text does not (RFC 7435 §1.2).
-            RemoteCertificateValidationCallback = static (_, _, _, _) => true,
-#pragma warning restore CA5359
-        };
-        await _transport.StartTlsAsync(options);
-        SslStream tls = _transport.Tls!;
-        TlsDescription = $"{(tls.SslProtocol == SslProtocols.Tls13 ? "TLS 1.3" : "TLS 1.2")} {tls.NegotiatedCipherSuite}";
     }
 
     private async ValueTask<int> ExchangeAsync()

@@ -88,6 +88,7 @@ public static class RelayGateServices
             AccountDirectory directory = provider.GetRequiredService<AccountDirectory>();
             return new NextHopResolver(options, provider.GetRequiredService<DnsResolver>(), provider.GetRequiredService<ReplyRuleBook>(), () => directory.Routes);
         });
+        services.AddSingleton(provider => new TlsPlanner(options.Delivery, provider.GetRequiredService<DnsResolver>(), provider.GetRequiredService<TimeProvider>()));
         services.AddSingleton<ChunkReader>(provider => provider.GetRequiredService<SqliteRelayStore>().ReadChunkAsync);
         services.AddSingleton<EgressPermission>(provider => provider.GetRequiredService<AccountDirectory>().MayLeaveFromAsync);
         services.AddSingleton<IPv6Switch>(provider => provider.GetRequiredService<AccountDirectory>().IPv6OffByAsync);

@@ -91,6 +91,12 @@ public sealed record QueuedMessage
 
     public bool BodyIs8Bit { get; init; }
 
+    /// <summary>REQUIRETLS was asked for (RFC 8689 §4): it goes only over TLS to a verified host that offers REQUIRETLS too.</summary>
+    public bool RequiresTls { get; init; }
+
+    /// <summary>Its header says <c>TLS-Required: No</c> (RFC 8689 §5): TLS policies of the recipient's domain are not enforced. Never with <see cref="RequiresTls"/>.</summary>
+    public bool IgnoresTlsPolicies { get; init; }
+
     /// <summary>A DSN or another mail of our own making: it never causes a DSN.</summary>
     public bool IsDsn { get; init; }
 
@@ -149,6 +155,9 @@ public sealed record DeliveryAttempt(
     string? Tls,
     ImmutableArray<RecipientResult> Results)
 {
+    /// <summary>The TLS policy that was in force and what came of it, for instance <c>dane ok</c> (<c>TlsOutcome</c>); null: no session got that far.</summary>
+    public string? TlsPolicy { get; init; }
+
     /// <summary>Who runs the next hop (<c>NextHopPlan.Provider</c>), or "".</summary>
     public string Provider { get; init; } = "";
 }

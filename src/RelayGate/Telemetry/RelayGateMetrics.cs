@@ -42,6 +42,8 @@ public sealed class RelayGateMetrics : IDisposable
             ("delivered", ""), ("deferred", ""), ("failed", ""));
         PutOffs = new LabelledCounter(Meter, "relaygate_put_offs_total", "Recipients that were put off without an attempt, by what they wait for.", ["cause"],
             ("ip", ""), ("to", ""), ("provider", ""));
+        TlsPolicies = new LabelledCounter(Meter, "relaygate_tls_policy_total", "Sessions with next hops, and those that came to nothing before one, by the TLS policy in force and what came of it.", ["policy", "result"],
+            [("may", "ok"), ("dane", "ok"), ("sts", "ok")]);
         Dsns = new LabelledCounter(Meter, "relaygate_dsns_total", "Delivery status notifications put into the queue.", []);
         SuppressedDsns = new LabelledCounter(Meter, "relaygate_dsns_suppressed_total", "Delivery status notifications not sent because a bound was reached; their failures are recorded.", ["reason"],
             ("per-sender", ""), ("backscatter", ""));
@@ -108,6 +110,9 @@ public sealed class RelayGateMetrics : IDisposable
 
     /// <summary>By the first word of a wait: ip, to, provider.</summary>
     public LabelledCounter PutOffs { get; }
+
+    /// <summary>Labels: the policy's word (none, may, encrypt, verify, sts, dane), and ok or a result type of RFC 8460 §4.3.</summary>
+    public LabelledCounter TlsPolicies { get; }
 
     public LabelledCounter Dsns { get; }
 

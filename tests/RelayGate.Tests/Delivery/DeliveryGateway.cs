@@ -24,8 +24,9 @@ internal sealed class DeliveryGateway : IAsyncDisposable
         Queue.Egress = DeliveryHarness.EgressFrom("127.0.0.2");
         var log = new MailLog(_metrics, Queue.Time, NullLogger<MailLog>.Instance, new MailLogOutput(null));
         Rules = new ReplyRuleBook(Queue.Options.Delivery, Queue.Time, NullLogger<ReplyRuleBook>.Instance);
+        var dns = new DnsResolver(new DnsServers(Queue.Options.Delivery.Resolver, TimeProvider.System, Queue.Options.Delivery.ResolverTrusted), TimeProvider.System);
         Service = new DeliveryService(
-            Queue.Scheduler, Queue.Writer, Queue.Waiting, new NextHopResolver(Queue.Options, new DnsResolver(new DnsServers(Queue.Options.Delivery.Resolver, TimeProvider.System), TimeProvider.System), Rules),
+            Queue.Scheduler, Queue.Writer, Queue.Waiting, new NextHopResolver(Queue.Options, dns, Rules), new TlsPlanner(Queue.Options.Delivery, dns, TimeProvider.System),
             (subscription, local, token) => MayLeaveFrom(subscription, local, token), (_, _) => new((string?)null), Local, Queue.Store.ReadChunkAsync, (about, token) => OriginOf(about), Rules, Queue.Options, _metrics, log, Queue.Time, NullLogger<DeliveryService>.Instance);
         Service.StartAsync(CancellationToken.None).GetAwaiter().GetResult();
     }

@@ -5,6 +5,7 @@ using Microsoft.Extensions.Logging.Abstractions;
 using RelayGate.Configuration;
 using RelayGate.Core.Mail;
 using RelayGate.Core.Policy;
+using RelayGate.Core.Tls;
 using RelayGate.Delivery;
 using RelayGate.Dns;
 using RelayGate.Queue;
@@ -23,7 +24,7 @@ internal sealed class DeliveryHarness : IDisposable
 
     private readonly Deliverer _deliverer;
 
-    public DeliveryHarness(string nextHop, TimeProvider? time = null, Action<RelayGateOptions>? change = null, Func<RouteTable>? routes = null)
+    public DeliveryHarness(string nextHop, TimeProvider? time = null, Action<RelayGateOptions>? change = null, Func<RouteTable>? routes = null, StsLookup? sts = null)
     {
         Time = time ?? TimeProvider.System;
         Options.Hostname = "relay.test";
@@ -32,8 +33,10 @@ internal sealed class DeliveryHarness : IDisposable
         Metrics = new RelayGateMetrics();
         Rules = Options.Delivery.ReplyRules is null ? UsualRules : new ReplyRuleBook(Options.Delivery, Time, NullLogger<ReplyRuleBook>.Instance);
         Pool = new ConnectionPool(Options.Delivery, Time, (_, sequence, _) => Task.FromResult<ReadOnlyMemory<byte>>(Chunks[sequence]), Rules);
-        Resolver = new NextHopResolver(Options, new DnsResolver(new DnsServers(Options.Delivery.Resolver ?? "127.0.0.1:1", Time), Time), Rules, routes);
-        _deliverer = new Deliverer(Resolver, (subscription, local, _) => new(MayLeaveFrom(subscription, local)), (subscription, _) => new(IPv6OffBy(subscription)), Local, Pool, Options.Delivery, Metrics, Time) { LoginRefused = LoginRefusals.Add };
+        var dns = new DnsResolver(new DnsServers(Options.Delivery.Resolver ?? "127.0.0.1:1", Time, Options.Delivery.ResolverTrusted), Time);
+        Resolver = new NextHopResolver(Options, dns, Rules, routes);
+        var tls = new TlsPlanner(Options.Delivery, dns, Time, sts) { Observer = Observations.Add };
+        _deliverer = new Deliverer(Resolver, tls, (subscription, local, _) => new(MayLeaveFrom(subscription, local)), (subscription, _) => new(IPv6OffBy(subscription)), Local, Pool, Options.Delivery, Metrics, Time) { LoginRefused = LoginRefusals.Add };
     }
 
     public TimeProvider Time { get; }
@@ -47,6 +50,9 @@ internal sealed class DeliveryHarness : IDisposable
     public ConnectionPool Pool { get; }
 
     public NextHopResolver Resolver { get; }
+
+    /// <summary>What TLS reports are to be made of.</summary>
+    public List<TlsObservation> Observations { get; } = [];
 
     public Func<string, IPAddress, bool> MayLeaveFrom { get; set; } = (_, _) => true;
 

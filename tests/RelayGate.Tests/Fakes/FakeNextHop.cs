@@ -74,7 +74,7 @@ public abstract record HopAction
 /// <summary>An SMTP server on loopback that obeys, or misbehaves as a test tells it to.</summary>
 public sealed class FakeNextHop : IAsyncDisposable
 {
-    private static readonly Lazy<X509Certificate2> Certificate = new(MakeCertificate); // Made once: every test has its own fake.
+    private static readonly Lazy<X509Certificate2> OwnCertificate = new(MakeCertificate); // Made once: every test has its own fake.
 
     private readonly Socket _listener;
     private readonly CancellationTokenSource _stop = new();
@@ -115,6 +115,14 @@ public sealed class FakeNextHop : IAsyncDisposable
 
     /// <summary>Most octets of one read; few make a slow reader, whose window is often closed.</summary>
     public int ReadOctets { get; set; } = 64 * 1024;
+
+    /// <summary>What is shown in the handshake; null: a certificate of its own for mx.example.</summary>
+    public SslStreamCertificateContext? Certificate { get; set; }
+
+    public SslProtocols Protocols { get; set; } = SslProtocols.None;
+
+    /// <summary>The names that clients asked for in the handshake (SNI), "" for none.</summary>
+    public ConcurrentQueue<string> ServerNames { get; } = new();
 
     /// <summary>Every reply goes out octet by octet, each in a segment of its own.</summary>
     public bool OctetByOctet { get; set; }
@@ -347,7 +355,10 @@ public sealed class FakeNextHop : IAsyncDisposable
         private async Task TakeTlsAsync()
         {
             var tls = new SslStream(_stream);
-            await tls.AuthenticateAsServerAsync(Certificate.Value);
+            await tls.AuthenticateAsServerAsync(hop.Certificate is { } shown
+                ? new SslServerAuthenticationOptions { ServerCertificateContext = shown, EnabledSslProtocols = hop.Protocols }
+                : new SslServerAuthenticationOptions { ServerCertificate = OwnCertificate.Value, EnabledSslProtocols = hop.Protocols });
+            hop.ServerNames.Enqueue(tls.TargetHostName);
             _stream = tls;
             _tls = true;
         }

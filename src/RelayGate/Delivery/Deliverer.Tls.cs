@@ -1,0 +1,31 @@
+using RelayGate.Core.Policy;
+using RelayGate.Core.Tls;
+
+namespace RelayGate.Delivery;
+
+/// <summary>What TLS with a next hop must prove, and who hears what came of it.</summary>
+internal sealed partial class Deliverer
+{
+    /// <summary>A host that may not be spoken to at all: the next one is tried.</summary>
+    private void PassOver(AttemptResult result, NextHopPlan plan, NextHopAddress address, in TlsDecision decision, RecipientOutcome refusal)
+    {
+        (result.NextHop, result.Stage, result.Local) = (address, DeliveryStage.Local, "");
+        result.TlsOutcome = new TlsOutcome(decision.Policy.Mode, decision.Flaw) { Reason = decision.Reason };
+        result.DecideRest(refusal);
+        Tell(plan, address, decision, session: null, result.TlsOutcome);
+    }
+
+    /// <summary>Once for each session, when it is opened or was not to be.</summary>
+    private void Tell(NextHopPlan plan, NextHopAddress address, in TlsDecision decision, SmtpClientSession? session, TlsOutcome outcome)
+    {
+        TlsOutcome told = outcome.Result == TlsResult.Ok && decision.Flaw != TlsResult.Ok ? outcome with { Result = decision.Flaw, Reason = decision.Reason } : outcome;
+        metrics.TlsPolicies.Increment(told.Policy.Word(), told.Result.Word());
+        tlsPlanner.Observe(plan, address, decision, told, session?.LocalAddress);
+    }
+
+    /// <summary>What REQUIRETLS asks for and a host cannot do makes the message fail when no other can (RFC 8689 §4.2.1).</summary>
+    private static RecipientOutcome WithRequirement(RecipientOutcome outcome, bool requiresTls, SmtpClientSession session) =>
+        requiresTls && session.Tls is { IsVerified: false, Result: not TlsResult.Ok } && outcome.Kind == OutcomeKind.NextHost
+            ? TlsPlanner.RequirementNotMet($"The message requires TLS: {outcome.Text}")
+            : outcome;
+}

@@ -1,0 +1,162 @@
+using System.Collections.Immutable;
+using System.Net;
+using RelayGate.Configuration;
+using RelayGate.Core.Dns;
+using RelayGate.Core.Policy;
+using RelayGate.Core.Tls;
+using RelayGate.Dns;
+using RelayGate.Queue;
+
+namespace RelayGate.Delivery;
+
+/// <summary>
+/// Says for each host what TLS with it must prove: what is configured, what its TLSA records (DANE, RFC 7672), else the recipient domain's MTA-STS
+/// policy (RFC 8461) ask for, and what the message itself does (RFC 8689).
+/// </summary>
+/// <remarks>
+/// A domain can only ask for more than is configured. Where both are there DANE wins (RFC 8461 §2). Nothing here ever lowers what was asked for
+/// because a lookup failed: a host whose TLSA records cannot be looked up is passed over.
+/// </remarks>
+/// <param name="sts">Null: MTA-STS is not looked for.</param>
+public sealed class TlsPlanner(DeliveryOptions options, DnsResolver dns, TimeProvider time, StsLookup? sts = null)
+{
+    private const string CryptographicFailure = "4.7.5";
+    private const string RequireTlsNeeded = "5.7.30"; // RFC 8689 §7.
+
+    /// <summary>Hears of each session and of what kept one from being, for TLS reports.</summary>
+    public TlsObserver? Observer { get; init; }
+
+    /// <summary>Asks in advance for what <see cref="DecideAsync"/> will need of a domain, so that it comes along with the MX records.</summary>
+    internal void Prefetch(string domain)
+    {
+        if (options.Tls.MtaSts && sts is not null)
+            _ = dns.ResolveAsync(new DnsQuestion($"_mta-sts.{domain}", DnsType.Txt), CancellationToken.None).AsTask();
+    }
+
+    /// <summary>Tells the observer what came of a decision: of the session it led to, or why there was none.</summary>
+    internal void Observe(NextHopPlan plan, NextHopAddress address, in TlsDecision decision, TlsOutcome outcome, IPAddress? local)
+    {
+        if (Observer is null || plan.Domain is null || decision.Published is null)
+            return;
+        Observer(new TlsObservation(
+            time.GetUtcNow(), plan.Domain, decision.Published, outcome.Result, outcome.Reason, address.Host, local, local is null ? null : address.EndPoint.Address));
+    }
+
+    internal ValueTask<TlsDecision> DecideAsync(NextHopPlan plan, NextHopAddress address, QueuedMessage message, CancellationToken cancellationToken)
+    {
+        TlsMode floor = address.IsSmarthost ? address.Tls.Mode : plan.Tls ?? ProviderMode(plan.Provider) ?? options.Tls.Policy;
+        bool isOptional = !message.RequiresTls && floor < TlsMode.Dane && (floor == TlsMode.None || message.IgnoresTlsPolicies || address.IsSmarthost || plan.Domain is null);
+        if (isOptional)
+            return new(new TlsDecision(Configured(address, floor), plan.Domain is { } domain && !address.IsSmarthost ? PublishedTlsPolicy.NotFound(domain) : null));
+        return DecideByDomainAsync(plan, address, floor, message.RequiresTls, message.IgnoresTlsPolicies, cancellationToken);
+    }
+
+    private async ValueTask<TlsDecision> DecideByDomainAsync(
+        NextHopPlan plan, NextHopAddress address, TlsMode floor, bool isRequired, bool ignoresPolicies, CancellationToken cancellationToken)
+    {
+        PublishedTlsPolicy? published = plan.Domain is { } domain && !address.IsSmarthost ? PublishedTlsPolicy.NotFound(domain) : null;
+        TlsDecision decision = new(Configured(address, floor == TlsMode.Dane ? TlsMode.Encrypt : floor), published);
+        bool wantsDane = floor == TlsMode.Dane || (options.Tls.Dane && (plan.Domain is not null || isRequired));
+        if (wantsDane && dns.IsTrusted && (plan.IsSecure || address.IsSmarthost) && await DaneAsync(plan, address, cancellationToken) is { } dane)
+            decision = dane;
+        else if (floor == TlsMode.Dane)
+            decision = Refuse(decision, TlsResult.DaneRequired, $"{address.Host} has no TLSA record that DNSSEC protects, and DANE is configured for it");
+        else if (published is not null && options.Tls.MtaSts && sts is not null && !ignoresPolicies)
+            decision = ApplySts(await sts(plan.Domain!, cancellationToken), plan.Domain!, address, floor, isRequired, decision);
+        return isRequired && decision.Refusal is null && !decision.Policy.IsVerified ? Require(plan, address, decision) : decision;
+    }
+
+    /// <summary>Without a policy of the domain: what is configured for this host.</summary>
+    private TlsPolicy Configured(NextHopAddress address, TlsMode mode)
+    {
+        if (address.IsSmarthost && address.Tls.Mode == mode)
+            return address.Tls;
+        if (mode == TlsMode.May && options.Tls.MinimumVersion == TlsVersion.Tls12)
+            return TlsPolicy.May;
+        return new TlsPolicy(mode) { Minimum = options.Tls.MinimumVersion, Names = mode >= TlsMode.Verify ? [address.Host.Trim('[', ']')] : [] };
+    }
+
+    private TlsMode? ProviderMode(string provider) => provider.Length > 0 && options.Providers.TryGetValue(provider, out ProviderOptions? own) ? own.Tls : null;
+
+    /// <summary>REQUIRETLS without a policy that verifies: the name of the host must have come by a safe way, and its certificate is verified (RFC 8689 §4.2.1, §8.2).</summary>
+    private TlsDecision Require(NextHopPlan plan, NextHopAddress address, TlsDecision decision)
+    {
+        if (address.IsSmarthost || plan.IsSecure || plan.Domain is null)
+            return decision with { Policy = Configured(address, TlsMode.Verify) };
+        return Refuse(decision, TlsResult.DnssecInvalid, $"The message requires TLS, and neither DNSSEC nor MTA-STS protects the MX hosts of {plan.Domain}") with
+        {
+            Refusal = RequirementNotMet($"The message requires TLS, and neither DNSSEC nor MTA-STS protects the MX hosts of {plan.Domain}"),
+        };
+    }
+
+    /// <summary>A host cannot do what REQUIRETLS asks for; the message fails when none can.</summary>
+    internal static RecipientOutcome RequirementNotMet(string text) =>
+        RecipientOutcome.Local(OutcomeKind.NextHost, RequireTlsNeeded, text) with { FailsAtTheEnd = true };
+
+    private static TlsDecision ApplySts(StsFinding finding, string domain, NextHopAddress address, TlsMode floor, bool isRequired, TlsDecision decision)
+    {
+        if (finding.Policy is not { } policy)
+            return finding.Result == TlsResult.Ok ? decision : decision with { Published = new(TlsPolicyType.Sts, domain, [], []), Flaw = finding.Result, Reason = finding.Reason };
+        if (policy.Mode == StsMode.None)
+            return decision;
+        var published = new PublishedTlsPolicy(TlsPolicyType.Sts, domain, policy.Lines, policy.Mx);
+        bool isEnforced = policy.Mode == StsMode.Enforce || isRequired;
+        if (!policy.Covers(address.Host))
+        {
+            string reason = $"{address.Host} is not among the hosts that the MTA-STS policy of {domain} names";
+            return isEnforced
+                ? Refuse(decision with { Published = published }, TlsResult.ValidationFailure, reason)
+                : decision with { Published = published, Flaw = TlsResult.ValidationFailure, Reason = reason };
+        }
+        if (!isEnforced && floor >= TlsMode.Encrypt)
+            return decision with { Published = published }; // What is configured is enforced, and that is more than telling.
+        return decision with
+        {
+            Published = published,
+            Policy = new TlsPolicy(TlsMode.Sts) { Minimum = decision.Policy.Minimum, Names = [address.Host], IsEnforced = isEnforced },
+        };
+    }
+
+    /// <summary>Looks for TLSA records (RFC 7672 §2.2).</summary>
+    /// <returns>Null: the host has none that DNSSEC protects.</returns>
+    private async ValueTask<TlsDecision?> DaneAsync(NextHopPlan plan, NextHopAddress address, CancellationToken cancellationToken)
+    {
+        if (address.Host.StartsWith('['))
+            return null;
+        // §2.1.3: where addresses are insecure no TLSA record is asked for, except at an alias whose own record is secure.
+        bool aliasIsSecure = address.AliasedTo is null ? address.IsSecure
+            : (await dns.ResolveAsync(new DnsQuestion(address.Host, DnsType.Cname), cancellationToken)) is { IsAuthentic: true, Outcome: DnsOutcome.Found };
+        if (address.IsSecure && address.AliasedTo is { } target && await DaneAtAsync(plan, address, target, cancellationToken) is { } there)
+            return there;
+        return aliasIsSecure ? await DaneAtAsync(plan, address, address.Host, cancellationToken) : null;
+    }
+
+    /// <param name="name">The TLSA base domain.</param>
+    private async ValueTask<TlsDecision?> DaneAtAsync(NextHopPlan plan, NextHopAddress address, string name, CancellationToken cancellationToken)
+    {
+        var question = new DnsQuestion($"_{address.EndPoint.Port}._tcp.{name}", DnsType.Tlsa);
+        DnsAnswer answer = await dns.ResolveAsync(question, cancellationToken);
+        var none = new TlsDecision(new TlsPolicy(TlsMode.Encrypt) { Minimum = options.Tls.MinimumVersion }, new PublishedTlsPolicy(TlsPolicyType.Tlsa, name, [], []));
+        if (answer.Outcome == DnsOutcome.Failed) // §2.1.2: a host that might have records is not used without them.
+            return Refuse(none, TlsResult.DnssecInvalid, $"{answer.Fault}: whether {address.Host} has TLSA records cannot be said");
+        if (answer.Outcome != DnsOutcome.Found || !answer.IsAuthentic)
+            return null;
+        ImmutableArray<TlsaRecord> records = [.. answer.Records.OfType<TlsaRecord>()];
+        var published = new PublishedTlsPolicy(TlsPolicyType.Tlsa, name, [.. records.Select(static r => r.ToString())], []);
+        ImmutableArray<TlsaRecord> usable =
+            [.. records.Where(TlsaMatch.IsUsable).OrderBy(static r => r.Usage).ThenBy(static r => r.Selector).ThenBy(static r => r.Matching).ThenBy(static r => Convert.ToHexString(r.Data.AsSpan()))];
+        if (usable.IsEmpty) // §2.2: TLS all the same, unverified.
+            return none with { Published = published, Flaw = TlsResult.TlsaInvalid, Reason = $"None of the TLSA records of {address.Host} can be used" };
+        ImmutableArray<string> names = usable.Any(static r => r.Usage == TlsaMatch.TrustAnchor)
+            ? [.. new[] { name, address.Host, plan.Domain }.OfType<string>().Distinct(StringComparer.Ordinal)] // §3.2.2
+            : [name];
+        return new TlsDecision(new TlsPolicy(TlsMode.Dane) { Minimum = options.Tls.MinimumVersion, Names = names, Tlsa = usable }, published);
+    }
+
+    private static TlsDecision Refuse(TlsDecision decision, TlsResult result, string reason) => decision with
+    {
+        Refusal = RecipientOutcome.Local(OutcomeKind.NextHost, CryptographicFailure, reason),
+        Flaw = result,
+        Reason = reason,
+    };
+}
