@@ -66,6 +66,7 @@ internal static class CommandLine
             MessageCommands.Create(),
             QueueCommands.Create(),
             ScriptCommands.Create(),
+            RulesCommands.Create(),
             ExplainCommand.Create(),
         };
 }

@@ -10,6 +10,7 @@ using RelayGate.Core.Policy;
 using RelayGate.Delivery;
 using RelayGate.Dns;
 using RelayGate.Queue;
+using RelayGate.Replies;
 using RelayGate.Telemetry;
 
 namespace RelayGate.Benchmarks;

@@ -21,10 +21,11 @@ public partial class ArchitectureTests
         ["Dns"] = ["Configuration", "Telemetry"],
         ["Sts"] = ["Accounts", "Configuration", "Dns", "Queue", "Storage", "Telemetry", "Tls"],
         ["Submission"] = ["Accounts", "Configuration", "Queue", "Telemetry", "Tls"],
-        ["Delivery"] = ["Configuration", "Dns", "Queue", "Telemetry", "Tls"],
+        ["Replies"] = ["Configuration", "Telemetry"],
+        ["Delivery"] = ["Configuration", "Dns", "Queue", "Replies", "Telemetry", "Tls"],
         ["Notices"] = ["Accounts", "Configuration", "Dns", "Queue", "Storage", "Telemetry"],
-        ["Admin"] = ["Accounts", "Configuration", "Dns", "Notices", "Queue", "Replay", "Reports", "Storage", "Telemetry", "Tls"],
-        ["Hosting"] = ["Accounts", "Admin", "Configuration", "Delivery", "Dns", "Notices", "Queue", "Replay", "Reports", "Storage", "Submission", "Telemetry", "Tls"],
+        ["Admin"] = ["Accounts", "Configuration", "Dns", "Notices", "Queue", "Replay", "Replies", "Reports", "Storage", "Telemetry", "Tls"],
+        ["Hosting"] = ["Accounts", "Admin", "Configuration", "Delivery", "Dns", "Notices", "Queue", "Replay", "Replies", "Reports", "Storage", "Submission", "Telemetry", "Tls"],
     };
 
     private static string Root([CallerFilePath] string thisFile = "") => Path.GetFullPath(Path.Combine(Path.GetDirectoryName(thisFile)!, "..", ".."));

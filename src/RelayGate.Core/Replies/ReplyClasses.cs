@@ -1,14 +1,28 @@
+using System.Collections.Immutable;
+
 namespace RelayGate.Core.Replies;
 
 /// <summary>What follows from the class of a refusal.</summary>
 public static class ReplyClasses
 {
     /// <summary>Every class of a refusal, the gravest for us first: an attempt whose recipients were refused for several reasons is found by the first.</summary>
-    public static ReadOnlySpan<ReplyClass> ByGravity =>
+    private static ReadOnlySpan<ReplyClass> ByGravity =>
     [
         ReplyClass.IpBlocked, ReplyClass.IpDeferred, ReplyClass.Ptr, ReplyClass.Rate, ReplyClass.Authentication, ReplyClass.DomainReputation, ReplyClass.Tls,
         ReplyClass.Content, ReplyClass.Policy, ReplyClass.Refused, ReplyClass.MailboxFull, ReplyClass.InvalidRecipient, ReplyClass.Greylisted, ReplyClass.Transient,
     ];
+
+    /// <summary>The finding of the gravest class among items; null where none has one.</summary>
+    public static ReplyFinding? Gravest<T>(ImmutableArray<T> items, Func<T, ReplyFinding?> findingOf)
+    {
+        ReplyFinding? gravest = null;
+        foreach (T item in items)
+        {
+            if (findingOf(item) is { } finding && (gravest is null || ByGravity.IndexOf(finding.Class) < ByGravity.IndexOf(gravest.Class)))
+                gravest = finding;
+        }
+        return gravest;
+    }
 
     /// <summary>Our address or our rate is the problem: neither the recipient nor the message, so that another host of the same provider would say the same.</summary>
     public static bool ConcernsEgress(this ReplyClass replyClass) =>

@@ -152,9 +152,23 @@ internal static class Story
         {
             string next = Cell.Time(result?["nextAttempt"]) is { } again ? $", again {again} UTC" : "";
             yield return Line("", Text(result, "result") ?? "?", $"{Text(result, "recipient")}: {Text(result, "reply")}{next}");
+            if (Refusal(result, attempt) is { } refusal)
+                yield return Line("", "because", refusal);
         }
         if (Text(attempt, "report") is { } report)
             yield return Line("", "report", Report(report));
+    }
+
+    /// <summary>What a next hop's refusal is about: <c>ip-blocked by microsoft-consumer (S3140), list …, see … [rule …]</c>; null for anything else.</summary>
+    public static string? Refusal(JsonNode? result, JsonNode? attempt)
+    {
+        if (Text(result, "class") is not { } about)
+            return null;
+        string by = Text(attempt, "provider") is { Length: > 0 } provider ? $" by {provider}" : "";
+        string code = Text(result, "code") is { } known ? $" ({known})" : "";
+        string list = Text(result, "list") is { } named ? $", list {named}" : "";
+        string see = Text(result, "url") is { } url ? $", see {url}" : "";
+        return $"{about}{by}{code}{list}{see}{(Text(result, "rule") is { } rule ? $" [rule {rule}]" : "")}";
     }
 
     private static string Report(string report) => report switch

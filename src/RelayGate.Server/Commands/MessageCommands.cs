@@ -28,7 +28,8 @@ internal static class MessageCommands
     public static Command Create()
     {
         var paging = new Paging();
-        var list = new Command("list", "List what was offered, newest first.");
+        var refusals = new RefusalList();
+        var list = new Command("list", "List what was offered, newest first; with --class, --reply or --group-by what next hops refused.");
         var tail = new Command("tail", "Print what is offered as it comes.");
         foreach ((Option<string?> option, string parameter) in Filters)
         {
@@ -36,9 +37,10 @@ internal static class MessageCommands
             if (parameter is not ("since" or "until")) // Tail begins now.
                 tail.Add(option);
         }
+        refusals.AddTo(list);
         return new Command("message", "The decision record: everything offered, and why it ended as it did.").With(
             paging.AddTo(list).Does(async (parsed, client, output, cancellationToken) =>
-                output.List(
+                refusals.IsAsked(parsed) ? await refusals.RunAsync(parsed, client, output, paging, Query(parsed), cancellationToken) : output.List(
                     await client.GetAsync("messages" + paging.Query(parsed, Query(parsed)), cancellationToken),
                     Filters.Any(f => parsed.GetResult(f.Option) is not null) ? "nothing matches" : "nothing was offered", Columns())),
             new Command("show", "Show one record.").With(Ref).Does(ShowAsync),
@@ -72,9 +74,14 @@ internal static class MessageCommands
             ("reply", Cell.Text(record["reply"])), ("identity", Cell.Text(record["identity"])), ("subscription", Cell.Text(record["subscription"])),
             ("client", Cell.Text(record["client"])), ("from", $"<{Cell.Text(record["sender"])}>"), ("to", Cell.Text(record["recipients"])),
             ("octets", Cell.Text(record["octets"])), ("subject", Cell.Text(record["subject"])), ("message-id", Cell.Text(record["messageId"])),
-            ("attempts", (record["attempts"] as JsonArray)?.Count.ToString(CultureInfo.InvariantCulture)),
+            ("attempts", (record["attempts"] as JsonArray)?.Count.ToString(CultureInfo.InvariantCulture)), ("refused", LastRefusal(record)),
         ]));
     }
+
+    /// <summary>What the newest refusal of a next hop is about, in one line; null: there was none.</summary>
+    private static string? LastRefusal(JsonNode record) =>
+        (record["attempts"] as JsonArray ?? []).Reverse().SelectMany(attempt => (attempt?["results"] as JsonArray ?? []).Select(result => Story.Refusal(result, attempt)))
+            .FirstOrDefault(static refusal => refusal is not null);
 
     private static async Task<int> TailAsync(ParseResult parsed, ControlClient client, Output output, CancellationToken cancellationToken)
     {

@@ -27,6 +27,8 @@ public static class AdminApi
         ActivatorUtilities.CreateInstance<ReportSchedulesApi>(services).Map(api);
         ActivatorUtilities.CreateInstance<SimulationApi>(services).Map(api);
         ActivatorUtilities.CreateInstance<MessagesApi>(services).Map(api);
+        ActivatorUtilities.CreateInstance<RefusalsApi>(services).Map(api);
+        ActivatorUtilities.CreateInstance<ReplyRulesApi>(services).Map(api);
         ActivatorUtilities.CreateInstance<ScriptsApi>(services).Map(api);
         ActivatorUtilities.CreateInstance<ExplainApi>(services).Map(api);
         ActivatorUtilities.CreateInstance<DoctorApi>(services).Map(api);

@@ -23,6 +23,7 @@ namespace RelayGate.Admin;
 [JsonSerializable(typeof(QueueItem))]
 [JsonSerializable(typeof(QueueEntry))]
 [JsonSerializable(typeof(QueueOrderResult))]
+[JsonSerializable(typeof(RefusalItem))]
 [JsonSerializable(typeof(ScriptUsage))]
 [JsonSerializable(typeof(ScriptView))]
 internal sealed partial class RecordJson : JsonSerializerContext

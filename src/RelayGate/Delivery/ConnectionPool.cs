@@ -1,4 +1,5 @@
 using RelayGate.Configuration;
+using RelayGate.Replies;
 using RelayGate.Tls;
 
 namespace RelayGate.Delivery;

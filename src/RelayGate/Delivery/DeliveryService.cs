@@ -3,7 +3,9 @@ using Microsoft.Extensions.Logging;
 using RelayGate.Configuration;
 using RelayGate.Core.Mail;
 using RelayGate.Core.Policy;
+using RelayGate.Core.Replies;
 using RelayGate.Queue;
+using RelayGate.Replies;
 using RelayGate.Telemetry;
 
 namespace RelayGate.Delivery;
@@ -25,6 +27,7 @@ public sealed partial class DeliveryService : IHostedService, IDisposable
     private readonly WaitingMail _waiting;
     private readonly RelayGateOptions _options;
     private readonly RelayGateMetrics _metrics;
+    private readonly ReplyRuleBook _rules;
     private readonly MailLog _mailLog;
     private readonly TimeProvider _time;
     private readonly ILogger<DeliveryService> _logger;
@@ -46,6 +49,7 @@ public sealed partial class DeliveryService : IHostedService, IDisposable
         _waiting = waiting;
         _options = options;
         _metrics = metrics;
+        _rules = rules;
         _mailLog = mailLog;
         _dsnOrigin = dsnOrigin;
         _time = time;
@@ -196,12 +200,15 @@ public sealed partial class DeliveryService : IHostedService, IDisposable
                 _ => (MailEventKind.Failed, "failed"),
             };
             _metrics.Deliveries.Increment(label);
+            string? refusal = result.Finding is { } finding ? CountRefusal(finding) : null;
             _mailLog.Write(new MailEvent(kind, job.Message.Id)
             {
                 Subscription = job.Message.Subscription,
                 Recipient = result.Recipient.ForwardPath,
                 NextHop = attempt.NextHop,
                 Remote = attempt.Remote,
+                Provider = result.Finding?.Provider ?? attempt.Provider,
+                Class = refusal,
                 Local = attempt.Local,
                 Tls = attempt.Tls,
                 Duration = attempt.Duration,
@@ -210,6 +217,14 @@ public sealed partial class DeliveryService : IHostedService, IDisposable
             });
         }
         TellDsn(job, dsn, done);
+    }
+
+    /// <returns>The word for its class.</returns>
+    private string CountRefusal(ReplyFinding finding)
+    {
+        string word = ReplyClassNames.NameOf(finding.Class);
+        _metrics.Refusals.Increment(_rules.Current.IsNamed(finding.Provider) ? finding.Provider : RelayGateMetrics.OtherProvider, word);
+        return word;
     }
 
     private void TellDsn(DeliveryJob job, PreparedDsn? dsn, CompletionResult done)

@@ -8,6 +8,7 @@ using RelayGate.Core.Policy;
 using RelayGate.Core.Replies;
 using RelayGate.Core.Tls;
 using RelayGate.Dns;
+using RelayGate.Replies;
 
 namespace RelayGate.Delivery;
 

@@ -223,7 +223,9 @@ internal sealed partial class SmtpClientSession
         return code;
     }
 
-    private RecipientOutcome OutcomeOfReply(DeliveryStage stage) => _rules.OutcomeOf(NextHop.Provider, stage, RemoteReply.Read(_transport.Reply));
+    private RecipientOutcome OutcomeOfReply(DeliveryStage stage) => OutcomeOf(stage, RemoteReply.Read(_transport.Reply));
+
+    private RecipientOutcome OutcomeOf(DeliveryStage stage, SmtpReply reply) => RecipientOutcome.Of(stage, reply, _rules.Find(NextHop.Provider, stage, reply));
 
     /// <summary>Replies that are due, in the order of their commands.</summary>
     private sealed class PendingReplies

@@ -5,6 +5,7 @@ using RelayGate.Configuration;
 using RelayGate.Core.Policy;
 using RelayGate.Core.Smtp;
 using RelayGate.Core.Tls;
+using RelayGate.Replies;
 using RelayGate.Tls;
 
 namespace RelayGate.Delivery;
@@ -240,7 +241,7 @@ internal sealed partial class SmtpClientSession : IDisposable
             return RecipientOutcome.Local(kind, stage == DeliveryStage.Connect ? "4.4.1" : "4.4.2", $"Time limit reached: {where}");
         return e switch
         {
-            NextHopException { Reply: { } goodbye } => _rules.OutcomeOf(NextHop.Provider, stage, goodbye),
+            NextHopException { Reply: { } goodbye } => OutcomeOf(stage, goodbye),
             NextHopException broken => RecipientOutcome.Local(kind, broken.Status, $"{broken.Message}: {where}"),
             SocketException socket when stage == DeliveryStage.Connect => RecipientOutcome.Local(kind, "4.4.1", $"No connection ({socket.SocketErrorCode}): {where}"),
             AuthenticationException => RecipientOutcome.Local(kind, "4.7.5", $"TLS handshake failed: {where}"),

@@ -15,6 +15,7 @@ using RelayGate.Dns;
 using RelayGate.Notices;
 using RelayGate.Queue;
 using RelayGate.Replay;
+using RelayGate.Replies;
 using RelayGate.Reports;
 using RelayGate.Storage;
 using RelayGate.Submission;
@@ -99,6 +100,7 @@ public static class RelayGateServices
         services.AddSingleton<DeliveryService>();
         services.AddSingleton(provider => provider.GetRequiredService<QueueWriter>().Feed);
         services.AddSingleton<MessageLog>();
+        services.AddSingleton<RefusalLog>();
         services.AddSingleton<ScriptLog>();
         services.AddSingleton<LimitReplay>();
         services.AddSingleton<ReportMaker>();

@@ -2,6 +2,7 @@ using System.Runtime.InteropServices;
 using System.Text.Json;
 using RelayGate.Configuration;
 using RelayGate.Core.Policy;
+using RelayGate.Core.Replies;
 using RelayGate.Storage;
 
 namespace RelayGate.Queue;
@@ -11,8 +12,8 @@ internal sealed class CompletionWrite : PendingWrite
 {
     // An attempt may be written again after a commit whose end was not known.
     private const string InsertAttempt = """
-        insert into attempt (id, started_at, position, duration, stage, next_hop, remote, local, tls, results)
-        values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict do nothing
+        insert into attempt (id, started_at, position, duration, stage, next_hop, remote, local, tls, results, provider, class, subscription)
+        values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict do nothing
         """;
 
     private const string UpdateRecipient =
@@ -76,9 +77,11 @@ internal sealed class CompletionWrite : PendingWrite
         _isSkipped = _isOfHeld && HoldRows.Find(context, _job.Message.RowId) is not ({ Reason: > HoldReason.Fault }, _);
         if (_isSkipped)
             return;
+        ReplyFinding? refusal = ReplyClasses.Gravest(_attempt.Results, static result => result.Finding);
         bool isNew = context.Prepared(InsertAttempt)
             .Bind(1, _id).Bind(2, _attempt.StartedAt.ToUnixTimeMilliseconds()).Bind(3, _job.Recipients[0].Index).Bind(4, (long)_attempt.Duration.TotalMilliseconds)
             .Bind(5, _attempt.Stage).Bind(6, _attempt.NextHop).Bind(7, _attempt.Remote).Bind(8, _attempt.Local).Bind(9, _attempt.Tls).BindUtf8(10, _results.Written)
+            .Bind(11, refusal?.Provider ?? _attempt.Provider).Bind(12, (int?)refusal?.Class).Bind(13, refusal is null ? null : _job.Message.Subscription)
             .Execute() > 0;
         if (isNew && !_allDelivered)
             CountBounced(context);
@@ -197,6 +200,19 @@ internal sealed class CompletionWrite : PendingWrite
         .Bind(1, dsn.Suppression == DsnSuppression.None ? dsn.Id.ToString() : DsnSuppressions.Word(dsn.Suppression))
         .Bind(2, _id).Bind(3, _attempt.StartedAt.ToUnixTimeMilliseconds()).Bind(4, _job.Recipients[0].Index).Execute();
 
+    private static void WriteFinding(Utf8JsonWriter json, ReplyFinding finding)
+    {
+        json.WriteString("class"u8, ReplyClassNames.NameOf(finding.Class));
+        if (finding.Code is { } code)
+            json.WriteString("code"u8, code);
+        if (finding.List is { } list)
+            json.WriteString("list"u8, list);
+        if (finding.Url is { } url)
+            json.WriteString("url"u8, url);
+        if (finding.Rule is { } rule)
+            json.WriteString("rule"u8, rule);
+    }
+
     private static void WriteResults(RecordBuffer buffer, DeliveryAttempt attempt)
     {
         Utf8JsonWriter json = buffer.Begin();
@@ -215,6 +231,8 @@ internal sealed class CompletionWrite : PendingWrite
             json.WriteString("reply"u8, result.Reply);
             if (result.EnhancedStatus is { } status)
                 json.WriteString("status"u8, status);
+            if (result.Finding is { } finding)
+                WriteFinding(json, finding);
             if (result.NextAttempt is { } next)
                 json.WriteNumber("next"u8, next.ToUnixTimeMilliseconds());
             json.WriteEndObject();

@@ -169,6 +169,9 @@ public sealed record RecordedLevel(string Level, string Name, string? Class, str
 public sealed record RecordedAttempt(
     DateTimeOffset At, double Seconds, string Stage, string NextHop, string Remote, string Local, string? Tls, ImmutableArray<RecordedResult> Results)
 {
+    /// <summary>Who runs the next hop, or "".</summary>
+    public string Provider { get; init; } = "";
+
     /// <summary>The ref of the DSN that it caused; per-sender or backscatter: the bound that kept it from being sent; null: none was due.</summary>
     public string? Report { get; init; }
 }
@@ -187,7 +190,9 @@ public sealed record RecordedOrder(DateTimeOffset At, string What, string By);
 
 /// <summary>What one attempt did to one recipient.</summary>
 /// <param name="Result">delivered, deferred or failed.</param>
-public sealed record RecordedResult(int Position, string Recipient, string Result, string Reply, string? Status, DateTimeOffset? NextAttempt);
+/// <param name="Class">What a refusal is about; null for none. Then also the provider's code, the list, the page that helps and the rule that found them.</param>
+public sealed record RecordedResult(
+    int Position, string Recipient, string Result, string Reply, string? Status, DateTimeOffset? NextAttempt, string? Class, string? Code, string? List, string? Url, string? Rule);
 
 /// <summary>Where one recipient stands.</summary>
 /// <param name="State">Null: it was refused, or deleted before it ended.</param>

@@ -106,16 +106,19 @@ internal static class RecordReader
         using JsonDocument results = Json(row, 7);
         var list = ImmutableArray.CreateBuilder<RecordedResult>();
         foreach (JsonElement r in results.RootElement.EnumerateArray())
-        {
-            list.Add(new RecordedResult(
-                Int32(r, "position") ?? 0, Text(r, "recipient") ?? "", Text(r, "result") ?? "", Text(r, "reply") ?? "", Text(r, "status"), Moment(r, "next")));
-        }
+            list.Add(Result(r));
         return new RecordedAttempt(
             Time(row.Int64(0)), row.Int64(1) / 1000.0, row.Text(2), row.Text(3), row.Text(4), row.Text(5), row.NullableText(6), list.DrainToImmutable())
         {
             Report = row.NullableText(8),
+            Provider = row.Text(9),
         };
     }
+
+    /// <summary>One recipient's result, as <see cref="CompletionWrite"/> has written it.</summary>
+    public static RecordedResult Result(JsonElement r) => new(
+        Int32(r, "position") ?? 0, Text(r, "recipient") ?? "", Text(r, "result") ?? "", Text(r, "reply") ?? "", Text(r, "status"), Moment(r, "next"),
+        Text(r, "class"), Text(r, "code"), Text(r, "list"), Text(r, "url"), Text(r, "rule"));
 
     public static DateTimeOffset Time(long milliseconds) => DateTimeOffset.FromUnixTimeMilliseconds(milliseconds);
 

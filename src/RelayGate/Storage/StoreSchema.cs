@@ -119,6 +119,7 @@ internal static class StoreSchema
         create index decision_subscription on decision (subscription, id);
 
         -- report: id of the DSN that it caused, or the word for why none was sent; null: none was due.
+        -- Provider: who runs the next hop. Class: what a refusal in it is about, the gravest where there are several; then subscription says whose mail it was.
         create table attempt (
           id blob not null,
           started_at integer not null,
@@ -131,8 +132,14 @@ internal static class StoreSchema
           tls text,
           results text not null,
           report text,
+          provider text not null,
+          class integer,
+          subscription text,
           primary key (id, started_at, position)
         ) without rowid;
+        create index attempt_refused on attempt (started_at) where class is not null;
+        create index attempt_class on attempt (class, started_at) where class is not null;
+        create index attempt_subscription on attempt (subscription, started_at) where class is not null;
 
         -- Orders by hand, a bounded number for each message; they go with its decision.
         create table message_order (

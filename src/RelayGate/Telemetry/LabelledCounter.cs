@@ -8,7 +8,7 @@ namespace RelayGate.Telemetry;
 public sealed class LabelledCounter
 {
     /// <summary>More label sets than this are counted together as "other": a bug must not grow memory without end.</summary>
-    private const int MaxLabelSets = 200;
+    public int MaxLabelSets { get; init; } = 200;
 
     private readonly ConcurrentDictionary<(string First, string Second), Cell> _cells = new();
     private readonly string[] _labels;

@@ -93,6 +93,12 @@ public sealed record MailEvent(MailEventKind Kind, QueueId Ref)
 
     public string? Tls { get; init; }
 
+    /// <summary>Who runs the next hop.</summary>
+    public string? Provider { get; init; }
+
+    /// <summary>What a refusal of the next hop is about, for instance ip-blocked.</summary>
+    public string? Class { get; init; }
+
     public TimeSpan? Duration { get; init; }
 
     public DateTimeOffset? NextAttempt { get; init; }
@@ -140,12 +146,14 @@ public sealed record MailEvent(MailEventKind Kind, QueueId Ref)
         Append(line, "by", By);
         Append(line, "nexthop", NextHop);
         Append(line, "remote", Remote);
+        Append(line, "provider", Provider);
         Append(line, "local", Local);
         Append(line, "tls", Tls);
         if (Duration is { } duration)
             line.Append(" seconds=").Append(duration.TotalSeconds.ToString("0.###"));
         if (NextAttempt is { } next)
             line.Append(" next=").Append(next.UtcDateTime.ToString("yyyy-MM-ddTHH:mm:ssZ"));
+        Append(line, "class", Class);
         Append(line, "reply", Reply);
     }
 

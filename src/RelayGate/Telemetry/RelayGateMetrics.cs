@@ -3,6 +3,7 @@ using System.Diagnostics.Metrics;
 using System.Reflection;
 using RelayGate.Core.Notices;
 using RelayGate.Core.Policy;
+using RelayGate.Core.Replies;
 
 namespace RelayGate.Telemetry;
 
@@ -10,6 +11,9 @@ namespace RelayGate.Telemetry;
 public sealed class RelayGateMetrics : IDisposable
 {
     public const string MeterName = "RelayGate";
+
+    /// <summary>Label of providers that the reply rules have no name for.</summary>
+    public const string OtherProvider = "other";
 
     private static readonly string[] Transient =
         [Reasons.TooManyRecipients, Reasons.TooManySessions, Reasons.LimitReached, Reasons.HoldFull, Reasons.StoreFull, Reasons.StoreFailed, Reasons.AccountChanged];
@@ -44,6 +48,8 @@ public sealed class RelayGateMetrics : IDisposable
             ("ip", ""), ("to", ""), ("provider", ""));
         TlsPolicies = new LabelledCounter(Meter, "relaygate_tls_policy_total", "Sessions with next hops, and those that came to nothing before one, by the TLS policy in force and what came of it.", ["policy", "result"],
             [("may", "ok"), ("dane", "ok"), ("sts", "ok")]);
+        Refusals = new LabelledCounter(Meter, "relaygate_delivery_refusals_total", "Recipients refused by next hops, by provider and by what the refusal is about.", ["provider", "class"],
+            [.. ReplyClassNames.All.Skip(1).Select(static c => (OtherProvider, c))]) { MaxLabelSets = 1500 };
         Dsns = new LabelledCounter(Meter, "relaygate_dsns_total", "Delivery status notifications put into the queue.", []);
         SuppressedDsns = new LabelledCounter(Meter, "relaygate_dsns_suppressed_total", "Delivery status notifications not sent because a bound was reached; their failures are recorded.", ["reason"],
             ("per-sender", ""), ("backscatter", ""));
@@ -113,6 +119,9 @@ public sealed class RelayGateMetrics : IDisposable
 
     /// <summary>Labels: the policy's word (none, may, encrypt, verify, sts, dane), and ok or a result type of RFC 8460 §4.3.</summary>
     public LabelledCounter TlsPolicies { get; }
+
+    /// <summary>Labels: provider (a name of the reply rules, else other), class (<see cref="ReplyClassNames"/>); one for each recipient of an attempt.</summary>
+    public LabelledCounter Refusals { get; }
 
     public LabelledCounter Dsns { get; }
 

@@ -5,6 +5,7 @@ using RelayGate.Core.Policy;
 using RelayGate.Delivery;
 using RelayGate.Dns;
 using RelayGate.Queue;
+using RelayGate.Replies;
 using RelayGate.Telemetry;
 using RelayGate.Tests.Fakes;
 using RelayGate.Tests.Queue;

@@ -9,6 +9,7 @@ using RelayGate.Core.Tls;
 using RelayGate.Delivery;
 using RelayGate.Dns;
 using RelayGate.Queue;
+using RelayGate.Replies;
 using RelayGate.Telemetry;
 using RelayGate.Tests.Fakes;
 

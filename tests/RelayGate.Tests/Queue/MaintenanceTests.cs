@@ -31,7 +31,7 @@ public sealed class MaintenanceTests : IDisposable
     {
         await InsertAsync("insert into decision values (?, 2, 2, 5, 'accepted', 'acme', 'x', 'x', 'x', 1, 1, 1, '{}', '{}', null, null)", 1200);
         for (int attempt = 0; attempt < 3; attempt++)
-            await InsertAsync($"insert into attempt values (?, {attempt}, 0, 1, 'rcpt', '', '', '', null, '[]')", 1200);
+            await InsertAsync($"insert into attempt (id, started_at, position, duration, stage, next_hop, remote, local, results, provider) values (?, {attempt}, 0, 1, 'rcpt', '', '', '', '[]', '')", 1200);
         await InsertAsync("insert into message_order values (?, 1, 1, 'held', 'uid 0')", 1200);
         _queue.Time.Advance(_queue.Options.Retention.Decisions + TimeSpan.FromMinutes(1));
         QueueId young = (await _queue.AcceptAsync(_queue.Account())).Id;

@@ -6,7 +6,7 @@ using RelayGate.Core.Replies;
 using RelayGate.Core.Smtp;
 using RelayGate.Telemetry;
 
-namespace RelayGate.Delivery;
+namespace RelayGate.Replies;
 
 /// <summary>The rules on replies in force: those of this build, behind those of <c>Delivery:ReplyRules</c>, which are looked at every minute. A bad file changes nothing.</summary>
 public sealed class ReplyRuleBook : IDisposable
@@ -37,10 +37,9 @@ public sealed class ReplyRuleBook : IDisposable
     /// <summary>The file of the configuration, or null.</summary>
     public string? Path => _path;
 
-    /// <summary>What the rules make of a reply of a next hop.</summary>
+    /// <summary>What a reply of a next hop is about; null where it is positive.</summary>
     /// <param name="provider">Who runs it.</param>
-    public RecipientOutcome OutcomeOf(string provider, DeliveryStage stage, SmtpReply reply) =>
-        RecipientOutcome.Of(stage, reply, reply.IsPositive ? null : _current.Classify(provider, stage, reply));
+    public ReplyFinding? Find(string provider, DeliveryStage stage, SmtpReply reply) => reply.IsPositive ? null : _current.Classify(provider, stage, reply);
 
     /// <summary>Reads the file anew, changed or not.</summary>
     /// <returns>What is wrong with it; empty when its rules are in force now.</returns>

@@ -1,0 +1,194 @@
+using System.Collections.Immutable;
+using System.Runtime.InteropServices;
+using System.Text.Json;
+using RelayGate.Core.Mail;
+using RelayGate.Core.Replies;
+using RelayGate.Storage;
+
+namespace RelayGate.Queue;
+
+/// <summary>Reads what next hops have refused, newest first: the evidence of a blocked address.</summary>
+/// <remarks>
+/// Found by index: time, class (the gravest of each attempt) and subscription. Everything else looks at <see cref="MaxScanned"/> attempts a read at most.
+/// <c>onlySubscription</c> keeps the reader to one subscription, whatever was asked for.
+/// </remarks>
+public sealed class RefusalLog(SqliteRelayStore store)
+{
+    /// <summary>Refused attempts that one read looks at, at most.</summary>
+    public const int MaxScanned = 5_000;
+
+    /// <summary>Refused attempts that are put into groups, at most; in reads of <see cref="MaxScanned"/>.</summary>
+    public const int MaxGrouped = 100_000;
+
+    /// <summary>Groups at most.</summary>
+    public const int MaxGroups = 1_000;
+
+    private const string Columns = "id, started_at, position, stage, next_hop, local, provider, class, subscription, results";
+    private const string Range = "class is not null and (started_at, id, position) < (?1, ?2, ?3) and started_at >= ?4";
+    private const string Order = "order by started_at desc, id desc, position desc";
+    private const string SelectAll = $"select {Columns} from attempt where {Range} {Order}";
+    private const string SelectOfClass = $"select {Columns} from attempt where {Range} and class = ?5 {Order}";
+    private const string SelectOfSubscription = $"select {Columns} from attempt where {Range} and subscription = ?5 {Order}";
+
+    /// <summary>One page, newest first.</summary>
+    /// <returns>Null when the cursor is not one of ours.</returns>
+    public async Task<RefusalPage?> ListAsync(RefusalQuery query, string? onlySubscription, CancellationToken cancellationToken)
+    {
+        if (!TryStart(query, out Place start))
+            return null;
+        if (!MessageLog.TryScope(query.Subscription, onlySubscription, out string? subscription))
+            return new RefusalPage([], null);
+        int limit = Math.Clamp(query.Limit, 1, MessageLog.MaxPage);
+        var items = ImmutableArray.CreateBuilder<RefusalItem>();
+        Place? next = await store.ReadRawAsync(
+            connection => Read(connection, query, subscription, start, (item, _) =>
+            {
+                items.Add(item);
+                return items.Count < limit;
+            }),
+            cancellationToken);
+        return new RefusalPage(items.ToImmutable(), next?.ToString());
+    }
+
+    /// <summary>All of a span in groups, in short reads.</summary>
+    /// <param name="keys">At least one.</param>
+    /// <returns>Null when the cursor is not one of ours.</returns>
+    public async Task<RefusalGroups?> GroupAsync(RefusalQuery query, ImmutableArray<RefusalKey> keys, string? onlySubscription, CancellationToken cancellationToken)
+    {
+        if (!TryStart(query, out Place start))
+            return null;
+        if (!MessageLog.TryScope(query.Subscription, onlySubscription, out string? subscription))
+            return new RefusalGroups([], true, null);
+        var groups = new Dictionary<string, RefusalGroup>(StringComparer.Ordinal);
+        bool isFull = false;
+        Place? at = start;
+        for (int read = 0; read < MaxGrouped && at is { } from; read += MaxScanned)
+        {
+            at = await store.ReadRawAsync(
+                connection => Read(connection, query, subscription, from, (item, domain) =>
+                {
+                    isFull |= !Add(groups, keys, item, domain);
+                    return true;
+                }),
+                cancellationToken);
+        }
+        return new RefusalGroups(
+            [.. groups.Values.OrderByDescending(static g => g.Attempts).ThenByDescending(static g => g.LastAt)], at is null && !isFull,
+            at is { } end ? RecordReader.Time(end.StartedAt) : null);
+    }
+
+    private static bool TryStart(RefusalQuery query, out Place start)
+    {
+        start = new Place(long.MaxValue, new QueueId(UInt128.MaxValue), int.MaxValue);
+        if (query.Cursor is { } cursor && !Place.TryParse(cursor, out start))
+            return false;
+        if (query.Until is { } until && until.ToUnixTimeMilliseconds() + 1 is var end && end < start.StartedAt)
+            start = new Place(end, default, 0);
+        return true;
+    }
+
+    /// <summary>Looks at attempts from a place on.</summary>
+    /// <param name="found">Is given each refusal and the domain of its recipient; false: enough.</param>
+    /// <returns>Where to go on; null at the end.</returns>
+    private static Place? Read(StoreConnection connection, RefusalQuery query, string? subscription, Place from, Func<RefusalItem, string, bool> found)
+    {
+        bool byClass = subscription is null && query.Class is not null;
+        SqliteStatement row = connection.Prepared(subscription is not null ? SelectOfSubscription : byClass ? SelectOfClass : SelectAll)
+            .Bind(1, from.StartedAt).Bind(2, from.Id.ToBytes()).Bind(3, from.Position).Bind(4, query.Since?.ToUnixTimeMilliseconds() ?? 0);
+        if (subscription is not null)
+            row.Bind(5, subscription);
+        else if (byClass)
+            row.Bind(5, (long)query.Class!.Value);
+        int scanned = 0;
+        try
+        {
+            while (row.Step())
+            {
+                bool goesOn = Item(row, query, out string domain) is not { } item || found(item, domain);
+                if (!goesOn || ++scanned == MaxScanned)
+                    return new Place(row.Int64(1), QueueId.FromBytes(row.Blob(0)), row.Int32(2));
+            }
+            return null;
+        }
+        finally
+        {
+            row.Reset();
+        }
+    }
+
+    /// <summary>The first recipient of an attempt that is looked for; null: none is.</summary>
+    private static RefusalItem? Item(SqliteStatement row, RefusalQuery query, out string domain)
+    {
+        domain = "";
+        if ((query.Provider is { } provider && !row.Text(6).Equals(provider, StringComparison.OrdinalIgnoreCase)) || (query.Ip is { } ip && row.Text(5) != ip))
+            return null;
+        var id = QueueId.FromBytes(row.Blob(0));
+        if (id.Timestamp < query.MessagesSince)
+            return null;
+        using JsonDocument results = JsonDocument.Parse(row.Blob(9).ToArray());
+        RecordedResult? first = null;
+        int recipients = 0;
+        foreach (JsonElement element in results.RootElement.EnumerateArray())
+        {
+            RecordedResult result = RecordReader.Result(element);
+            if (!Matches(result, query))
+                continue;
+            first ??= result;
+            recipients++;
+        }
+        if (first is null)
+            return null;
+        domain = DomainOf(first.Recipient);
+        return new RefusalItem(
+            id.ToString(), RecordReader.Time(row.Int64(1)), first.Class!, row.Text(6), row.Text(5), row.Text(4), row.Text(3), row.NullableText(8) ?? "",
+            first.Recipient, recipients, first.Result, first.Reply, first.Status, first.Code, first.List, first.Url, first.Rule);
+    }
+
+    private static bool Matches(RecordedResult result, RefusalQuery query) =>
+        result.Class is { } written
+        && (query.Class is not { } wanted || written == ReplyClassNames.NameOf(wanted))
+        && (query.Reply is not { } words || result.Reply.Contains(words, StringComparison.OrdinalIgnoreCase))
+        && (query.List is not { } list || list.Equals(result.List, StringComparison.OrdinalIgnoreCase))
+        && (query.RecipientDomain is not { } domain || DomainOf(result.Recipient).Equals(domain, StringComparison.OrdinalIgnoreCase));
+
+    private static string DomainOf(string recipient) => recipient[(recipient.LastIndexOf('@') + 1)..].ToLowerInvariant();
+
+    /// <returns>False: there are too many groups for one more.</returns>
+    private static bool Add(Dictionary<string, RefusalGroup> groups, ImmutableArray<RefusalKey> keys, RefusalItem item, string domain)
+    {
+        ImmutableArray<string> values = [.. keys.Select(key => key switch
+        {
+            RefusalKey.Ip => item.Ip,
+            RefusalKey.Provider => item.Provider,
+            RefusalKey.Class => item.Class,
+            RefusalKey.List => item.List ?? "",
+            RefusalKey.Subscription => item.Subscription,
+            RefusalKey.Domain => domain,
+            _ => item.Code ?? "",
+        })];
+        string key = string.Join('\n', values);
+        if (groups.Count >= MaxGroups && !groups.ContainsKey(key))
+            return false;
+        ref RefusalGroup? group = ref CollectionsMarshal.GetValueRefOrAddDefault(groups, key, out _);
+        group = group is null
+            ? new RefusalGroup(values, 1, item.Recipients, item.At, item.At, item)
+            : group with { Attempts = group.Attempts + 1, Recipients = group.Recipients + item.Recipients, FirstAt = item.At };
+        return true;
+    }
+
+    /// <summary>An attempt, as the place where a page ends.</summary>
+    private readonly record struct Place(long StartedAt, QueueId Id, int Position)
+    {
+        public override string ToString() => $"{StartedAt}-{Id}-{Position}";
+
+        public static bool TryParse(string text, out Place place)
+        {
+            place = default;
+            string[] parts = text.Split('-');
+            if (parts.Length != 3 || !long.TryParse(parts[0], out long at) || !QueueId.TryParse(parts[1], out QueueId id) || !int.TryParse(parts[2], out int position))
+                return false;
+            place = new Place(at, id, position);
+            return true;
+        }
+    }
+}
