@@ -12,9 +12,10 @@ public partial class ArchitectureTests
     {
         ["Configuration"] = [],
         ["Telemetry"] = ["Configuration", "Queue"],
-        ["Storage"] = ["Accounts", "Configuration", "Notices", "Queue", "Reports", "Telemetry"],
+        ["Storage"] = ["Accounts", "Configuration", "Egress", "Notices", "Queue", "Reports", "Telemetry"],
         ["Accounts"] = ["Configuration", "Queue", "Storage", "Telemetry"],
         ["Queue"] = ["Configuration", "Storage", "Telemetry"],
+        ["Egress"] = ["Queue", "Storage", "Telemetry"],
         ["Replay"] = ["Accounts", "Configuration", "Queue", "Storage"],
         ["Reports"] = ["Accounts", "Configuration", "Notices", "Queue", "Storage", "Telemetry"],
         ["Tls"] = ["Configuration", "Telemetry"],
@@ -22,10 +23,10 @@ public partial class ArchitectureTests
         ["Sts"] = ["Accounts", "Configuration", "Dns", "Queue", "Storage", "Telemetry", "Tls"],
         ["Submission"] = ["Accounts", "Configuration", "Queue", "Telemetry", "Tls"],
         ["Replies"] = ["Configuration", "Telemetry"],
-        ["Delivery"] = ["Configuration", "Dns", "Queue", "Replies", "Telemetry", "Tls"],
-        ["Notices"] = ["Accounts", "Configuration", "Dns", "Queue", "Storage", "Telemetry"],
-        ["Admin"] = ["Accounts", "Configuration", "Dns", "Notices", "Queue", "Replay", "Replies", "Reports", "Storage", "Telemetry", "Tls"],
-        ["Hosting"] = ["Accounts", "Admin", "Configuration", "Delivery", "Dns", "Notices", "Queue", "Replay", "Replies", "Reports", "Storage", "Submission", "Telemetry", "Tls"],
+        ["Delivery"] = ["Configuration", "Dns", "Egress", "Queue", "Replies", "Telemetry", "Tls"],
+        ["Notices"] = ["Accounts", "Configuration", "Dns", "Egress", "Queue", "Storage", "Telemetry"],
+        ["Admin"] = ["Accounts", "Configuration", "Dns", "Egress", "Notices", "Queue", "Replay", "Replies", "Reports", "Storage", "Telemetry", "Tls"],
+        ["Hosting"] = ["Accounts", "Admin", "Configuration", "Delivery", "Dns", "Egress", "Notices", "Queue", "Replay", "Replies", "Reports", "Storage", "Submission", "Telemetry", "Tls"],
     };
 
     private static string Root([CallerFilePath] string thisFile = "") => Path.GetFullPath(Path.Combine(Path.GetDirectoryName(thisFile)!, "..", ".."));

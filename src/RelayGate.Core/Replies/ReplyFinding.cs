@@ -6,4 +6,8 @@ namespace RelayGate.Core.Replies;
 /// <param name="List">The list named in the text, for instance zen.spamhaus.org; null: none.</param>
 /// <param name="Url">The first address of a page in the text, where help or removal is to be had; null: none.</param>
 /// <param name="Rule">Name of the rule that matched; null: none did, and the class is that of the first digit.</param>
-public sealed record ReplyFinding(ReplyClass Class, string Provider, string? Code = null, string? List = null, string? Url = null, string? Rule = null);
+public sealed record ReplyFinding(ReplyClass Class, string Provider, string? Code = null, string? List = null, string? Url = null, string? Rule = null)
+{
+    /// <summary>How long the rule has our address keep off the provider, or go slower at <see cref="ReplyClass.Rate"/>; null: as usual for the class.</summary>
+    public TimeSpan? Pause { get; init; }
+}

@@ -34,14 +34,14 @@ internal sealed class AttemptResult(int recipients)
     /// <summary>Nothing was tried, because it may not be now: no attempt, the job is put off. Null: it was tried.</summary>
     public PutOff? Wait { get; private set; }
 
+    /// <summary>The next hop has refused the local address: for what, and until when, those wait that it was said of.</summary>
+    public (WaitKey For, DateTimeOffset Until)? AddressWait { get; set; }
+
     /// <summary>Whether no recipient has an outcome.</summary>
     public bool IsEmpty => Array.TrueForAll(Outcomes, o => o is null);
 
     /// <summary>Whether another host may be tried for some recipient.</summary>
     public bool WantsNextHost => Array.Exists(Outcomes, o => o is null or { Kind: OutcomeKind.NextHost });
-
-    /// <summary>Whether what wants another host was refused for our address or its rate.</summary>
-    public bool IsEgressRefused => Array.Exists(Outcomes, static o => o is { Kind: OutcomeKind.NextHost, Finding: { } finding } && finding.Class.ConcernsEgress());
 
     /// <summary>Takes over what a transaction has decided; the rest stays as it was.</summary>
     /// <param name="subset">The recipients of the transaction; null: all of the job's.</param>
@@ -60,6 +60,7 @@ internal sealed class AttemptResult(int recipients)
     {
         for (int i = 0; i < recipients.Length; i++)
             Outcomes[recipients[i]] = part.Outcomes[i] ?? Outcomes[recipients[i]];
+        AddressWait = part.AddressWait ?? AddressWait;
         (Stage, NextHop, Local, TlsOutcome, Provider) = (part.Stage, part.NextHop ?? NextHop, part.Local, part.TlsOutcome, part.Provider);
     }
 

@@ -4,6 +4,7 @@ using System.Net.Sockets;
 using RelayGate.Configuration;
 using RelayGate.Core.Policy;
 using RelayGate.Core.Replies;
+using RelayGate.Egress;
 using RelayGate.Queue;
 using RelayGate.Telemetry;
 
@@ -11,7 +12,7 @@ namespace RelayGate.Delivery;
 
 /// <summary>Makes one delivery attempt: finds the next hop, takes a session from the right address, runs the transaction, tries other hosts.</summary>
 internal sealed partial class Deliverer(
-    NextHopResolver resolver, TlsPlanner tlsPlanner, EgressPermission mayLeaveFrom, IPv6Switch ipv6OffBy, LocalAddresses local, ConnectionPool pool, DeliveryOptions options, RelayGateMetrics metrics, TimeProvider time)
+    NextHopResolver resolver, TlsPlanner tlsPlanner, EgressPermission mayLeaveFrom, IPv6Switch ipv6OffBy, LocalAddresses local, ConnectionPool pool, EgressStates states, DeliveryOptions options, RelayGateMetrics metrics, TimeProvider time)
 {
     /// <summary>After which mail whose address is missing is looked at again in any case; it goes on at once when the address is back. 15 min.</summary>
     private static readonly TimeSpan MissingWait = TimeSpan.FromMinutes(15);
@@ -99,13 +100,13 @@ internal sealed partial class Deliverer(
         }
         string site = plan.Site.Length > 0 ? plan.Site : plan.Addresses[0].Host;
         var connects = new FamilyConnects();
-        List<(EgressBinding Egress, string Provider)>? refused = null; // Our address or its rate: the provider's other hosts would say the same.
+        using var turn = new EgressTurn(states, job);
         foreach (NextHopAddress address in AddressOrder.Of(
             plan.Addresses.All(MayUse) ? plan.Addresses : [.. plan.Addresses.Where(MayUse)], family => Health.IsFailing(egress.For(family)?.Address, site, family)))
         {
             EgressBinding binding = EgressBinding.For(egress, address.EndPoint.AddressFamily)!;
-            if (!MayUse(address) || refused?.Contains((binding, address.Provider)) == true)
-                continue; // Found missing, or refused, just now.
+            if (!MayUse(address) || !turn.MayDial(binding, address))
+                continue; // Found missing, or refused, just now; or it is to wait.
             TlsDecision tls = await tlsPlanner.DecideAsync(plan, address, job.Message, cancellationToken);
             if (tls.Refusal is { } passedOver)
             {
@@ -114,12 +115,12 @@ internal sealed partial class Deliverer(
             }
             bool goesOn = await TryAddressAsync(job, result, binding, plan, address.Under(tls.Policy), tls, cancellationToken);
             connects.Note(address, hasConnected: result.Stage != DeliveryStage.Connect);
+            turn.Report(result);
             if (!goesOn || !result.WantsNextHost)
                 break;
-            if (result.IsEgressRefused)
-                (refused ??= []).Add((binding, address.Provider));
         }
         connects.Tell(Health, egress, site);
+        turn.End(result);
         if (!result.IsEmpty)
             return;
         foreach (NextHopAddress address in plan.Addresses)

@@ -4,6 +4,7 @@ using RelayGate.Configuration;
 using RelayGate.Core.Mail;
 using RelayGate.Core.Policy;
 using RelayGate.Core.Replies;
+using RelayGate.Egress;
 using RelayGate.Queue;
 using RelayGate.Replies;
 using RelayGate.Telemetry;
@@ -41,7 +42,7 @@ public sealed partial class DeliveryService : IHostedService, IDisposable
     private Task[] _workers = [];
 
     public DeliveryService(
-        QueueScheduler scheduler, QueueWriter writer, WaitingMail waiting, NextHopResolver resolver, TlsPlanner tls, EgressPermission mayLeaveFrom, IPv6Switch ipv6OffBy, LocalAddresses local, ChunkReader readChunk, DsnOriginLookup dsnOrigin, ReplyRuleBook rules, RelayGateOptions options,
+        QueueScheduler scheduler, QueueWriter writer, WaitingMail waiting, EgressStates states, NextHopResolver resolver, TlsPlanner tls, EgressPermission mayLeaveFrom, IPv6Switch ipv6OffBy, LocalAddresses local, ChunkReader readChunk, DsnOriginLookup dsnOrigin, ReplyRuleBook rules, RelayGateOptions options,
         RelayGateMetrics metrics, MailLog mailLog, TimeProvider time, ILogger<DeliveryService> logger)
     {
         _scheduler = scheduler;
@@ -55,7 +56,7 @@ public sealed partial class DeliveryService : IHostedService, IDisposable
         _time = time;
         _logger = logger;
         _pool = new ConnectionPool(options.Delivery, time, readChunk, rules);
-        _deliverer = new Deliverer(resolver, tls, mayLeaveFrom, ipv6OffBy, local, _pool, options.Delivery, metrics, time) { LoginRefused = refusal => LoginRefused?.Invoke(refusal) };
+        _deliverer = new Deliverer(resolver, tls, mayLeaveFrom, ipv6OffBy, local, _pool, states, options.Delivery, metrics, time) { LoginRefused = refusal => LoginRefused?.Invoke(refusal) };
         _dsnPlanner = new DsnPlanner(options, OriginAsync, OwnMail.NewId);
         _recorder = new AttemptRecorder(options.Delivery);
     }
@@ -128,6 +129,8 @@ public sealed partial class DeliveryService : IHostedService, IDisposable
             DeliveryAttempt attempt = _recorder.Record(job, result, startedAt, _time.GetElapsedTime(started), Random.Shared.NextDouble());
             PreparedDsn? dsn = await PlanDsnAsync(job, attempt);
             Tell(job, attempt, dsn, await _writer.CompleteAsync(job, attempt, dsn));
+            if (result.AddressWait is var (waitsFor, _) && _waiting.HasEnded(waitsFor, stamp))
+                await _waiting.WakeWaitersAsync(waitsFor); // By hand, while the refusal was on its way into the store.
         }
         catch (Exception e)
         {

@@ -4,6 +4,7 @@ using Microsoft.Extensions.Logging;
 using RelayGate.Accounts;
 using RelayGate.Configuration;
 using RelayGate.Delivery;
+using RelayGate.Egress;
 using RelayGate.Notices;
 using RelayGate.Queue;
 using RelayGate.Reports;
@@ -20,7 +21,7 @@ namespace RelayGate.Hosting;
 internal sealed class GatewayService(
     GatewayState state, ListenerPlan listeners, RelayGateOptions options, TimeProvider time, ILogger<GatewayService> logger, RelayGateMetrics metrics,
     SqliteRelayStore store, QueueWriter writer, QueueScheduler scheduler, AccountDirectory accounts, QueueGauge gauge, Maintenance maintenance,
-    DeliveryService delivery, HoldReleaser releaser, SuspendedMail suspended, HeldExpiry expiry, NoticeService notices, ReportSender reports, AccountUpkeep upkeep, EgressWatch egress,
+    DeliveryService delivery, HoldReleaser releaser, SuspendedMail suspended, HeldExpiry expiry, NoticeService notices, ReportSender reports, AccountUpkeep upkeep, EgressWatch egress, EgressControl states,
     MailLog mailLog) : IHostedLifecycleService
 {
     private readonly SystemdNotifier _systemd = SystemdNotifier.FromEnvironment();
@@ -51,6 +52,7 @@ internal sealed class GatewayService(
         await notices.StartAsync(cancellationToken);
         upkeep.Start();
         await reports.StartAsync(cancellationToken);
+        await states.StartAsync(cancellationToken);
         await egress.StartAsync(cancellationToken); // Before mail is attempted from an address that is not here.
         await delivery.StartAsync(cancellationToken);
         expiry.Start();
@@ -81,6 +83,7 @@ internal sealed class GatewayService(
         End(releaser.Dispose);
         await EndAsync(() => delivery.StopAsync(cancellationToken));
         await EndAsync(egress.StopAsync);
+        End(states.Dispose);
         await EndAsync(() => maintenance.StopAsync(cancellationToken));
         await EndAsync(upkeep.StopAsync);
         await EndAsync(() => notices.StopAsync(cancellationToken)); // After everything that could raise one.

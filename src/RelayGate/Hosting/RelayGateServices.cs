@@ -12,6 +12,7 @@ using RelayGate.Admin;
 using RelayGate.Configuration;
 using RelayGate.Delivery;
 using RelayGate.Dns;
+using RelayGate.Egress;
 using RelayGate.Notices;
 using RelayGate.Queue;
 using RelayGate.Replay;
@@ -96,6 +97,8 @@ public static class RelayGateServices
         services.AddSingleton<LocalAddresses>();
         services.AddSingleton(MakeEgressWatch);
         services.AddSingleton<WaitingMail>();
+        services.AddSingleton<EgressStates>();
+        services.AddSingleton<EgressControl>();
         services.AddSingleton<DsnOriginLookup>(provider => provider.GetRequiredService<AccountDirectory>().DsnOriginAsync);
         services.AddSingleton<DeliveryService>();
         services.AddSingleton(provider => provider.GetRequiredService<QueueWriter>().Feed);

@@ -83,7 +83,8 @@ public sealed class WaitingMail(SqliteRelayStore store, QueueWriter writer, Time
         }
     }
 
-    private bool HasEnded(WaitKey key, long stamp)
+    /// <summary>Whether what mail waited for has ended since.</summary>
+    internal bool HasEnded(WaitKey key, long stamp)
     {
         lock (_gate)
             return stamp < _forgotten || (_ended.TryGetValue(key, out long number) && number > stamp);

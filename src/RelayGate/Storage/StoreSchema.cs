@@ -1,4 +1,5 @@
 using RelayGate.Accounts;
+using RelayGate.Egress;
 using RelayGate.Notices;
 using RelayGate.Queue;
 using RelayGate.Reports;
@@ -14,7 +15,7 @@ internal static class StoreSchema
     /// <summary>Kept in <c>PRAGMA application_id</c>: "RLYG".</summary>
     public const int ApplicationId = 0x524C5947;
 
-    public const string Ddl = QueueDdl + UsageHistory.Ddl + ScriptSchema.Ddl + EgressUseRows.Ddl + AuditRows.Ddl + AccountSchema.Ddl + RouteSql.Ddl + CredentialSchema.Ddl + NoticeSchema.Ddl + ReportSchedules.Ddl + WebhookSchema.Ddl
+    public const string Ddl = QueueDdl + UsageHistory.Ddl + ScriptSchema.Ddl + EgressUseRows.Ddl + EgressRows.Ddl + AuditRows.Ddl + AccountSchema.Ddl + RouteSql.Ddl + CredentialSchema.Ddl + NoticeSchema.Ddl + ReportSchedules.Ddl + WebhookSchema.Ddl
         + DsnRates.Ddl;
 
     private const string QueueDdl = """

@@ -19,4 +19,7 @@ internal static partial class Log
 
     [LoggerMessage(Level = LogLevel.Error, EventId = 502, Message = "Held mail that is too old could not be ended; it is tried again")]
     public static partial void ExpiryFailed(ILogger logger, Exception cause);
+
+    [LoggerMessage(Level = LogLevel.Error, EventId = 510, Message = "The state of {Egress} could not be stored, or what waits for it not be woken; it waits for its time")]
+    public static partial void EgressStateFault(ILogger logger, Exception cause, string egress);
 }

@@ -4,6 +4,7 @@ using RelayGate.Core.Mail;
 using RelayGate.Core.Policy;
 using RelayGate.Delivery;
 using RelayGate.Dns;
+using RelayGate.Egress;
 using RelayGate.Queue;
 using RelayGate.Replies;
 using RelayGate.Telemetry;
@@ -23,16 +24,23 @@ internal sealed class DeliveryGateway : IAsyncDisposable
         Queue.Options.Delivery.NextHop = hop.Url;
         change?.Invoke(Queue.Options);
         Queue.Egress = DeliveryHarness.EgressFrom("127.0.0.2");
+        States = new EgressStates(Queue.Time);
+        Control = new EgressControl(Queue.Store, Queue.Writer, Queue.Waiting, States, Queue.Time, NullLogger<EgressControl>.Instance);
+        Control.StartAsync(CancellationToken.None).GetAwaiter().GetResult();
         var log = new MailLog(_metrics, Queue.Time, NullLogger<MailLog>.Instance, new MailLogOutput(null));
         Rules = new ReplyRuleBook(Queue.Options.Delivery, Queue.Time, NullLogger<ReplyRuleBook>.Instance);
         var dns = new DnsResolver(new DnsServers(Queue.Options.Delivery.Resolver, TimeProvider.System, Queue.Options.Delivery.ResolverTrusted), TimeProvider.System);
         Service = new DeliveryService(
-            Queue.Scheduler, Queue.Writer, Queue.Waiting, new NextHopResolver(Queue.Options, dns, Rules), new TlsPlanner(Queue.Options.Delivery, dns, TimeProvider.System),
+            Queue.Scheduler, Queue.Writer, Queue.Waiting, States, new NextHopResolver(Queue.Options, dns, Rules), new TlsPlanner(Queue.Options.Delivery, dns, TimeProvider.System),
             (subscription, local, token) => MayLeaveFrom(subscription, local, token), (_, _) => new((string?)null), Local, Queue.Store.ReadChunkAsync, (about, token) => OriginOf(about), Rules, Queue.Options, _metrics, log, Queue.Time, NullLogger<DeliveryService>.Instance);
         Service.StartAsync(CancellationToken.None).GetAwaiter().GetResult();
     }
 
     public QueueFixture Queue { get; } = new();
+
+    public EgressStates States { get; }
+
+    public EgressControl Control { get; }
 
     public EgressPermission MayLeaveFrom { get; set; } = (_, _, _) => new(true);
 
@@ -94,6 +102,7 @@ internal sealed class DeliveryGateway : IAsyncDisposable
         await now.CancelAsync();
         await Service.StopAsync(now.Token);
         Service.Dispose();
+        Control.Dispose();
         Rules.Dispose();
         Queue.Dispose();
         _metrics.Dispose();

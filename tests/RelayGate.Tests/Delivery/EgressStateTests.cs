@@ -1,0 +1,225 @@
+using System.Net;
+using Microsoft.Extensions.Logging.Abstractions;
+using RelayGate.Core.Mail;
+using RelayGate.Egress;
+using RelayGate.Queue;
+using RelayGate.Tests.Fakes;
+using RelayGate.Tests.Queue;
+
+namespace RelayGate.Tests.Delivery;
+
+/// <summary>Promise 000-2: a provider's refusal of one address costs nobody else anything, bounces nobody, and ends by itself. Real store, real sockets.</summary>
+public sealed class EgressStateTests
+{
+    private const string Blocked = "550 5.7.1 Service unavailable, Client host [203.0.113.7] blocked using zen.spamhaus.org; https://check.spamhaus.org/\r\n";
+
+    private static readonly IPAddress A = IPAddress.Parse("127.0.0.2");
+    private static readonly IPAddress B = IPAddress.Parse("127.0.0.3");
+    private static readonly EgressKey AAtP = new(A, "provider-p.test");
+
+    [Fact]
+    public async Task Promise_000_2_only_mail_of_the_blocked_address_to_that_provider_waits()
+    {
+        await using var world = new World();
+        world.P.Script = e => e.Verb == "MAIL" && e.Line.Contains("acme", StringComparison.Ordinal) ? new HopAction.Raw(Blocked) : null;
+        var news = new List<EgressNews>();
+        world.Gateway.Control.News += news.Add;
+
+        await world.AcceptAsync("acme", A, "one@p.test");
+        await DeliveryGateway.UntilAsync(() => Task.FromResult(news.Count == 1));
+        int connections = world.P.Connections;
+        await world.AcceptAsync("acme", A, "two@p.test", "two@q.test");
+        await world.AcceptAsync("other", B, "three@p.test");
+
+        ReceivedMessage atQ = await world.Q.NextAsync();
+        ReceivedMessage atP = await world.P.NextAsync();
+        Assert.Equal(("127.0.0.2", "127.0.0.3"), (atQ.Client.ToString(), atP.Client.ToString()));
+        Assert.StartsWith("RCPT TO:<three@p.test>", Assert.Single(atP.Rcpts));
+        await DeliveryGateway.UntilAsync(async () => await world.Queue.Count("recipient", "waits_for = 'ip 127.0.0.2 provider-p.test' and attempts = 0 and state = 0") == 2);
+        Assert.Equal(connections + 1, world.P.Connections); // The other's alone: nothing was dialled for what waits.
+        Assert.Equal(0, await world.Queue.Count("recipient", "state = 2"));
+        EgressState state = world.Gateway.States.Find(AAtP)!;
+        Assert.Equal((EgressCondition.Paused, "zen.spamhaus.org"), (state.Condition, state.List));
+        Assert.Equal((false, "acme"), (news[0].IsEnded, news[0].State.Subscription));
+        Assert.Equal(1, await world.Queue.Count("attempt", "stage = 'mail'")); // The evidence.
+    }
+
+    [Fact]
+    public async Task After_the_pause_one_message_goes_first_and_a_refusal_renews_the_pause_longer()
+    {
+        await using var world = new World();
+        int mails = 0;
+        bool isBlocked = true;
+        world.P.Script = e => e.Verb == "MAIL" && Interlocked.Increment(ref mails) > 0 && Volatile.Read(ref isBlocked) ? new HopAction.Raw(Blocked) : null;
+        await world.AcceptAsync("acme", A, "0@p.test");
+        await world.UntilWaitingAsync(1);
+        for (int i = 1; i < 5; i++)
+            await world.AcceptAsync("acme", A, $"{i}@p.test");
+        await world.UntilWaitingAsync(5);
+        Assert.Equal(1, Volatile.Read(ref mails));
+        DateTimeOffset until = world.Gateway.States.Find(AAtP)!.Until!.Value;
+
+        await world.AdvanceUntilAsync(() => Volatile.Read(ref mails) == 2);
+        await world.UntilWaitingAsync(5);
+        Assert.Equal(2, Volatile.Read(ref mails));
+        EgressState renewed = world.Gateway.States.Find(AAtP)!;
+        Assert.Equal(2, renewed.Repetition);
+        Assert.True(renewed.Until - renewed.Since > until - world.Start);
+
+        Volatile.Write(ref isBlocked, false);
+        await world.AdvanceUntilAsync(() => world.P.Messages.Count == 5);
+        Assert.Null(world.Gateway.States.Find(AAtP));
+        await DeliveryGateway.UntilAsync(async () => await world.Queue.Count("egress_state") == 0);
+        Assert.Equal(0, await world.Queue.Count("recipient", "state = 2 and address like '%@p.test'"));
+    }
+
+    [Fact]
+    public async Task A_pause_that_is_ended_by_hand_lets_its_mail_go_at_once_and_says_who_did_it()
+    {
+        await using var world = new World();
+        bool isBlocked = true;
+        world.P.Script = e => e.Verb == "MAIL" && Volatile.Read(ref isBlocked) ? new HopAction.Raw(Blocked) : null;
+        await world.AcceptAsync("acme", A, "one@p.test");
+        await world.UntilWaitingAsync(1);
+        Volatile.Write(ref isBlocked, false);
+
+        Assert.Single(await world.Gateway.Control.ResumeAsync(A, "provider-p.test", "acme", "uid 0", default));
+
+        await world.AdvanceUntilAsync(() => world.P.Messages.Count == 1, TimeSpan.FromSeconds(1));
+        Assert.Equal(1, await world.Queue.Count("audit", "what = 'resume' and object = 'ip 127.0.0.2 at provider-p.test' and whom = 'uid 0'"));
+        Assert.Equal(0, await world.Queue.Count("egress_state"));
+    }
+
+    [Fact]
+    public async Task What_waits_for_a_resting_address_uses_no_connection_and_stops_nobody_else()
+    {
+        await using var world = new World();
+        await world.Gateway.Control.RestAsync(A, null, "looks bad", "acme", "uid 0", default);
+        for (int i = 0; i < 2000; i++)
+            await world.AcceptAsync("acme", A, $"{i}@p.test");
+        await world.AcceptAsync("other", B, "one@p.test");
+
+        ReceivedMessage message = await world.P.NextAsync();
+        Assert.Equal("127.0.0.3", message.Client.ToString());
+        await world.UntilWaitingAsync(2000, "ip 127.0.0.2");
+        Assert.Equal(1, world.P.Connections);
+        Assert.Equal(0, await world.Queue.Count("attempt", "stage <> 'end-of-data'"));
+
+        await world.Gateway.Control.ResumeAsync(A, null, "acme", "uid 0", default);
+        await world.AdvanceUntilAsync(() => world.P.Messages.Count >= 500, TimeSpan.FromSeconds(1));
+        Assert.All(world.P.Messages, m => Assert.Equal("127.0.0.2", m.Client.ToString()));
+    }
+
+    [Fact]
+    public async Task What_waits_for_an_address_is_told_of_after_a_while_and_given_up_in_the_end_with_5_4_7()
+    {
+        await using var world = new World();
+        await world.Gateway.Control.RestAsync(A, null, null, null, "uid 0", default);
+        await world.AcceptAsync("acme", A, "one@p.test"); // Its reports leave from the same address, and wait too.
+        await world.UntilWaitingAsync(1, "ip 127.0.0.2");
+
+        await world.AdvanceUntilAsync(() => world.Queue.Count("recipient", "delay_noticed = 1").GetAwaiter().GetResult() == 1);
+        Assert.True(world.Queue.Time.GetUtcNow() - world.Start < TimeSpan.FromHours(5));
+        await world.AdvanceUntilAsync(() => world.Queue.Count("recipient", "state = 2 and address = 'one@p.test'").GetAwaiter().GetResult() == 1, TimeSpan.FromHours(2));
+
+        Assert.True(world.Queue.Time.GetUtcNow() - world.Start >= TimeSpan.FromDays(4));
+        Assert.Contains("5.4.7", await world.Queue.Text("select results from attempt"), StringComparison.Ordinal);
+        Assert.Equal(2, await world.Queue.Count("decision", "kind = 3"));
+    }
+
+    [Fact]
+    public async Task A_restart_keeps_pauses_rests_and_paces()
+    {
+        using var queue = new QueueFixture();
+        (EgressStates states, EgressControl control) = await StartAsync(queue);
+        Assert.NotNull(states.Ask(AAtP, default, out _));
+        EgressGrant grant = states.Ask(AAtP, default, out _)!.Value;
+        states.Refused(grant, new Core.Replies.ReplyFinding(Core.Replies.ReplyClass.IpBlocked, "provider-p.test", List: "zen.spamhaus.org"), "550 blocked", "acme");
+        await control.RestAsync(B, TimeSpan.FromHours(5), "reason", null, "uid 0", default);
+        await control.SetPaceAsync(new EgressPace("*", "slow.test", 10, 2, queue.Time.GetUtcNow(), null, null, "uid 0"), null, default);
+        EgressState[] before = [.. states.All()];
+        await DeliveryGateway.UntilAsync(async () => await queue.Count("egress_state") == 2);
+        control.Dispose();
+
+        queue.Reopen(TimeSpan.FromMinutes(5));
+        (states, control) = await StartAsync(queue);
+
+        Assert.Equal(before.Select(s => s.ToString()), states.All().Select(s => s.ToString()));
+        Assert.Null(states.Ask(AAtP, default, out PutOff? wait));
+        Assert.Equal("ip 127.0.0.2 provider-p.test", wait!.WaitsFor.Text);
+        Assert.Null(states.Ask(new EgressKey(B, "elsewhere.test"), default, out wait));
+        Assert.Equal("ip 127.0.0.3", wait!.WaitsFor.Text);
+        Assert.NotNull(states.Ask(new EgressKey(A, "slow.test"), default, out _));
+        Assert.Null(states.Ask(new EgressKey(A, "slow.test"), default, out wait));
+        control.Dispose();
+    }
+
+    private static async Task<(EgressStates States, EgressControl Control)> StartAsync(QueueFixture queue)
+    {
+        var states = new EgressStates(queue.Time);
+        var control = new EgressControl(queue.Store, queue.Writer, queue.Waiting, states, queue.Time, NullLogger<EgressControl>.Instance);
+        await control.StartAsync(default);
+        return (states, control);
+    }
+
+    /// <summary>Two providers, two addresses of ours.</summary>
+    private sealed class World : IAsyncDisposable
+    {
+        private readonly FakeDns _dns = new();
+
+        public World()
+        {
+            P = new FakeNextHop(IPAddress.Parse("127.0.1.1"));
+            Q = new FakeNextHop(IPAddress.Parse("127.0.1.2"), P.EndPoint.Port);
+            _dns.Mx("p.test", 10, "mx.provider-p.test").A("mx.provider-p.test", "127.0.1.1").Mx("q.test", 10, "mx.provider-q.test").A("mx.provider-q.test", "127.0.1.2");
+            Gateway = new DeliveryGateway(P, options =>
+            {
+                options.Delivery.NextHop = "mx";
+                options.Delivery.MxPort = P.EndPoint.Port;
+                options.Delivery.Resolver = _dns.EndPoint.ToString();
+                options.Delivery.AllowLoopback = true;
+            });
+            Start = Queue.Time.GetUtcNow();
+        }
+
+        public FakeNextHop P { get; }
+
+        public FakeNextHop Q { get; }
+
+        public DeliveryGateway Gateway { get; }
+
+        public DateTimeOffset Start { get; }
+
+        public QueueFixture Queue => Gateway.Queue;
+
+        public async Task AcceptAsync(string subscription, IPAddress from, params string[] recipients)
+        {
+            Queue.Egress = DeliveryHarness.EgressFrom(from.ToString());
+            Assert.Equal(OfferOutcome.Committed, (await Queue.OfferAsync(Queue.Message(Queue.Account(subscription), recipients))).Outcome);
+        }
+
+        public Task UntilWaitingAsync(int recipients, string cause = "ip 127.0.0.2 provider-p.test") =>
+            DeliveryGateway.UntilAsync(async () => await Queue.Count("recipient", $"waits_for = '{cause}' and attempts = 0") == recipients);
+
+        /// <summary>Moves the clock until something is so; what is under way ends before each step.</summary>
+        public async Task AdvanceUntilAsync(Func<bool> condition, TimeSpan? step = null)
+        {
+            for (int i = 0; i < 1000 && !condition(); i++)
+            {
+                Queue.Time.Advance(step ?? TimeSpan.FromMinutes(2));
+                await Queue.Count("message");
+                await Task.Delay(20);
+                await DeliveryGateway.UntilAsync(() => Task.FromResult(Queue.Scheduler.InFlight == 0));
+            }
+            Assert.True(condition());
+        }
+
+        public async ValueTask DisposeAsync()
+        {
+            await Gateway.DisposeAsync();
+            await P.DisposeAsync();
+            await Q.DisposeAsync();
+            await _dns.DisposeAsync();
+        }
+    }
+}
