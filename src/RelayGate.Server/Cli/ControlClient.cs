@@ -42,9 +42,9 @@ internal sealed class ControlClient : IDisposable
     public Task<JsonNode> DeleteAsync(string path, CancellationToken cancellationToken) => SendAsync(HttpMethod.Delete, path, null, cancellationToken);
 
     /// <summary>An answer of one line of JSON for each thing there is to say; a problem on the way ends it.</summary>
-    public async IAsyncEnumerable<JsonNode> LinesAsync(string path, [EnumeratorCancellation] CancellationToken cancellationToken)
+    public async IAsyncEnumerable<JsonNode> LinesAsync(HttpMethod method, string path, JsonNode? body, [EnumeratorCancellation] CancellationToken cancellationToken)
     {
-        using var request = new HttpRequestMessage(HttpMethod.Get, path);
+        using HttpRequestMessage request = Request(method, path, body);
         using HttpResponseMessage response = await AskAsync(request, HttpCompletionOption.ResponseHeadersRead, cancellationToken);
         using var reader = new StreamReader(await response.Content.ReadAsStreamAsync(cancellationToken));
         while (await ReadLineAsync(reader, cancellationToken) is { } line)
@@ -59,14 +59,27 @@ internal sealed class ControlClient : IDisposable
     /// <returns>The answer's JSON; an empty object for an empty answer.</returns>
     public async Task<JsonNode> SendAsync(HttpMethod method, string path, JsonNode? body, CancellationToken cancellationToken)
     {
-        using var request = new HttpRequestMessage(method, path);
-        if (body is not null)
-            request.Content = new StringContent(body.ToJsonString(), Encoding.UTF8, "application/json");
+        using HttpRequestMessage request = Request(method, path, body);
         using HttpResponseMessage response = await AskAsync(request, HttpCompletionOption.ResponseContentRead, cancellationToken);
         return Parse(await response.Content.ReadAsStringAsync(cancellationToken)) ?? new JsonObject();
     }
 
+    /// <summary>An answer that is not JSON, whole in memory, and the number of octets there are in all where it was cut.</summary>
+    public async Task<(byte[] Octets, long Of)> OctetsAsync(string path, CancellationToken cancellationToken)
+    {
+        using HttpRequestMessage request = Request(HttpMethod.Get, path, null);
+        using HttpResponseMessage response = await AskAsync(request, HttpCompletionOption.ResponseContentRead, cancellationToken);
+        byte[] octets = await response.Content.ReadAsByteArrayAsync(cancellationToken);
+        bool isKnown = response.Headers.TryGetValues("X-Octets", out IEnumerable<string>? all) && long.TryParse(all.First(), out long of) && of > octets.Length;
+        return (octets, isKnown ? long.Parse(all!.First(), System.Globalization.CultureInfo.InvariantCulture) : octets.Length);
+    }
+
     public void Dispose() => _http.Dispose();
+
+    private static HttpRequestMessage Request(HttpMethod method, string path, JsonNode? body) => new(method, path)
+    {
+        Content = body is null ? null : new StringContent(body.ToJsonString(), Encoding.UTF8, "application/json"),
+    };
 
     private async Task<HttpResponseMessage> AskAsync(HttpRequestMessage request, HttpCompletionOption until, CancellationToken cancellationToken)
     {

@@ -30,7 +30,7 @@ internal static class LimitSimulateCommand
             [
                 .. parsed.GetRequiredValue(Set).Select(s => ("set", (string?)s)), ("over", parsed.GetValue(Over)), ("since", Moment.Of(parsed.GetValue(Since))),
             ]);
-            IAsyncEnumerable<JsonNode> lines = client.LinesAsync("limits/simulate" + query, cancellationToken);
+            IAsyncEnumerable<JsonNode> lines = client.LinesAsync(HttpMethod.Get, "limits/simulate" + query, null, cancellationToken);
             JsonNode? report = null;
             if (output.IsJson || !Output.IsTerminal)
                 report = await LastAsync(lines, _ => { });

@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.Globalization;
 using System.Text.Json.Nodes;
 using RelayGate.Server.Cli;
 
@@ -16,52 +17,44 @@ internal static class QueueCommands
         (new("--mailbox") { Description = "Sent by this mailbox.", HelpName = "ADDRESS" }, "mailbox"),
         (new("--from") { Description = "Reverse-path, or @domain.", HelpName = "ADDRESS" }, "from"),
         (new("--to-domain") { Description = "With a recipient at this domain.", HelpName = "DOMAIN" }, "recipientDomain"),
-        (new("--state") { Description = "active, deferred or held.", HelpName = "STATE" }, "state"),
+        (new("--script") { Description = "Made by this script, as 'script list' names it.", HelpName = "SCRIPT" }, "script"),
+        (new("--ip") { Description = "That leave from this address.", HelpName = "ADDRESS" }, "ip"),
+        (new("--reason") { Description = "Whose last reply has this text in it, or is of this class (ip-blocked, mailbox-full, rate …).", HelpName = "TEXT" }, "reason"),
+        (new("--state") { Description = "active, deferred, held, or failed (whose content is kept).", HelpName = "STATE" }, "state"),
         (new("--held") { Description = "Held for this reason: limit, suspended, script, refused, administrator or fault.", HelpName = "REASON" }, "held"),
         (new("--older-than") { Description = "Came before this time (2026-01-31T12:00Z) or this long ago (90s, 15m, 2h, 7d).", HelpName = "TIME" }, "before"),
     ];
 
     private static readonly Option<bool> DryRun = new("--dry-run") { Description = "Only count what it would be done to." };
-    private static readonly Option<bool> Yes = new("--yes", "-y") { Description = "Do not ask on a terminal before many messages are released or deleted." };
+    private static readonly Option<bool> Yes = new("--yes", "-y") { Description = $"Do not count first and ask; in a pipe, needed for more than {QueueOrderVerb.MostUnasked} messages." };
+    private static readonly Option<string?> Text = new("--text") { Description = "What the sender is told.", HelpName = "TEXT" };
     private static readonly Argument<string[]> Refs = new("REF") { Description = "One or more refs.", Arity = ArgumentArity.ZeroOrMore };
 
     public static Command Create()
     {
         var paging = new Paging();
-        var one = new Argument<string>("REF") { Description = "The ref of a queued message." };
         return new Command("queue", "The queue: what waits to be delivered.").With(
             paging.AddTo(WithFilters(new Command("list", "List queued messages."))).Does(async (parsed, client, output, cancellationToken) =>
             {
                 (string Name, string? Value)[] filter = [("subscription", parsed.GetValue(Subscription)), .. Filters.Select(f => (f.Field, Value(parsed, f.Option, f.Field)))];
                 return output.List(await client.GetAsync("queue" + paging.Query(parsed, filter), cancellationToken), filter.All(static f => f.Value is null) ? "the queue is empty" : "nothing in the queue matches",
-                    ("REF", Cell.Of("ref")), ("ARRIVED (UTC)", Cell.Time("at")), ("STATE", i => State(i)), ("SUBSCRIPTION", Cell.Of("subscription")), ("OCTETS", Cell.Of("octets")),
-                    ("FROM", i => $"<{Cell.Text(i["sender"])}>"), ("RECIPIENTS", Cell.Of("recipientCount")), ("NEXT ATTEMPT (UTC)", Cell.Time("nextAttempt")),
+                    ("REF", Cell.Of("ref")), ("ARRIVED (UTC)", Cell.Time("at")), ("AGE", Age), ("STATE", i => State(i)), ("SUBSCRIPTION", Cell.Of("subscription")), ("OCTETS", Cell.Of("octets")),
+                    ("FROM", i => $"<{Cell.Text(i["sender"])}>"), ("RECIPIENTS", Cell.Of("recipientCount")), ("EGRESS", Cell.Of("egress")), ("ATTEMPTS", Cell.Of("attempts")), ("NEXT ATTEMPT (UTC)", Cell.Time("nextAttempt")),
                     ("RELEASE ABOUT (UTC)", i => Cell.Time(i["hold"]?["releaseAbout"])), ("WAITS FOR", Cell.Of("waitsFor")), ("LAST REPLY OR WHY HELD", i => Cell.Text(i["hold"]?["for"]) ?? Cell.Text(i["lastReply"])));
             }),
-            new Command("show", "Show a queued message with its recipients.").With(one).Does(async (parsed, client, output, cancellationToken) =>
-            {
-                JsonNode m = await client.GetAsync($"queue/{Uri.EscapeDataString(parsed.GetRequiredValue(one))}", cancellationToken);
-                return output.Show(m, () =>
-                {
-                    Output.Fields(
-                        ("ref", Cell.Text(m["ref"])), ("arrived", Cell.Time(m["at"])), ("state", Cell.Text(m["state"])), ("subscription", Cell.Text(m["subscription"])),
-                        ("from", $"<{Cell.Text(m["sender"])}>"), ("octets", Cell.Text(m["octets"])), ("held", Held(m["hold"])), ("egress", Cell.Text(m["egress"])));
-                    foreach (JsonNode? r in m["recipients"] as JsonArray ?? [])
-                        Console.WriteLine(Output.Clean($"  <{Cell.Text(r!["recipient"])}> {Cell.Text(r["state"])}, {Cell.Text(r["attempts"])} attempts, {(Cell.Text(r["waitsFor"]) is { } cause ? $"waits for {cause}, " : "")}next {Cell.Time(r["nextAttempt"])}  {Cell.Text(r["lastReply"])}"));
-                });
-            }),
+            QueueShowCommand.Create(),
             Action("retry", "Try now instead of later.", "to be tried now"),
             Action("hold", "Park: no attempt until release.", "held"),
             Action("release", "Let held messages go on, also over a limit; it is counted and recorded.", "released"),
             Action("delete", "Delete without a DSN.", "deleted"),
-            new Command("flush", "Try everything now.").With(Subscription).Does((parsed, client, output, cancellationToken) =>
-                parsed.GetValue(Subscription) is null
-                    ? FlushAsync(client, output, cancellationToken)
-                    : ActAsync("retry", "to be tried now", [], parsed, client, output, cancellationToken)));
+            Action("bounce", "Give up now; the sender gets a DSN.", "returned", Text),
+            Action("requeue", "Put back what failed, while its content is kept (Retention:FailedContent).", "put back"),
+            WithFilters(new Command("flush", "Try everything that waits for later, 100 messages a second, or what to look for.")).With(DryRun, Yes).Does((parsed, client, output, cancellationToken) =>
+                ActAsync("flush", "to be tried", [], parsed, client, output, cancellationToken)));
     }
 
-    private static Command Action(string verb, string description, string done) =>
-        WithFilters(new Command(verb, description + " Name refs, or what to look for.").With(Refs)).With(DryRun, Yes).Does((parsed, client, output, cancellationToken) =>
+    private static Command Action(string verb, string description, string done, params ReadOnlySpan<Symbol> more) =>
+        WithFilters(new Command(verb, description + " Name refs, or what to look for.").With(Refs)).With(DryRun, Yes).With(more).Does((parsed, client, output, cancellationToken) =>
             ActAsync(verb, done, parsed.GetValue(Refs) ?? [], parsed, client, output, cancellationToken));
 
     private static Command WithFilters(Command command)
@@ -82,39 +75,20 @@ internal static class QueueCommands
         Fields.Set(body, "subscription", parsed.GetValue(Subscription));
         foreach ((Option<string?> option, string field) in Filters)
             Fields.Set(body, field, Value(parsed, option, field));
-        bool isFiltered = body.Count > 0;
+        bool isFiltered = body.Count > 0 || verb == "flush";
         if (refs.Length > 0 == isFiltered)
             throw new CliException(ExitCode.Usage, $"name either refs or what to look for, such as --subscription NAME or --mailbox ADDRESS (relaygate queue {verb} --help)");
         Fields.SetList(body, "refs", refs);
-        bool isDryRun = parsed.GetResult(DryRun) is not null && parsed.GetValue(DryRun);
-        if (isDryRun || (isFiltered && MustAsk(verb, parsed, output)))
-        {
-            JsonNode preview = await client.PostAsync($"queue/{verb}", With(body, "dryRun", true), cancellationToken);
-            if (isDryRun)
-                return output.Done(preview, Count(preview, "would be " + done));
-            Console.Write($"{Count(preview, "would be " + done)}. Go on? [y/N] ");
-            if (Console.ReadLine() is not ("y" or "Y" or "yes"))
-                return output.Done(preview, "nothing was done");
-        }
-        JsonNode answer = await client.PostAsync($"queue/{verb}", body, cancellationToken);
-        string line = Count(answer, done);
-        if (isFiltered && (long?)answer["count"] == 0 && (long?)answer["unchanged"] == 0)
-            line += ": nothing in the queue matches";
-        if (verb == "hold" && Noun(body) is ({ } noun, { } name) && await IsOpenAsync(client, $"{noun}{(noun == "mailbox" ? "es" : "s")}/{Uri.EscapeDataString(name)}", cancellationToken))
-            line += $"; new mail still goes: relaygate {noun} suspend {name}";
-        return output.Done(answer, line);
+        if (verb == "bounce")
+            Fields.Set(body, "text", parsed.GetValue(Text));
+        return await new QueueOrderVerb(verb, done, body, client, output).RunAsync(
+            isFiltered, parsed.GetValue(DryRun), parsed.GetValue(Yes), verb == "hold" ? () => StillOpenAsync(body, client, cancellationToken) : null, cancellationToken);
     }
 
-    /// <summary>On a terminal, before many messages are let go or lost.</summary>
-    private static bool MustAsk(string verb, ParseResult parsed, Output output) =>
-        verb is "release" or "delete" && !parsed.GetValue(Yes) && !output.IsJson && Output.IsTerminal && !Console.IsInputRedirected;
-
-    private static JsonObject With(JsonObject body, string name, bool value)
-    {
-        var copy = (JsonObject)body.DeepClone();
-        copy[name] = value;
-        return copy;
-    }
+    /// <summary>After a hold: that new mail of the sender still goes.</summary>
+    private static async Task<string?> StillOpenAsync(JsonObject body, ControlClient client, CancellationToken cancellationToken) =>
+        Noun(body) is ({ } noun, { } name) && await IsOpenAsync(client, $"{noun}{(noun == "mailbox" ? "es" : "s")}/{Uri.EscapeDataString(name)}", cancellationToken)
+            ? $"; new mail still goes: relaygate {noun} suspend {name}" : null;
 
     private static (string Noun, string Name)? Noun(JsonObject body)
     {
@@ -124,6 +98,15 @@ internal static class QueueCommands
                 return (noun, name);
         }
         return null;
+    }
+
+    /// <summary>From which its end is reckoned: since it came, or was put back.</summary>
+    private static string? Age(JsonNode item)
+    {
+        if (!DateTimeOffset.TryParse((string?)item["requeuedAt"] ?? (string?)item["at"], CultureInfo.InvariantCulture, DateTimeStyles.AssumeUniversal, out DateTimeOffset from))
+            return null;
+        TimeSpan age = TimeProvider.System.GetUtcNow() - from;
+        return age.TotalMinutes < 2 ? $"{Math.Max(0, (long)age.TotalSeconds)}s" : age.TotalHours < 2 ? $"{(long)age.TotalMinutes}m" : age.TotalDays < 2 ? $"{(long)age.TotalHours}h" : $"{(long)age.TotalDays}d";
     }
 
     private static string State(JsonNode item) => Cell.Text(item["held"]) is { } reason ? $"held ({reason})" : Cell.Text(item["state"]) ?? "";
@@ -151,25 +134,5 @@ internal static class QueueCommands
         {
             return false;
         }
-    }
-
-    private static async Task<int> FlushAsync(ControlClient client, Output output, CancellationToken cancellationToken)
-    {
-        JsonNode answer = await client.PostAsync("queue/flush", null, cancellationToken);
-        return output.Done(answer, Count(answer, "to be tried now"));
-    }
-
-    private static string Count(JsonNode answer, string done)
-    {
-        string line = $"{answer["count"]} {((long?)answer["count"] == 1 ? "message" : "messages")} {done}";
-        if ((long?)answer["unchanged"] is > 0 and var unchanged)
-        {
-            line += $", {unchanged} unchanged";
-            if ((long?)answer["unchangedHeld"] is > 0 and var held)
-                line += held == unchanged ? " (held: release it first)" : $" ({held} held: release those first)";
-        }
-        if ((long?)answer["inFlight"] is > 0 and var inFlight)
-            line += $"; {inFlight} in an attempt that may still finish";
-        return (answer["notFound"] as JsonArray) is { Count: > 0 } missing ? $"{line}; not in the queue: {Cell.Text(missing)}" : line;
     }
 }

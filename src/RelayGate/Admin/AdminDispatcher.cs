@@ -22,17 +22,25 @@ internal sealed class AdminDispatcher(IEndpointRouteBuilder routes, AdminAuthori
     /// <summary>For administrators; what was done is logged with who did it.</summary>
     public void Change(string method, string path, Func<AdminRequest, Task<JsonNode?>> handler) => Map(method, path, forAdministrators: true, handler);
 
+    /// <summary>For everybody whom the control socket knows; the handler says who may, and keeps to the caller's own.</summary>
+    public void ChangeOwn(string method, string path, Func<AdminRequest, Task<JsonNode?>> handler) => Map(method, path, forAdministrators: false, handler);
+
+    /// <summary>As <see cref="ChangeOwn"/>, with an answer as <see cref="Stream"/> gives it.</summary>
+    public void StreamOwn(string path, Func<AdminRequest, IAsyncEnumerable<JsonNode>> handler) => MapLines(HttpMethods.Post, path, forAdministrators: false, handler);
+
     /// <summary>For administrators: an answer that takes a while, as one line of JSON for each thing there is to say (NDJSON). A problem on the way is the last line.</summary>
-    public void Stream(string path, Func<AdminRequest, IAsyncEnumerable<JsonNode>> handler) => routes.MapMethods(
-        Prefix + path, [HttpMethods.Get], (RequestDelegate)(context => RunAsync(context, forAdministrators: true, async request =>
-        {
-            await WriteLinesAsync(context, handler(request));
-            return null;
-        })));
+    public void Stream(string path, Func<AdminRequest, IAsyncEnumerable<JsonNode>> handler) => MapLines(HttpMethods.Get, path, forAdministrators: true, handler);
 
     /// <summary>Answers for everything under /api that is not there.</summary>
     public void Fallback() => routes.Map("/api/{**rest}", (RequestDelegate)(context =>
         RunAsync(context, false, _ => throw new ProblemException(Problem.NotFound($"there is nothing at {context.Request.Method} {context.Request.Path}")))));
+
+    private void MapLines(string method, string path, bool forAdministrators, Func<AdminRequest, IAsyncEnumerable<JsonNode>> handler) => routes.MapMethods(
+        Prefix + path, [method], (RequestDelegate)(context => RunAsync(context, forAdministrators, async request =>
+        {
+            await WriteLinesAsync(context, handler(request));
+            return null;
+        })));
 
     private void Map(string method, string path, bool forAdministrators, Func<AdminRequest, Task<JsonNode?>> handler) =>
         routes.MapMethods(Prefix + path, [method], (RequestDelegate)(context => RunAsync(context, forAdministrators, handler)));
@@ -48,7 +56,7 @@ internal sealed class AdminDispatcher(IEndpointRouteBuilder routes, AdminAuthori
                 throw new ProblemException(Problem.Forbidden($"uid {peer.Uid} may only read what belongs to subscription {caller.Subscription}"));
             var request = new AdminRequest(context, caller);
             JsonNode? answer = await handler(request);
-            if (forAdministrators && !HttpMethods.IsGet(context.Request.Method))
+            if (!HttpMethods.IsGet(context.Request.Method))
                 Log.AdministrationDone(logger, peer.Uid, context.Request.Method, context.Request.Path.ToUriComponent(), context.Request.QueryString.Value ?? "", request.LoggedFields);
             if (!context.Response.HasStarted)
                 await WriteAsync(context, answer);

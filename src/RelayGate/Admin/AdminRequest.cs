@@ -38,6 +38,9 @@ internal sealed class AdminRequest(HttpContext http, AdminCaller caller)
         : int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out int limit) && limit is >= 1 and <= MaxPage ? limit
         : throw Bad($"limit is '{text}': a number from 1 to {MaxPage} is expected");
 
+    /// <summary>For an answer that is not JSON.</summary>
+    public HttpResponse Response => http.Response;
+
     public DateTimeOffset? Time(string name) => Query(name) is { } text ? Time(name, text) : null;
 
     public static DateTimeOffset Time(string name, string text) =>

@@ -39,17 +39,17 @@ internal sealed class AttemptRecorder(DeliveryOptions options)
             DeliveryResult result = outcome.Kind == OutcomeKind.Delivered ? DeliveryResult.Delivered : DeliveryResult.Failed;
             return new RecipientResult(recipient, result, outcome.Text, outcome.Status, NextAttempt: null, outcome.DsnPassedOn);
         }
-        if (_schedules.For(attempt.Provider, outcome).Next(message.ReceivedAt, endedAt, recipient.Attempts + 1, random) is { } next)
+        if (_schedules.For(attempt.Provider, outcome).Next(message.AgedFrom, endedAt, recipient.Attempts + 1, random) is { } next)
         {
             if (attempt.AddressWait is not var (waitsFor, until) || outcome.Finding is not { } finding || !finding.Class.ConcernsEgress())
                 return new RecipientResult(recipient, DeliveryResult.Deferred, outcome.Text, outcome.Status, next);
             // The recipient is as good as before: the attempt does not count, and it waits for the address. Its age counts on.
-            DateTimeOffset end = message.ReceivedAt + _giveUpAfter;
+            DateTimeOffset end = message.AgedFrom + _giveUpAfter;
             return new RecipientResult(recipient, DeliveryResult.Deferred, outcome.Text, outcome.Status, until < end ? until : end) { WaitsFor = waitsFor };
         }
         // RFC 3463: 4.4.7 and 5.4.7, delivery time expired. The last reason stays readable; an egress that never came back says so itself.
         string status = outcome.Status == "4.3.5" ? "5.3.5" : "5.4.7";
-        return new RecipientResult(recipient, DeliveryResult.Failed, $"Given up after {Age(endedAt - message.ReceivedAt)}: {outcome.Text}", status, NextAttempt: null);
+        return new RecipientResult(recipient, DeliveryResult.Failed, $"Given up after {Age(endedAt - message.AgedFrom)}: {outcome.Text}", status, NextAttempt: null);
     }
 
     /// <summary>For people.</summary>

@@ -41,7 +41,7 @@ internal sealed partial class Deliverer(
             var part = new AttemptResult(way.Length);
             try
             {
-                await AttemptOneWayAsync(new DeliveryJob(job.Message, Select(job.Recipients, way)), part, cancellationToken);
+                await AttemptOneWayAsync(job.For(Select(job.Recipients, way)), part, cancellationToken);
             }
             finally
             {
@@ -181,6 +181,12 @@ internal sealed partial class Deliverer(
                         return Refuse(result, failure);
                     result.DecideRest(WithRequirement(failure.Outcome, job.Message.RequiresTls, session));
                     return true;
+                }
+                if (!job.TryBegin())
+                {
+                    result.IsNoAttempt = result.IsEmpty;
+                    result.DecideRest(RecipientOutcome.Local(OutcomeKind.Deferred, "4.3.0", "Held, deleted or returned by hand before the attempt began"));
+                    return false;
                 }
                 await session.TransactAsync(transaction);
                 if (address.IsSmarthost && NotLoggedIn(transaction) is { } refusal)

@@ -10,10 +10,10 @@ public sealed partial class DeliveryService
     /// <returns>False: it has become too old, and what its result says is recorded as the last attempt.</returns>
     private async Task<bool> PutOffAsync(DeliveryJob job, PutOff wait, DateTimeOffset now, long stamp)
     {
-        DateTimeOffset end = job.Message.ReceivedAt + _options.Delivery.Retry.GiveUpAfter;
+        DateTimeOffset end = job.Message.AgedFrom + _options.Delivery.Retry.GiveUpAfter;
         if (now >= end)
             return false;
-        DateTimeOffset noticeAt = job.Message.ReceivedAt + _options.Delivery.Retry.DelayNoticeAfter; // Of zero: none.
+        DateTimeOffset noticeAt = job.Message.AgedFrom + _options.Delivery.Retry.DelayNoticeAfter; // Of zero: none.
         DateTimeOffset until = wait.Until < end ? wait.Until : end;
         if (now < noticeAt && noticeAt < until)
             until = noticeAt;

@@ -92,15 +92,22 @@ public sealed partial class DeliveryService
     /// <summary>Ends a message that was held for too long: recorded, logged and reported to its sender like a delivery that was given up.</summary>
     internal async Task GiveUpAsync(HeldForTooLong old)
     {
-        DateTimeOffset now = _time.GetUtcNow();
-        string text = $"Given up after {AttemptRecorder.Age(now - old.Message.ReceivedAt)}: {old.Why}";
-        var job = new DeliveryJob(old.Message, old.Message.Recipients);
-        ImmutableArray<RecipientResult> results =
-            [.. job.Recipients.Select(recipient => new RecipientResult(recipient, DeliveryResult.Failed, text, "5.4.7", NextAttempt: null))]; // RFC 3463: delivery time expired.
-        var attempt = new DeliveryAttempt(now, TimeSpan.Zero, DeliveryOutcome.NameOf(DeliveryStage.Local), "", "", "", null, results);
-        PreparedDsn? dsn = await PlanDsnAsync(job, attempt);
-        CompletionResult done = await _writer.CompleteAsync(job, attempt, dsn, isOfHeld: true);
+        MessageEnd end = await PlanEndAsync(
+            old.Message, "5.4.7", $"Given up after {AttemptRecorder.Age(_time.GetUtcNow() - old.Message.AgedFrom)}: {old.Why}"); // RFC 3463: delivery time expired.
+        long seq = old.Message.RowId;
+        CompletionResult done = await _writer.EndAsync(end, context => HoldRows.Find(context, seq) is ({ Reason: > HoldReason.Fault }, _)); // Not let go meanwhile.
         if (done.IsWritten)
-            Tell(job, attempt, dsn, done);
+            Tell(end, done);
     }
+
+    /// <summary>What is recorded, and who hears of it, when a message is given up without an attempt.</summary>
+    internal async ValueTask<MessageEnd> PlanEndAsync(QueuedMessage message, string status, string text)
+    {
+        var job = new DeliveryJob(message, message.Recipients);
+        ImmutableArray<RecipientResult> results = [.. job.Recipients.Select(recipient => new RecipientResult(recipient, DeliveryResult.Failed, text, status, NextAttempt: null))];
+        var attempt = new DeliveryAttempt(_time.GetUtcNow(), TimeSpan.Zero, DeliveryOutcome.NameOf(DeliveryStage.Local), "", "", "", null, results);
+        return new MessageEnd(job, attempt, await PlanDsnAsync(job, attempt));
+    }
+
+    internal void Tell(MessageEnd end, CompletionResult done) => Tell(end.Job, end.Attempt, end.Dsn, done);
 }

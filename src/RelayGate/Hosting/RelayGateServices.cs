@@ -108,6 +108,11 @@ public static class RelayGateServices
         services.AddSingleton<LimitReplay>();
         services.AddSingleton<ReportMaker>();
         services.AddSingleton<TenantTurns>();
+        services.AddSingleton(provider =>
+        {
+            DeliveryService delivery = provider.GetRequiredService<DeliveryService>();
+            return new MessageEnder(delivery.PlanEndAsync, delivery.Tell);
+        });
         services.AddSingleton<QueueAdministration>();
         services.AddSingleton<QueueGauge>();
         services.AddSingleton<Maintenance>();

@@ -17,7 +17,7 @@ internal sealed class CompletionWrite : PendingWrite
         """;
 
     private const string UpdateRecipient =
-        "update recipient set state = ?, attempts = ?, next_attempt = ?, last_reply = ?, waits_for = ?, delay_noticed = max(delay_noticed, ?) where message = ? and position = ?";
+        "update recipient set state = ?, attempts = ?, next_attempt = ?, last_reply = ?, waits_for = ?, delay_noticed = max(delay_noticed, ?), last_class = ? where message = ? and position = ?";
 
     private const string SelectMessage = "select held from message where seq = ?";
     private const string CountStates = "select count(*) filter (where state = 0), count(*) filter (where state = 1), count(*) filter (where state = 2) from recipient where message = ?";
@@ -35,19 +35,19 @@ internal sealed class CompletionWrite : PendingWrite
     private readonly TimeSpan _keepFailed;
     private readonly byte[] _id;
     private readonly bool _allDelivered;
-    private readonly bool _isOfHeld;
+    private readonly Func<WriteContext, bool>? _still;
     private readonly DsnRows? _dsnRows;
     private bool _isSkipped;
 
     /// <param name="now">Time of the attempt's end.</param>
     /// <param name="keepFailed">How long the content of a message that failed for a recipient is kept.</param>
     /// <param name="nextAttempt">When the DSN is due if this process does not attempt it at once.</param>
-    /// <param name="isOfHeld">The message has become too old while it was held: nothing was attempted, and nothing happens if it was let go meanwhile.</param>
+    /// <param name="still">Nothing was attempted: the message is ended as it stands. Asked first in the transaction whether it still stands so; if not, nothing happens.</param>
     public CompletionWrite(
         DeliveryJob job, DeliveryAttempt attempt, PreparedDsn? dsn, DsnOptions dsnOptions, RecordBufferPool buffers, DateTimeOffset now, TimeSpan keepFailed,
-        DateTimeOffset nextAttempt, bool isOfHeld = false)
+        DateTimeOffset nextAttempt, Func<WriteContext, bool>? still = null)
     {
-        _isOfHeld = isOfHeld;
+        _still = still;
         _job = job;
         _attempt = attempt;
         _dsn = dsn;
@@ -74,7 +74,7 @@ internal sealed class CompletionWrite : PendingWrite
     public override void Execute(WriteContext context)
     {
         _dsnRows?.Begin();
-        _isSkipped = _isOfHeld && HoldRows.Find(context, _job.Message.RowId) is not ({ Reason: > HoldReason.Fault }, _);
+        _isSkipped = _still is { } still && !still(context);
         if (_isSkipped)
             return;
         ReplyFinding? refusal = ReplyClasses.Gravest(_attempt.Results, static result => result.Finding);
@@ -147,8 +147,8 @@ internal sealed class CompletionWrite : PendingWrite
             long? next = state == RecipientState.Pending && held == HoldReason.None ? (result.NextAttempt ?? _now).ToUnixTimeMilliseconds() : null;
             string? waitsFor = state == RecipientState.Pending ? result.WaitsFor?.Text : null;
             context.Prepared(UpdateRecipient)
-                .Bind(1, (long)state).Bind(2, result.Recipient.Attempts + (_isOfHeld || waitsFor is not null ? 0 : 1)).Bind(3, next).Bind(4, result.Reply).Bind(5, waitsFor)
-                .Bind(6, _dsn is not null && _dsn.Delayed.Contains(result.Recipient.Index) ? 1 : 0).Bind(7, seq).Bind(8, result.Recipient.Index)
+                .Bind(1, (long)state).Bind(2, result.Recipient.Attempts + (_still is not null || waitsFor is not null ? 0 : 1)).Bind(3, next).Bind(4, result.Reply).Bind(5, waitsFor)
+                .Bind(6, _dsn is not null && _dsn.Delayed.Contains(result.Recipient.Index) ? 1 : 0).Bind(7, (long)result.Class).Bind(8, seq).Bind(9, result.Recipient.Index)
                 .Execute();
         }
         SqliteStatement count = context.Prepared(CountStates).Bind(1, seq);

@@ -12,15 +12,18 @@ namespace RelayGate.Queue;
 public sealed record HeldForTooLong(QueuedMessage Message, string Why);
 
 /// <summary>What of the held mail is too old.</summary>
-/// <param name="OldestLeft">Arrival of the oldest that is not; null when there is none.</param>
+/// <param name="OldestLeft">From when on the age of the oldest counts that is not; null when there is none.</param>
 public sealed record HeldPage(ImmutableArray<HeldForTooLong> TooOld, DateTimeOffset? OldestLeft);
 
 /// <summary>Finds held mail by its age. By an index over what is held and may expire: not what was parked by hand or by a fault.</summary>
 public sealed class HeldMail(SqliteRelayStore store, QueueWriter writer, ILogger<HeldMail> logger)
 {
-    private const string SelectOldest = "select seq, id, held, held_at, held_note from message where held > 3 order by id limit ?";
+    private const string SelectOldest = "select seq, id, held, held_at, held_note, null from message where held > 3 and requeued_at is null order by id limit ?";
 
-    /// <summary>The oldest messages that came before a time, with their content; to be released by the caller. What cannot be read is parked.</summary>
+    private const string SelectOldestRequeued =
+        "select seq, id, held, held_at, held_note, requeued_at from message where held > 3 and requeued_at is not null order by requeued_at limit ?";
+
+    /// <summary>The oldest messages, those whose age counts from before a time, with their content; to be released by the caller. What cannot be read is parked.</summary>
     public async Task<HeldPage> OldestAsync(DateTimeOffset before, int count)
     {
         while (true)
@@ -38,17 +41,20 @@ public sealed class HeldMail(SqliteRelayStore store, QueueWriter writer, ILogger
     {
         var found = new List<(long Seq, string Why)>();
         DateTimeOffset? left = null;
-        SqliteStatement row = connection.Prepared(SelectOldest).Bind(1, count);
-        while (row.Step())
+        foreach (string sql in (string[])[SelectOldest, SelectOldestRequeued])
         {
-            DateTimeOffset at = QueueId.FromBytes(row.Blob(1)).Timestamp;
-            if (at >= before)
+            SqliteStatement row = connection.Prepared(sql).Bind(1, count);
+            while (row.Step())
             {
-                left = at;
-                row.Reset();
-                break;
+                DateTimeOffset at = row.NullableInt64(5) is { } requeued ? RecordReader.Time(requeued) : QueueId.FromBytes(row.Blob(1)).Timestamp;
+                if (at >= before)
+                {
+                    left = left < at ? left : at;
+                    row.Reset();
+                    break;
+                }
+                found.Add((row.Int64(0), QueueHold.Words((HoldReason)row.Int64(2), row.NullableText(3), row.NullableText(4))));
             }
-            found.Add((row.Int64(0), QueueHold.Words((HoldReason)row.Int64(2), row.NullableText(3), row.NullableText(4))));
         }
         var old = ImmutableArray.CreateBuilder<HeldForTooLong>(found.Count);
         foreach ((long seq, string why) in found)

@@ -8,7 +8,7 @@ namespace RelayGate.Queue;
 /// <remarks>An estimate: others may be released by hand or given up, and limits may change. It looks at 200 senders of an object at most.</remarks>
 public sealed class HoldForecast(SqliteRelayStore store, UsageTable usage, SenderLookup lookup, TimeSpan giveUpAfter)
 {
-    private const string Select = "select id, held, held_since, held_at, held_for, held_note from message where seq = ? and held <> 0";
+    private const string Select = "select id, held, held_since, held_at, held_for, held_note, requeued_at from message where seq = ? and held <> 0";
 
     /// <summary>Adds to each held message of a page why it is held.</summary>
     public async Task<QueuePage> AddAsync(QueuePage page, CancellationToken cancellationToken)
@@ -49,8 +49,9 @@ public sealed class HoldForecast(SqliteRelayStore store, UsageTable usage, Sende
         var reason = (HoldReason)row.Int64(1);
         (DateTimeOffset? since, string? at, string? sender, string? note) =
             (row.NullableInt64(2) is { } time ? RecordReader.Time(time) : null, row.NullableText(3), row.NullableText(4), row.NullableText(5));
+        DateTimeOffset agedFrom = row.NullableInt64(6) is { } requeued ? RecordReader.Time(requeued) : id.Timestamp;
         row.Reset();
-        var hold = new QueueHold(reason, QueueHold.Words(reason, at, note), since, ExpiresAt: reason > HoldReason.Fault ? id.Timestamp + giveUpAfter : null);
+        var hold = new QueueHold(reason, QueueHold.Words(reason, at, note), since, ExpiresAt: reason > HoldReason.Fault ? agedFrom + giveUpAfter : null);
         if (reason != HoldReason.Limit || at is null)
             return (hold, null, null);
         AccountKey key = HoldKey.Parse(at);

@@ -23,6 +23,17 @@ internal static class OrderRows
     private const string DeleteAll = "delete from message_order where id = ?";
     private const string Select = "select at, what, whom from message_order where id = ? order by number";
 
+    /// <summary>How an order is written.</summary>
+    public static string Done(QueueOrder order) => order switch
+    {
+        QueueOrder.Hold => "held",
+        QueueOrder.Release => Released,
+        QueueOrder.Retry or QueueOrder.Flush => Retried,
+        QueueOrder.Bounce => "bounced",
+        QueueOrder.Requeue => "requeued",
+        _ => "deleted",
+    };
+
     public static void Add(WriteContext context, ReadOnlySpan<byte> id, string what, string by, DateTimeOffset now)
     {
         if (what == Retried)

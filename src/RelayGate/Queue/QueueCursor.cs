@@ -25,6 +25,9 @@ internal sealed record QueueCursor(QueuePhase Phase, string Subscription, long N
     internal const string SelectHeld = "select seq from message where held <> 0 and subscription = ? and seq > ? order by seq limit ?";
     internal const string SelectAllHeld = "select subscription, seq from message where held <> 0 and (subscription, seq) > (?, ?) order by subscription, seq limit ?";
 
+    internal const string SelectFailed =
+        "select seq, expires_at from message where expires_at is not null and (expires_at, seq) > (?, ?) order by expires_at, seq limit ?";
+
     public static QueueCursor All { get; } = new(QueuePhase.All, "", 0, 0, 0);
 
     public static QueueCursor AllHeld { get; } = new(QueuePhase.AllHeld, "", 0, 0, 0);
@@ -32,6 +35,9 @@ internal sealed record QueueCursor(QueuePhase Phase, string Subscription, long N
     /// <param name="after">Only recipients whose next attempt is later.</param>
     public static QueueCursor Waiting(string subscription, long after = -1) =>
         new(QueuePhase.Waiting, subscription, after, long.MaxValue, int.MaxValue) { After = after };
+
+    /// <summary>All that failed, whatever the subscription.</summary>
+    public static QueueCursor Failed { get; } = new(QueuePhase.Failed, "", 0, 0, 0);
 
     public static QueueCursor Held(string subscription) => new(QueuePhase.Held, subscription, 0, 0, 0);
 
@@ -56,6 +62,10 @@ internal sealed record QueueCursor(QueuePhase Phase, string Subscription, long N
                     behind = this with { NextAttempt = select.Int64(0), Seq = select.Int64(1), Position = select.Int32(2) };
                     if (select.Int64(3) != 0) // The first of the message: it is counted here and nowhere else.
                         found.Add((behind.Seq, behind));
+                    break;
+                case QueuePhase.Failed:
+                    behind = this with { NextAttempt = select.Int64(1), Seq = select.Int64(0) };
+                    found.Add((behind.Seq, behind));
                     break;
                 case QueuePhase.AllHeld:
                     behind = this with { Subscription = select.Text(0), Seq = select.Int64(1) };
@@ -89,6 +99,7 @@ internal sealed record QueueCursor(QueuePhase Phase, string Subscription, long N
             .Bind(1, After).Bind(2, Subscription).Bind(3, NextAttempt).Bind(4, Seq).Bind(5, Position).Bind(6, limit),
         QueuePhase.Held => connection.Prepared(SelectHeld).Bind(1, Subscription).Bind(2, Seq).Bind(3, limit),
         QueuePhase.AllHeld => connection.Prepared(SelectAllHeld).Bind(1, Subscription).Bind(2, Seq).Bind(3, limit),
+        QueuePhase.Failed => connection.Prepared(SelectFailed).Bind(1, NextAttempt).Bind(2, Seq).Bind(3, limit),
         _ => connection.Prepared(SelectAll).Bind(1, Seq).Bind(2, limit),
     };
 }
@@ -107,4 +118,7 @@ internal enum QueuePhase
 
     /// <summary>All held ones, by subscription.</summary>
     AllHeld = 'H',
+
+    /// <summary>Those that failed, by the time when their content goes (which stands where the next attempt does).</summary>
+    Failed = 'f',
 }

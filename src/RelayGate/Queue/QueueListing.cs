@@ -16,14 +16,17 @@ public enum QueueState
     /// <summary>Parked until it is released.</summary>
     Held,
 
-    /// <summary>It has left the queue: it failed, and its content is kept for a while (Retention:FailedContent). Shown, never listed.</summary>
+    /// <summary>It has left the queue: it failed, and its content is kept for a while (Retention:FailedContent). Listed only when this state is asked for.</summary>
     Failed,
 }
 
 /// <summary>What to look for in the queue. Null: whatever it is.</summary>
 public sealed record QueueQuery
 {
-    /// <summary>Its messages come in the order of their next attempt, then the held ones; without it, in the order they entered the queue.</summary>
+    /// <summary>
+    /// Its messages come in the order of their next attempt, then the held ones; without it, in the order they entered the queue. Failed ones always in
+    /// the order in which their content goes.
+    /// </summary>
     public string? Subscription { get; init; }
 
     public QueueFilter Filter { get; init; } = new();
@@ -68,6 +71,15 @@ public sealed record QueueItem(
     /// <summary>What its first recipient that was put off waits for (<see cref="WaitKey"/>); null: none was.</summary>
     public string? WaitsFor { get; init; }
 
+    /// <summary>The addresses it leaves from; none where the system chooses.</summary>
+    public ImmutableArray<string> Egress { get; init; } = [];
+
+    /// <summary>When it was put back by hand after it had failed, from where on its age counts; null: it never was.</summary>
+    public DateTimeOffset? RequeuedAt { get; init; }
+
+    /// <summary>Of a failed one: until when its content is kept.</summary>
+    public DateTimeOffset? KeptUntil { get; init; }
+
     /// <summary>Why it is held and how long; null unless it is.</summary>
     public QueueHold? Hold { get; init; }
 }
@@ -96,6 +108,9 @@ public sealed record QueueEntry(
     long BodyOctets,
     bool BodyIsCut)
 {
+    /// <summary>When it was put back by hand after it had failed; null: it never was.</summary>
+    public DateTimeOffset? RequeuedAt { get; init; }
+
     /// <summary>Why it is held and how long; null unless it is.</summary>
     public QueueHold? Hold { get; init; }
 }
@@ -120,22 +135,13 @@ public sealed record QueueSelection(ImmutableArray<QueueId> Ids, string? Subscri
 
     /// <summary>All that a filter finds.</summary>
     public static QueueSelection Where(QueueFilter filter) => new([], null, filter);
+
+    /// <summary>For the audit list: what the order is for.</summary>
+    internal string Target => this switch
+    {
+        { Ids: { IsDefaultOrEmpty: false, Length: 1 } } => $"message {Ids[0]}",
+        { Filter.CountedAt: { } sender } => sender.Contains('@') ? $"mailbox {sender}" : $"domain {sender}",
+        { Subscription: { } subscription } => $"subscription {subscription}",
+        _ => "queue",
+    };
 }
-
-/// <summary>What an order did.</summary>
-public enum QueueOrderOutcome
-{
-    /// <summary>It was carried out; perhaps there was nothing to do.</summary>
-    Done,
-
-    /// <summary>None of the messages that were named is in the queue (or none is the caller's).</summary>
-    NotFound,
-}
-
-/// <summary>The count of an order, or of what it would do.</summary>
-/// <param name="Count">Messages that were changed, or would be.</param>
-/// <param name="Unchanged">Messages that are in the state already, or that the order is not for: held ones are not retried.</param>
-/// <param name="UnchangedHeld">Of <paramref name="Unchanged"/>, those that a retry met held: they go on when they are released.</param>
-/// <param name="InFlight">Of <paramref name="Count"/>, those in an attempt now: the attempt may finish, and so may deliver.</param>
-/// <param name="NotFound">Refs that were named and are not there.</param>
-public sealed record QueueOrderResult(QueueOrderOutcome Outcome, int Count, int Unchanged, int UnchangedHeld, int InFlight, ImmutableArray<string> NotFound, bool DryRun);

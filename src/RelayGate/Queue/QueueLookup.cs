@@ -3,6 +3,7 @@ using System.Collections.Immutable;
 using System.Text;
 using RelayGate.Core.Mail;
 using RelayGate.Core.Policy;
+using RelayGate.Core.Replies;
 using RelayGate.Storage;
 
 namespace RelayGate.Queue;
@@ -10,16 +11,18 @@ namespace RelayGate.Queue;
 /// <summary>Reads messages of the queue for people: listed, or one with its content.</summary>
 internal static class QueueLookup
 {
-    private const string SelectItem = "select id, subscription, reverse_path, octets, held, expires_at from message where seq = ?";
+    private const string SelectItem = "select id, subscription, reverse_path, octets, held, expires_at, script, egress, requeued_at from message where seq = ?";
     private const string SelectSeq = "select seq from message where id = ?";
 
     private const string SelectPending =
-        "select address, attempts, next_attempt, last_reply, counted_at, waits_for from recipient where message = ? and state = 0 order by position";
+        "select address, attempts, next_attempt, last_reply, counted_at, last_class, waits_for from recipient where message = ? and state = ? order by position";
 
     private const string SelectEntry = """
-        select id, subscription, reverse_path, octets, held, expires_at, flags, dsn_return, envelope_id, egress, header, body, coalesce(length(body), 0)
+        select id, subscription, reverse_path, octets, held, expires_at, flags, dsn_return, envelope_id, egress, header, body, coalesce(length(body), 0), requeued_at
         from message where seq = ?
         """;
+
+    private const string SelectContent = "select subscription, flags, octets, header, body from message where id = ?";
 
     private const string SelectRecipients = """
         select position, address, notify, original_recipient, state, attempts, next_attempt, last_reply, waits_for from recipient
@@ -36,43 +39,72 @@ internal static class QueueLookup
         return seq;
     }
 
-    /// <summary>One message of the queue; null when it has gone, has failed, or is not looked for.</summary>
+    /// <summary>One message of the queue; null when it has gone or is not looked for. One that failed only where the filter says so.</summary>
     public static QueueItem? Item(StoreConnection connection, long seq, QueueFilter filter)
     {
         SqliteStatement row = connection.Prepared(SelectItem).Bind(1, seq);
         if (!row.Step())
             return null;
         QueueId id = QueueId.FromBytes(row.Blob(0));
-        (string subscription, string sender, long octets, var held, bool failed) =
-            (row.Text(1), row.Text(2), row.Int64(3), (HoldReason)row.Int64(4), !row.IsNull(5));
+        (string subscription, string sender, long octets, var held, long? keptUntil) =
+            (row.Text(1), row.Text(2), row.Int64(3), (HoldReason)row.Int64(4), row.NullableInt64(5));
+        string egress = row.Text(7);
+        long? requeuedAt = row.NullableInt64(8);
+        bool isLookedFor = (keptUntil is not null) == filter.IsOfFailed && filter.Matches(new FilteredMessage(id, held, sender, row.NullableText(6), egress, keptUntil is not null));
         row.Reset();
-        if (failed || !filter.Matches(id, held, sender))
+        if (!isLookedFor)
             return null;
         var recipients = ImmutableArray.CreateBuilder<string>();
-        var pending = new List<(string Address, string? CountedAt, int Attempts)>();
+        var asked = new List<FilteredRecipient>();
         (int count, int attempts, long? next, string? reply, string? waitsFor) = (0, 0, null, null, null);
-        SqliteStatement select = connection.Prepared(SelectPending).Bind(1, seq);
+        SqliteStatement select = connection.Prepared(SelectPending).Bind(1, seq).Bind(2, (long)filter.Asked);
         while (select.Step())
         {
             string address = select.Text(0);
-            waitsFor ??= select.NullableText(5);
-            pending.Add((address, select.NullableText(4), select.IsNull(5) ? select.Int32(1) : Math.Max(1, select.Int32(1)))); // Put off is deferred.
+            string? lastReply = select.NullableText(3);
+            waitsFor ??= select.NullableText(6);
+            asked.Add(new FilteredRecipient(
+                address, select.NullableText(4), select.IsNull(6) ? select.Int32(1) : Math.Max(1, select.Int32(1)), lastReply, (ReplyClass)select.Int32(5))); // Put off is deferred.
             if (count++ < MaxListed)
                 recipients.Add(address);
             attempts = Math.Max(attempts, select.Int32(1));
             if (select.NullableInt64(2) is { } at && (next is null || at < next))
                 next = at;
-            reply ??= select.NullableText(3);
+            reply ??= lastReply;
         }
-        if (!filter.Matches(pending, held))
+        if (!filter.Matches(asked, held))
             return null;
-        QueueState state = held != HoldReason.None ? QueueState.Held : attempts > 0 || waitsFor is not null ? QueueState.Deferred : QueueState.Active;
+        QueueState state = keptUntil is not null ? QueueState.Failed
+            : held != HoldReason.None ? QueueState.Held
+            : attempts > 0 || waitsFor is not null ? QueueState.Deferred : QueueState.Active;
         return new QueueItem(
             id.ToString(), id.Timestamp, state, held == HoldReason.None ? null : held, subscription, sender, recipients.ToImmutable(), count, octets, attempts,
             next is { } earliest ? RecordReader.Time(earliest) : null, reply)
         {
             WaitsFor = waitsFor,
+            Egress = [.. Addresses(EgressText.Parse(egress)).Select(static a => a.Address.ToString())],
+            RequeuedAt = requeuedAt is { } requeued ? RecordReader.Time(requeued) : null,
+            KeptUntil = keptUntil is { } kept ? RecordReader.Time(kept) : null,
         };
+    }
+
+    /// <summary>The octets of a message; a body in chunks is left there.</summary>
+    /// <returns>Null when it is not there, or of another subscription.</returns>
+    public static MessageContent? Content(StoreConnection connection, QueueId id, string? onlySubscription)
+    {
+        SqliteStatement row = connection.Prepared(SelectContent).Bind(1, id.ToBytes());
+        try
+        {
+            if (!row.Step() || (onlySubscription is not null && row.Text(0) != onlySubscription))
+                return null;
+            byte[] header = row.Blob(3).ToArray();
+            bool isChunked = ((MessageFlags)row.Int64(1)).HasFlag(MessageFlags.IsChunked);
+            return new MessageContent(header, row.Int64(2) - header.Length, isChunked ? null : row.Blob(4).ToArray());
+        }
+        finally
+        {
+            row.Reset();
+        }
     }
 
     public static QueueEntry? Entry(StoreConnection connection, QueueId id, string? onlySubscription, int maxBodyOctets)
@@ -98,7 +130,10 @@ internal static class QueueLookup
             return new QueueEntry(
                 id.ToString(), id.Timestamp, state, held == HoldReason.None ? null : held, row.Text(1), row.Text(2), row.NullableText(8), (DsnReturn)row.Int64(7),
                 flags.HasFlag(MessageFlags.IsDsn), ForPeople(EgressText.Parse(row.Text(9))), row.Int64(3), keptUntil, recipients, Text(header), body, bodyOctets,
-                bodyOctets > maxBodyOctets);
+                bodyOctets > maxBodyOctets)
+            {
+                RequeuedAt = row.NullableInt64(13) is { } requeued ? RecordReader.Time(requeued) : null,
+            };
         }
         finally
         {
@@ -134,13 +169,28 @@ internal static class QueueLookup
 
     private static string ForPeople(EgressChoice egress)
     {
-        List<string> parts = [.. new[] { egress.IPv4, egress.IPv6 }.OfType<EgressAddress>().Select(a => a.ToString())];
+        List<string> parts = [.. Addresses(egress).Select(static a => a.ToString())];
         if (egress.IsSystemDefault)
             parts.Add($"{(parts.Count == 0 ? "" : "else ")}the system's choice ({egress.Helo})");
         return string.Join(", ", [.. parts, egress.Why]);
     }
 
+    private static IEnumerable<EgressAddress> Addresses(EgressChoice egress) => new[] { egress.IPv4, egress.IPv6 }.OfType<EgressAddress>();
+
     private static ReadOnlySpan<byte> Start(ReadOnlySpan<byte> octets, int max) => octets[..Math.Min(octets.Length, max)];
 
     private static string Text(ReadOnlySpan<byte> octets) => Encoding.UTF8.GetString(octets);
+}
+
+/// <summary>The octets of a message as they leave.</summary>
+/// <param name="Header">The header section with the empty line that ends it.</param>
+/// <param name="Body">Null: in chunks.</param>
+internal sealed record MessageContent(byte[] Header, long BodyOctets, byte[]? Body);
+
+/// <summary>Parts of a message.</summary>
+public enum ContentPart
+{
+    Raw,
+    Headers,
+    Body,
 }

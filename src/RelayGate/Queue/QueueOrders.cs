@@ -1,17 +1,9 @@
 using RelayGate.Core.Mail;
 using RelayGate.Core.Policy;
+using RelayGate.Core.Replies;
 using RelayGate.Storage;
 
 namespace RelayGate.Queue;
-
-/// <summary>What can be ordered for queued messages.</summary>
-internal enum QueueOrder
-{
-    Hold,
-    Release,
-    Retry,
-    Delete,
-}
 
 /// <summary>What one write of an order did.</summary>
 internal sealed class QueueOrderStep(QueueOrder order)
@@ -41,34 +33,55 @@ internal sealed class QueueOrderStep(QueueOrder order)
 /// <summary>The changes of rows that carry out orders, each message with its record in one transaction.</summary>
 internal static class QueueOrders
 {
-    private const string SelectMessage = "select id, held, flags, expires_at, subscription, reverse_path from message where seq = ?";
+    private const string SelectMessage = "select id, held, flags, expires_at, subscription, reverse_path, script, egress from message where seq = ?";
     private const string SelectSubscription = "select subscription from message where seq = ?";
-    private const string SelectPending = "select address, max(attempts, waits_for is not null), counted_at from recipient where message = ? and state = 0";
+    private const string SelectRecipients = "select address, max(attempts, waits_for is not null), counted_at, last_reply, last_class from recipient where message = ? and state = ?";
+    private const string SelectWaiting = "select position, attempts from recipient where message = ? and state = 0 order by position";
     private const string SetDue = "update recipient set next_attempt = ? where message = ? and state = 0 and (next_attempt is null or next_attempt > ?)";
 
+    // What they were told so far does not hold for the new try: they may be told of a delay again.
+    private const string ReviveRecipients =
+        "update recipient set state = 0, attempts = 0, delay_noticed = 0, waits_for = null, next_attempt = ?1 where message = ?2 and state = 2";
+
+    private const string ReviveMessage = "update message set expires_at = null, requeued_at = ?1, flags = flags & ~?2 where seq = ?3";
+
     /// <summary>Counts without changing anything.</summary>
-    public static QueueOrderStep Preview(StoreConnection connection, QueueOrder order, IReadOnlyList<long> rowIds, QueueSelection selection)
+    public static QueueOrderStep Preview(StoreConnection connection, QueueOrderRequest request, IReadOnlyList<long> rowIds)
     {
-        var step = new QueueOrderStep(order);
+        var step = new QueueOrderStep(request.Order);
         foreach (long seq in rowIds)
-            _ = Find(connection, step, seq, selection);
+            _ = Find(connection, step, seq, request);
         return step;
     }
 
+    /// <param name="before">Messages that the order changed before this write.</param>
     /// <param name="offers">Of a release: messages that count nowhere yet, each with its account. What is not among them counts at the server and its subscription.</param>
     public static QueueOrderStep Execute(
-        WriteContext context, QueueOrder order, IReadOnlyList<long> rowIds, QueueSelection selection, string by, DateTimeOffset now,
-        IReadOnlyDictionary<long, HeldOffer>? offers = null)
+        WriteContext context, QueueOrderRequest request, IReadOnlyList<long> rowIds, int before, DateTimeOffset now, IReadOnlyDictionary<long, HeldOffer>? offers = null)
     {
-        var step = new QueueOrderStep(order) { IsStale = offers is not null && offers.Values.Any(o => context.VersionOf(o.Account!.Subscription) != o.Account.Version) };
+        var step = new QueueOrderStep(request.Order)
+        {
+            IsStale = offers is not null && offers.Values.Any(o => context.VersionOf(o.Account!.Subscription) != o.Account.Version),
+        };
         if (step.IsStale)
             return step;
         foreach (long seq in rowIds)
         {
-            if (Find(context.Connection, step, seq, selection) is { } message)
-                Execute(context, order, seq, message, by, now, offers);
+            if (Find(context.Connection, step, seq, request) is { } message)
+                Execute(context, request, seq, message, before + step.Changed.Count - 1, now, offers);
         }
         return step;
+    }
+
+    /// <summary>Whether exactly those recipients wait that a message had when it was read, none attempted since.</summary>
+    /// <returns>Null: it has ended.</returns>
+    public static bool? StillWaits(StoreConnection connection, QueuedMessage message)
+    {
+        var now = new List<(int Position, int Attempts)>();
+        SqliteStatement select = connection.Prepared(SelectWaiting).Bind(1, message.RowId);
+        while (select.Step())
+            now.Add((select.Int32(0), select.Int32(1)));
+        return now.Count == 0 ? null : now.SequenceEqual(message.Recipients.Select(static r => (r.Index, r.Attempts)));
     }
 
     public static bool IsOf(StoreConnection connection, long seq, string? subscription)
@@ -81,37 +94,41 @@ internal static class QueueOrders
         return isOf;
     }
 
-    /// <summary>Looks whether the order is for a message as it is now.</summary>
-    private static Message? Find(StoreConnection connection, QueueOrderStep step, long seq, QueueSelection selection)
+    /// <summary>Looks whether the order is for a message as it is now. The recipients first where they are asked: their rows are small, and most messages end there.</summary>
+    private static Message? Find(StoreConnection connection, QueueOrderStep step, long seq, QueueOrderRequest request)
     {
+        QueueFilter filter = request.Selection.Filter;
+        var recipients = new List<FilteredRecipient>();
+        RecipientState asked = step.Order == QueueOrder.Requeue ? RecipientState.Failed : filter.Asked;
+        SqliteStatement select = connection.Prepared(SelectRecipients).Bind(1, seq).Bind(2, (long)asked);
+        while (select.Step())
+            recipients.Add(new FilteredRecipient(select.Text(0), select.NullableText(2), select.Int32(1), select.NullableText(3), (ReplyClass)select.Int32(4)));
+        if (!filter.MatchesAny(recipients))
+            return null;
         SqliteStatement row = connection.Prepared(SelectMessage).Bind(1, seq);
         if (!row.Step())
             return null; // Delivered or deleted meanwhile.
-        var message = new Message(row.Blob(0).ToArray(), (HoldReason)row.Int64(1), (MessageFlags)row.Int64(2), !row.IsNull(3), row.Text(4));
-        bool isLookedFor = selection.Filter.Matches(QueueId.FromBytes(message.Id), message.Held, row.Text(5));
+        var message = new Message(row.Blob(0).ToArray(), (HoldReason)row.Int64(1), (MessageFlags)row.Int64(2), !row.IsNull(3), row.Text(4), recipients.Max(static r => (int?)r.Attempts) ?? 0);
+        bool isLookedFor = filter.Matches(
+            new FilteredMessage(QueueId.FromBytes(message.Id), message.Held, row.Text(5), row.NullableText(6), row.Text(7), message.HasFailed))
+            && (request.Selection.Subscription is null || request.Selection.Subscription == message.Subscription);
         row.Reset();
-        if (!isLookedFor)
-            return null;
-        var recipients = new List<(string Address, string? CountedAt, int Attempts)>();
-        SqliteStatement pending = connection.Prepared(SelectPending).Bind(1, seq);
-        while (pending.Step())
-        {
-            recipients.Add((pending.Text(0), pending.NullableText(2), pending.Int32(1)));
-            message.Attempts = Math.Max(message.Attempts, pending.Int32(1));
-        }
-        if (!selection.Filter.Matches(recipients, message.Held))
+        if (!isLookedFor || !filter.Matches(recipients, message.Held))
             return null;
         bool isForIt = step.Order switch
         {
             QueueOrder.Hold => message.Held is not (HoldReason.Administrator or HoldReason.Fault) && !message.HasFailed,
             QueueOrder.Release => message.Held != HoldReason.None,
-            QueueOrder.Retry => message.Held == HoldReason.None && !message.HasFailed,
-            _ => true,
+            QueueOrder.Retry or QueueOrder.Flush => message.Held == HoldReason.None && !message.HasFailed,
+            QueueOrder.Bounce => !message.HasFailed,
+            QueueOrder.Requeue => recipients.Count > 0,
+            // What was stopped by hand or by the gateway is evidence, and not the customer's to take away.
+            _ => request.OnlySubscription is null || message.Held is HoldReason.None or HoldReason.Limit or HoldReason.Refused,
         };
         if (!isForIt)
         {
             step.Unchanged++;
-            if (step.Order == QueueOrder.Retry && message.Held != HoldReason.None)
+            if (step.Order is QueueOrder.Retry or QueueOrder.Flush && message.Held != HoldReason.None)
                 step.UnchangedHeld++;
             return null;
         }
@@ -120,10 +137,10 @@ internal static class QueueOrders
         return message;
     }
 
-    private static void Execute(WriteContext context, QueueOrder order, long seq, Message message, string by, DateTimeOffset now, IReadOnlyDictionary<long, HeldOffer>? offers)
+    private static void Execute(
+        WriteContext context, QueueOrderRequest request, long seq, Message message, int before, DateTimeOffset now, IReadOnlyDictionary<long, HeldOffer>? offers)
     {
-        long due = now.ToUnixTimeMilliseconds();
-        switch (order)
+        switch (request.Order)
         {
             case QueueOrder.Hold:
                 HoldRows.Hold(context, seq, new HoldEntry(HoldReason.Administrator, null, null), now);
@@ -134,7 +151,17 @@ internal static class QueueOrders
                 RecordRows.SetOutcome(context, message.Id, message.Attempts > 0 ? RecordOutcome.Deferred : RecordOutcome.Queued, now);
                 break;
             case QueueOrder.Retry:
-                context.Prepared(SetDue).Bind(1, due).Bind(2, seq).Bind(3, due).Execute();
+                SetDueBy(context, seq, now);
+                break;
+            case QueueOrder.Flush:
+                SetDueBy(context, seq, now + TimeSpan.FromSeconds(before / QueueOrderRequest.FlushedInASecond));
+                break;
+            case QueueOrder.Requeue:
+                if (message.HasFailed && HoldRows.Find(context, seq) is ({ IsCounted: false } uncounted, _))
+                    Count(context, seq, uncounted, offers, now); // It failed while it was held, before it had counted.
+                context.Prepared(ReviveRecipients).Bind(1, message.Held == HoldReason.None ? now.ToUnixTimeMilliseconds() : null).Bind(2, seq).Execute();
+                context.Prepared(ReviveMessage).Bind(1, now.ToUnixTimeMilliseconds()).Bind(2, message.HasFailed ? (long)MessageFlags.NotCounted : 0).Bind(3, seq).Execute();
+                RecordRows.SetOutcome(context, message.Id, message.Held == HoldReason.None ? RecordOutcome.Queued : RecordOutcome.Held, now);
                 break;
             default:
                 MessageRows.Delete(context, seq, message.Id, message.Flags.HasFlag(MessageFlags.IsChunked));
@@ -142,31 +169,32 @@ internal static class QueueOrders
                     RecordRows.SetOutcome(context, message.Id, RecordOutcome.Deleted, now);
                 break;
         }
-        OrderRows.Add(context, message.Id, Done(order), by, now);
+        OrderRows.Add(context, message.Id, OrderRows.Done(request.Order), request.By, now);
     }
 
-    /// <summary>Counts what was held when it came, whatever the limits say.</summary>
+    private static void SetDueBy(WriteContext context, long seq, DateTimeOffset at) =>
+        context.Prepared(SetDue).Bind(1, at.ToUnixTimeMilliseconds()).Bind(2, seq).Bind(3, at.ToUnixTimeMilliseconds()).Execute();
+
     private static void Release(WriteContext context, long seq, IReadOnlyDictionary<long, HeldOffer>? offers, DateTimeOffset now)
     {
         if (HoldRows.Find(context, seq) is not ({ } held, _))
             return;
-        HeldOffer? offer = offers?.GetValueOrDefault(seq);
-        if (!held.IsCounted && offer?.Account is { } account && account.Subscription == held.Subscription)
-            HoldRelease.Count(context, account, offer, isExempt: false, now);
-        else if (!held.IsCounted)
-            HoldRelease.CountAtRow(context, seq, held.Subscription, offer, now);
+        if (!held.IsCounted)
+            Count(context, seq, held, offers, now);
         HoldRows.Release(context, seq, held, now, counts: true);
     }
 
-    private static string Done(QueueOrder order) => order switch
+    /// <summary>Counts what was held when it came, whatever the limits say.</summary>
+    private static void Count(WriteContext context, long seq, in HeldMessage held, IReadOnlyDictionary<long, HeldOffer>? offers, DateTimeOffset now)
     {
-        QueueOrder.Hold => "held",
-        QueueOrder.Release => OrderRows.Released,
-        QueueOrder.Retry => OrderRows.Retried,
-        _ => "deleted",
-    };
+        HeldOffer? offer = offers?.GetValueOrDefault(seq);
+        if (offer?.Account is { } account && account.Subscription == held.Subscription)
+            HoldRelease.Count(context, account, offer, isExempt: false, now);
+        else
+            HoldRelease.CountAtRow(context, seq, held.Subscription, offer, now);
+    }
 
-    private sealed class Message(byte[] id, HoldReason held, MessageFlags flags, bool hasFailed, string subscription)
+    private sealed class Message(byte[] id, HoldReason held, MessageFlags flags, bool hasFailed, string subscription, int attempts)
     {
         public string Subscription => subscription;
 
@@ -179,6 +207,6 @@ internal static class QueueOrders
         public bool HasFailed => hasFailed;
 
         /// <summary>Most attempts of a recipient that has not ended.</summary>
-        public int Attempts { get; set; }
+        public int Attempts => attempts;
     }
 }

@@ -25,7 +25,7 @@ internal static class QueueReader
         """;
 
     private const string SelectMessage =
-        "select id, subscription, reverse_path, flags, dsn_return, envelope_id, egress, octets, header, body, uid, credential, script, named_domains from message where seq = ?";
+        "select id, subscription, reverse_path, flags, dsn_return, envelope_id, egress, octets, header, body, uid, credential, script, named_domains, requeued_at from message where seq = ?";
 
     private const string SelectRecipients =
         "select position, address, notify, original_recipient, state, attempts, next_attempt, last_reply, counted_at, delay_noticed, waits_for from recipient where message = ? order by position";
@@ -84,6 +84,7 @@ internal static class QueueReader
                 NamedDomains = row.NullableText(13),
                 Class = MessageRows.ClassOf(flags),
                 ReceivedAt = id.Timestamp,
+                RequeuedAt = row.NullableInt64(14) is { } requeued ? DateTimeOffset.FromUnixTimeMilliseconds(requeued) : null,
                 ReversePath = row.Text(2) is { Length: > 0 } path ? new ReversePath(Address(path)) : ReversePath.Null,
                 Recipients = recipients,
                 RecipientCount = count,

@@ -127,13 +127,25 @@ public sealed partial class QueueScheduler : IDisposable
         }
     }
 
-    /// <summary>Drops what waits of a message that was held or deleted; an attempt in flight goes on.</summary>
-    public void Withdraw(long rowId)
+    /// <summary>Drops what waits of a message that was held or deleted, also what was handed out and waits for a connection; a transaction in flight goes on.</summary>
+    public void Withdraw(long rowId) => TryWithdraw(rowId);
+
+    /// <summary>As <see cref="Withdraw"/>, on the writer's thread for what it is about to end: nothing of it is begun until the commit.</summary>
+    /// <returns>False: a transaction is in flight.</returns>
+    internal bool TryWithdraw(long rowId)
     {
         lock (_gate)
         {
-            if (_known.TryGetValue(rowId, out KnownMessage? known))
-                SetWithdrawn(known, true);
+            if (!_known.TryGetValue(rowId, out KnownMessage? known))
+                return true;
+            bool isDropped = true;
+            foreach (DeliveryJob job in _running.Keys)
+            {
+                if (job.Message.RowId == rowId)
+                    isDropped &= job.TryWithdraw();
+            }
+            SetWithdrawn(known, true);
+            return isDropped;
         }
     }
 

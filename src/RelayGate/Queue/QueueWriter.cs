@@ -137,11 +137,16 @@ public sealed partial class QueueWriter : IDisposable
 
     /// <summary>Records an attempt, ends or reschedules its recipients and enqueues the DSN, all in one commit. Retried until it is durable.</summary>
     /// <param name="dsn">The DSN that this attempt causes, or null.</param>
-    /// <param name="isOfHeld">The message became too old while it was held: nothing happens if it was let go meanwhile.</param>
-    public async Task<CompletionResult> CompleteAsync(DeliveryJob job, DeliveryAttempt attempt, PreparedDsn? dsn, bool isOfHeld = false)
+    public Task<CompletionResult> CompleteAsync(DeliveryJob job, DeliveryAttempt attempt, PreparedDsn? dsn) => CompleteAsync(job, attempt, dsn, still: null);
+
+    /// <summary>Ends a message that is not in an attempt, as a failed attempt would.</summary>
+    /// <param name="still">Asked on the writer's thread whether the message still stands as it did when its end was planned; if not, nothing happens.</param>
+    internal Task<CompletionResult> EndAsync(MessageEnd end, Func<WriteContext, bool> still) => CompleteAsync(end.Job, end.Attempt, end.Dsn, still);
+
+    private async Task<CompletionResult> CompleteAsync(DeliveryJob job, DeliveryAttempt attempt, PreparedDsn? dsn, Func<WriteContext, bool>? still)
     {
         var write = new CompletionWrite(
-            job, attempt, dsn, _options.Dsn, _buffers, _time.GetUtcNow(), _options.Retention.FailedContent, FirstAttempt, isOfHeld);
+            job, attempt, dsn, _options.Dsn, _buffers, _time.GetUtcNow(), _options.Retention.FailedContent, FirstAttempt, still);
         await _mailbox.AddAsync(write, CancellationToken.None);
         return await write.Done;
     }

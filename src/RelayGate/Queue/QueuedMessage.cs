@@ -1,4 +1,5 @@
 using System.Collections.Immutable;
+using System.Runtime.CompilerServices;
 using RelayGate.Core.Mail;
 using RelayGate.Core.Policy;
 using RelayGate.Core.Replies;
@@ -70,6 +71,12 @@ public sealed record QueuedMessage
 
     public required DateTimeOffset ReceivedAt { get; init; }
 
+    /// <summary>When it was last put back by hand after it had failed; null: never.</summary>
+    public DateTimeOffset? RequeuedAt { get; init; }
+
+    /// <summary>From when on its age counts: for giving up, and for telling its sender of the delay.</summary>
+    public DateTimeOffset AgedFrom => RequeuedAt ?? ReceivedAt;
+
     /// <summary>The reverse-path it leaves with.</summary>
     public required ReversePath ReversePath { get; init; }
 
@@ -112,8 +119,31 @@ public sealed record QueuedMessage
 }
 
 /// <summary>A piece of work for delivery: one message to those of its due recipients that go by the same route.</summary>
-/// <param name="Recipients">At least one; a subset of the message's.</param>
-public sealed record DeliveryJob(QueuedMessage Message, ImmutableArray<QueuedRecipient> Recipients);
+/// <param name="recipients">At least one; a subset of the message's.</param>
+public sealed class DeliveryJob(QueuedMessage message, ImmutableArray<QueuedRecipient> recipients)
+{
+    private const int Waiting = 0, Begun = 1, Withdrawn = 2;
+
+    private readonly StrongBox<int> _state = new(Waiting);
+
+    private DeliveryJob(DeliveryJob whole, ImmutableArray<QueuedRecipient> recipients)
+        : this(whole.Message, recipients) => _state = whole._state;
+
+    public QueuedMessage Message => message;
+
+    public ImmutableArray<QueuedRecipient> Recipients => recipients;
+
+    /// <summary>The same job for some of its recipients alone.</summary>
+    public DeliveryJob For(ImmutableArray<QueuedRecipient> some) => new(this, some);
+
+    /// <summary>Asked before its first transaction begins: from then on it cannot be withdrawn.</summary>
+    /// <returns>False: the message was held, deleted or returned by hand while this waited; no next hop is told of it.</returns>
+    public bool TryBegin() => Interlocked.CompareExchange(ref _state.Value, Begun, Waiting) != Withdrawn;
+
+    /// <summary>Keeps it from beginning.</summary>
+    /// <returns>False: it has begun.</returns>
+    internal bool TryWithdraw() => Interlocked.CompareExchange(ref _state.Value, Withdrawn, Waiting) != Begun;
+}
 
 /// <summary>What one attempt did to one recipient.</summary>
 /// <param name="Reply">Reply of the next hop, cleaned of control characters and cut, or our own text for a local failure.</param>

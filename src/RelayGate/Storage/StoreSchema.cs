@@ -24,7 +24,8 @@ internal static class StoreSchema
           value integer not null
         ) without rowid;
 
-        -- One row for each message that has recipients to serve, is held, or is kept after it failed. Only flags, expires_at, held and held_… change.
+        -- One row for each message that has recipients to serve, is held, or is kept after it failed. Only flags, requeued_at, expires_at, held and held_… change.
+        -- requeued_at: when it was last put back by hand after it had failed; its age counts from there.
         -- held_at: what it waits for, as HoldKey writes it; held_for: whose it is, where senders take turns; held_note: why it was not released.
         -- uid, credential, script: who made it, so that it can be held and found by that. named_domains: further domains of the subscription that
         -- reverse-path and From name, so that it is held where one of them is suspended.
@@ -47,6 +48,7 @@ internal static class StoreSchema
           credential text,
           script text,
           named_domains text,
+          requeued_at integer,
           expires_at integer,
           header blob not null,
           body blob
@@ -55,7 +57,8 @@ internal static class StoreSchema
         create index message_expires on message (expires_at) where expires_at is not null;
         create index message_held on message (subscription, seq, held, octets, flags) where held <> 0;
         create index message_held_at on message (held, held_at, held_for, seq) where held_at is not null;
-        create index message_held_age on message (id) where held > 3;
+        create index message_held_age on message (id) where held > 3 and requeued_at is null;
+        create index message_held_requeued on message (requeued_at) where held > 3 and requeued_at is not null;
         create index message_uid on message (uid, subscription) where uid is not null and expires_at is null;
         create index message_credential on message (credential, subscription) where credential is not null and expires_at is null;
 
@@ -66,6 +69,7 @@ internal static class StoreSchema
         ) without rowid;
 
         -- counted_at: mailbox, else domain of the sender, so that mail of a suspended one is passed over without a look at its message.
+        -- last_class: of last_reply, a number of ReplyClass.
         -- next_attempt is null for recipients that have ended or are held: the index holds exactly what can become due.
         -- waits_for: what a recipient that was put off waits for, as WaitKey writes it; null while it is in an attempt.
         create table recipient (
@@ -81,6 +85,7 @@ internal static class StoreSchema
           next_attempt integer,
           last_reply text,
           waits_for text,
+          last_class integer not null default 0,
           delay_noticed integer not null,
           primary key (message, position)
         ) without rowid;

@@ -45,6 +45,12 @@ public enum MailEventKind
     /// <summary>Deleted by hand.</summary>
     Deleted,
 
+    /// <summary>Returned to its sender by hand.</summary>
+    Bounced,
+
+    /// <summary>Put back by hand after it had failed.</summary>
+    Requeued,
+
     /// <summary>Passwords are being guessed. It is of no message and has no ref.</summary>
     Guessing,
 }
@@ -123,6 +129,8 @@ public sealed record MailEvent(MailEventKind Kind, QueueId Ref)
             MailEventKind.Released => "released",
             MailEventKind.Retried => "retried",
             MailEventKind.Deleted => "deleted",
+            MailEventKind.Bounced => "bounced",
+            MailEventKind.Requeued => "requeued",
             MailEventKind.Guessing => "guessing",
             _ => "dsn",
         });

@@ -2,6 +2,7 @@ using RelayGate.Accounts;
 using RelayGate.Admin;
 using RelayGate.Core.Mail;
 using RelayGate.Queue;
+using RelayGate.Tests.Queue;
 using RelayGate.Tests.Fakes;
 using RelayGate.Tests.Submission;
 

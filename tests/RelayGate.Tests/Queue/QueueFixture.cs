@@ -79,7 +79,17 @@ internal sealed class QueueFixture : IDisposable
 
     public WaitingMail Waiting { get; private set; } = null!;
 
-    public QueueAdministration NewAdministration() => new(Store, Writer, Scheduler, Lookup, Forecast, MailLog, Time);
+    public QueueAdministration NewAdministration() => new(Store, Writer, Scheduler, Lookup, Forecast, Ender, MailLog, Time);
+
+    /// <summary>How a message ends that is returned by hand; without a DSN, as here nobody writes one.</summary>
+    public MessageEnder Ender { get; set; } = new(
+        (message, status, text) => ValueTask.FromResult(new MessageEnd(
+            new DeliveryJob(message, message.Recipients),
+            new DeliveryAttempt(
+                message.ReceivedAt.AddSeconds(1), TimeSpan.Zero, "local", "", "", "", null,
+                [.. message.Recipients.Select(r => new RecipientResult(r, DeliveryResult.Failed, text, status, NextAttempt: null))]),
+            null)),
+        (_, _) => { });
 
     public HoldForecast Forecast => new(Store, Usage, Lookup, Options.Delivery.Retry.GiveUpAfter);
 

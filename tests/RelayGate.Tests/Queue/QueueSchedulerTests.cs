@@ -341,7 +341,8 @@ public sealed class QueueSchedulerTests : IDisposable
               20, 0, null, cast('Subject: x' || char(13, 10, 13, 10) as blob), zeroblob(6) from n, base
             """;
         string recipients = $"""
-            insert into recipient select seq, 0, subscription, {(countedAt is null ? "null" : $"'{countedAt}'")}, 'bob@example.org', 0, null, 0, 1, {_queue.Time.GetUtcNow().ToUnixTimeMilliseconds()}, null, null, 0
+            insert into recipient (message, position, subscription, counted_at, address, notify, original_recipient, state, attempts, next_attempt, last_reply, waits_for, delay_noticed)
+            select seq, 0, subscription, {(countedAt is null ? "null" : $"'{countedAt}'")}, 'bob@example.org', 0, null, 0, 1, {_queue.Time.GetUtcNow().ToUnixTimeMilliseconds()}, null, null, 0
             from message where subscription = '{subscription}' and seq not in (select message from recipient)
             """;
         return SqliteRelayStoreTests.Execute(connection, insert) + SqliteRelayStoreTests.Execute(connection, recipients);

@@ -147,7 +147,7 @@ public sealed class CommandLineTests : IAsyncLifetime, IAsyncDisposable
     [InlineData("message list --subscription nix", 3, "There is no subscription 'nix'; see: relaygate subscription list")]
     [InlineData("message tail --subscription nix", 3, "There is no subscription 'nix'; see: relaygate subscription list")]
     [InlineData("message list --reason nonsense", 2, "reason is 'nonsense': one of accepted, ")]
-    [InlineData("queue list --state foo", 2, "state is 'foo': one of active, deferred, held is expected")]
+    [InlineData("queue list --state foo", 2, "state is 'foo': one of active, deferred, held, failed is expected")]
     [InlineData("limit set server --each mailbx 5/h", 2, "each is 'mailbx': one of mailbox, domain, subscription is expected")]
     [InlineData("explain --as nobody@shop.test --to a@b.example", 3, "There is no mailbox nobody@shop.test; see: relaygate mailbox list")]
     [InlineData("mailbox add a@b.example --password hunter2", 2, "unknown option '--password' of relaygate mailbox add; see: relaygate mailbox add --help")]

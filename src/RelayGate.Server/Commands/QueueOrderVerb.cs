@@ -1,0 +1,159 @@
+using System.CommandLine;
+using System.Globalization;
+using System.Runtime.InteropServices;
+using System.Text.Json.Nodes;
+using RelayGate.Server.Cli;
+using Spectre.Console;
+
+namespace RelayGate.Server.Commands;
+
+/// <summary>
+/// One order for queued messages: counted first, asked for on a terminal, carried out in steps with a bar, and stopped by Ctrl-C after the step that runs.
+/// </summary>
+/// <param name="verb">As the API names it.</param>
+/// <param name="done">What messages are afterwards.</param>
+internal sealed class QueueOrderVerb(string verb, string done, JsonObject body, ControlClient client, Output output)
+{
+    /// <summary>Messages that one order by filter changes without --yes where nobody can be asked.</summary>
+    public const int MostUnasked = 1000;
+
+    private static readonly TimeSpan BetweenLines = TimeSpan.FromSeconds(5);
+
+    private static bool MayAsk => Output.IsTerminal && !Console.IsInputRedirected;
+
+    /// <param name="isFiltered">Not for messages that are named one by one.</param>
+    /// <param name="more">What else is to be said once it is done, or null.</param>
+    public async Task<int> RunAsync(bool isFiltered, bool isDryRun, bool isSure, Func<Task<string?>>? more, CancellationToken cancellationToken)
+    {
+        long? total = null;
+        if (isDryRun || (isFiltered && !isSure))
+        {
+            JsonNode preview = isFiltered ? await FollowAsync(With("dryRun", true), null, cancellationToken) : await client.PostAsync($"queue/{verb}", With("dryRun", true), cancellationToken);
+            if (isDryRun || IsInterrupted(preview))
+                return Finish(preview, Count(preview, "would be " + done));
+            total = (long?)preview["count"];
+            if (total > 0 && !output.IsJson && MayAsk)
+            {
+                Console.Write($"{Count(preview, "would be " + done)}. Go on? [y/N] ");
+                if (Console.ReadLine() is not ("y" or "Y" or "yes"))
+                    return output.Done(preview, "nothing was done");
+            }
+            else if (total > MostUnasked)
+            {
+                throw new CliException(ExitCode.Usage, $"{Count(preview, "would be " + done)}: say --yes to do it");
+            }
+        }
+        JsonNode answer = isFiltered ? await FollowAsync(body, total, cancellationToken) : await client.PostAsync($"queue/{verb}", body, cancellationToken);
+        string line = Count(answer, done);
+        if (isFiltered && (long?)answer["count"] == 0 && (long?)answer["unchanged"] == 0)
+            line += ": nothing in the queue matches";
+        if (more is not null && await more() is { } rest)
+            line += rest;
+        return Finish(answer, line);
+    }
+
+    private static bool IsInterrupted(JsonNode answer) => (bool?)answer["interrupted"] == true;
+
+    private int Finish(JsonNode answer, string line)
+    {
+        output.Done(answer, IsInterrupted(answer) ? $"interrupted: {line}; the rest is as it was" : line);
+        return IsInterrupted(answer) ? ExitCode.Failed : ExitCode.Ok;
+    }
+
+    private JsonObject With(string name, bool value)
+    {
+        var copy = (JsonObject)body.DeepClone();
+        copy[name] = value;
+        return copy;
+    }
+
+    /// <summary>Has an order carried out and follows it. Ctrl-C stops it there, and what was done then is told.</summary>
+    /// <param name="total">How many messages it is for; null: not known.</param>
+    private async Task<JsonNode> FollowAsync(JsonObject order, long? total, CancellationToken cancellationToken)
+    {
+        var request = (JsonObject)order.DeepClone();
+        request["order"] = verb;
+        string? id = null;
+        using PosixSignalRegistration interrupt = PosixSignalRegistration.Create(PosixSignal.SIGINT, Stop);
+        using PosixSignalRegistration end = PosixSignalRegistration.Create(PosixSignal.SIGTERM, Stop);
+        IAsyncEnumerable<JsonNode> lines = client.LinesAsync(HttpMethod.Post, "queue/orders", request, cancellationToken);
+        JsonNode? result = null;
+        if (output.IsJson || !Output.IsTerminal)
+        {
+            long told = TimeProvider.System.GetTimestamp();
+            result = await LastAsync(step =>
+            {
+                if (output.IsJson || TimeProvider.System.GetElapsedTime(told) < BetweenLines)
+                    return;
+                told = TimeProvider.System.GetTimestamp();
+                Console.Error.WriteLine(Progress(step));
+            });
+        }
+        else
+        {
+            await AnsiConsole.Progress().AutoClear(true).StartAsync(async progress =>
+            {
+                ProgressTask task = progress.AddTask("messages", maxValue: Math.Max(1, total ?? 1));
+                task.IsIndeterminate = total is null;
+                result = await LastAsync(step =>
+                {
+                    task.Description = Progress(step);
+                    task.Value = (double)step["count"]!;
+                });
+            });
+        }
+        return result ?? throw new CliException(ExitCode.Failed, "the gateway ended its answer in the middle; what was done stands in: relaygate audit list");
+
+        async Task<JsonNode?> LastAsync(Action<JsonNode> step)
+        {
+            JsonNode? last = null;
+            await foreach (JsonNode line in lines)
+            {
+                if (line["id"] is { } started)
+                    Volatile.Write(ref id, (string?)started);
+                else if (line["outcome"] is not null)
+                    last = line;
+                else
+                    step(line);
+            }
+            return last;
+        }
+
+        void Stop(PosixSignalContext context)
+        {
+            if (Volatile.Read(ref id) is not { } running)
+                return; // Nothing was begun: the program may end.
+            context.Cancel = true;
+            _ = StopAsync(running);
+        }
+
+        async Task StopAsync(string running)
+        {
+            try
+            {
+                await client.DeleteAsync($"queue/orders/{running}", CancellationToken.None);
+            }
+            catch (CliException)
+            {
+                // It has ended just now, and its last line says so.
+            }
+        }
+    }
+
+    private string Progress(JsonNode step) =>
+        string.Create(CultureInfo.InvariantCulture, $"{(long)step["count"]!} of {(long)step["looked"]!} messages looked at {((bool?)body["dryRun"] == true ? "would be " : "")}{done}");
+
+    public static string Count(JsonNode answer, string done)
+    {
+        string line = $"{answer["count"]} {((long?)answer["count"] == 1 ? "message" : "messages")} {done}";
+        if ((long?)answer["unchanged"] is > 0 and var unchanged)
+        {
+            line += $", {unchanged} unchanged";
+            if ((long?)answer["unchangedHeld"] is > 0 and var held)
+                line += held == unchanged ? " (held: release it first)" : $" ({held} held: release those first)";
+        }
+        if ((long?)answer["inFlight"] is > 0 and var inFlight)
+            line += $"; {inFlight} in an attempt that may still finish";
+        return (answer["notFound"] as JsonArray) is { Count: > 0 } missing ? $"{line}; not in the queue: {Cell.Text(missing)}" : line;
+    }
+}
