@@ -76,7 +76,7 @@ internal static class DeliveryMeasure
         {
             while (Interlocked.Decrement(ref left) >= 0)
             {
-                var result = new AttemptResult(job.Recipients.Length);
+                var result = new AttemptResult(job.Recipients.Length, TimeProvider.System);
                 await deliverer.AttemptAsync(job, result, CancellationToken.None);
                 DeliveryAttempt attempt = recorder.Record(job, result, job.Message.ReceivedAt, TimeSpan.Zero, 0.5);
                 if (attempt.Results[0].Result != DeliveryResult.Delivered)

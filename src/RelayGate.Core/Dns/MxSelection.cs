@@ -13,7 +13,9 @@ public enum MxOutcome
 }
 
 /// <param name="Names">Host names in the order to try them.</param>
-public sealed record MxHosts(MxOutcome Outcome, ImmutableArray<string> Names);
+/// <param name="FirstEquals">How many of them, from the first on, have the lowest preference value.</param>
+/// <param name="Site">The hosts by preference and name: the same for all domains that are served alike, whatever the order of this time.</param>
+public sealed record MxHosts(MxOutcome Outcome, ImmutableArray<string> Names, int FirstEquals, string Site);
 
 /// <summary>Orders the hosts that take mail for a domain (RFC 5321 §5.1). Pure: the random number comes in.</summary>
 public static class MxSelection
@@ -27,15 +29,19 @@ public static class MxSelection
     public static MxHosts Order(string domain, ImmutableArray<MxRecord> records, ulong random)
     {
         if (records.IsEmpty)
-            return new MxHosts(MxOutcome.Hosts, [domain]);
+            return new MxHosts(MxOutcome.Hosts, [domain], 1, domain);
         ImmutableArray<MxRecord> named = [.. records.Where(r => r.Exchange.Length > 0)];
         if (named.IsEmpty) // RFC 7505 §3: a single "."; beside others it is a mistake and is passed over.
-            return new MxHosts(MxOutcome.NullMx, []);
+            return new MxHosts(MxOutcome.NullMx, [], 0, "");
         IEnumerable<string> ordered = named
             .Select((r, i) => (r.Exchange, r.Preference, Order: Mix(random + (ulong)i)))
             .OrderBy(r => r.Preference).ThenBy(r => r.Order)
             .Select(r => r.Exchange);
-        return new MxHosts(MxOutcome.Hosts, [.. ordered.Distinct().Take(MaxHosts)]);
+        ImmutableArray<string> names = [.. ordered.Distinct().Take(MaxHosts)];
+        int lowest = named.Min(r => r.Preference);
+        int firstEquals = named.Where(r => r.Preference == lowest).Select(r => r.Exchange).Distinct().Count();
+        string site = string.Join(' ', named.OrderBy(r => r.Preference).ThenBy(r => r.Exchange, StringComparer.Ordinal).Select(r => r.Exchange).Distinct().Take(MaxHosts));
+        return new MxHosts(MxOutcome.Hosts, names, Math.Min(firstEquals, names.Length), site);
     }
 
     /// <summary>SplitMix64: turns one number into as many as needed.</summary>

@@ -183,6 +183,9 @@ internal static class OptionsReader
             delivery.Connections.Total = c.Integer("Total", delivery.Connections.Total, 1, 20_000, "connections");
             delivery.Connections.PerMx = c.Integer("PerMx", delivery.Connections.PerMx, 1, 20_000, "connections");
             delivery.Connections.PerSmarthost = c.Integer("PerSmarthost", delivery.Connections.PerSmarthost, 1, 20_000, "connections");
+            delivery.Connections.MessagesPerConnection = c.Integer("MessagesPerConnection", delivery.Connections.MessagesPerConnection, 1, 100_000, "messages");
+            delivery.Connections.RecipientsPerTransaction = c.Integer("RecipientsPerTransaction", delivery.Connections.RecipientsPerTransaction, 1, 1000, "recipients");
+            delivery.Connections.Idle = c.Time("Idle", delivery.Connections.Idle, Second, TimeSpan.FromMinutes(5));
         });
         d.Map("Providers", (name, p) =>
         {

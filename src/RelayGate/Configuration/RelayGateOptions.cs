@@ -317,6 +317,15 @@ public sealed class ConnectionOptions
     public int PerMx { get; set; } = 10;
 
     public int PerSmarthost { get; set; } = 100;
+
+    /// <summary>Messages after which a connection ends, so that load spreads anew over a next hop's machines. Default 1000.</summary>
+    public int MessagesPerConnection { get; set; } = 1000;
+
+    /// <summary>Recipients of one transaction; the others of a message follow in further ones (RFC 5321 §4.5.3.1.8: every server takes 100). Default 100.</summary>
+    public int RecipientsPerTransaction { get; set; } = 100;
+
+    /// <summary>How long an idle connection is kept: shorter than next hops wait, long enough for a burst. Default 10 s.</summary>
+    public TimeSpan Idle { get; set; } = TimeSpan.FromSeconds(10);
 }
 
 public sealed class SessionOptions

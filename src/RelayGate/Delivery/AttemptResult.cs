@@ -6,7 +6,7 @@ using RelayGate.Core.Tls;
 namespace RelayGate.Delivery;
 
 /// <summary>What one attempt came to, before the retry schedule and the sender's wishes are asked.</summary>
-internal sealed class AttemptResult(int recipients)
+internal sealed class AttemptResult(int recipients, TimeProvider time)
 {
     /// <summary>In the order of the job's recipients. Complete at the end, and never <see cref="OutcomeKind.NextHost"/>.</summary>
     public RecipientOutcome?[] Outcomes { get; } = new RecipientOutcome?[recipients];
@@ -37,11 +37,25 @@ internal sealed class AttemptResult(int recipients)
     /// <summary>The next hop has refused the local address: for what, and until when, those wait that it was said of.</summary>
     public (WaitKey For, DateTimeOffset Until)? AddressWait { get; set; }
 
+    /// <summary>How long it waited for a free connection, which says nothing of the next hop.</summary>
+    public TimeSpan Waited { get; private set; }
+
     /// <summary>Whether no recipient has an outcome.</summary>
     public bool IsEmpty => Array.TrueForAll(Outcomes, o => o is null);
 
     /// <summary>Whether another host may be tried for some recipient.</summary>
     public bool WantsNextHost => Array.Exists(Outcomes, o => o is null or { Kind: OutcomeKind.NextHost });
+
+    /// <summary>Adds to <see cref="Waited"/> how long a session is waited for.</summary>
+    public async ValueTask<SmtpClientSession?> WaitAsync(ValueTask<SmtpClientSession?> taking)
+    {
+        if (taking.IsCompletedSuccessfully)
+            return taking.Result;
+        long started = time.GetTimestamp();
+        SmtpClientSession? session = await taking;
+        Waited += time.GetElapsedTime(started);
+        return session;
+    }
 
     /// <summary>Takes over what a transaction has decided; the rest stays as it was.</summary>
     /// <param name="subset">The recipients of the transaction; null: all of the job's.</param>
@@ -54,15 +68,6 @@ internal sealed class AttemptResult(int recipients)
     /// <summary>A host that may do better another time outweighs those that never will.</summary>
     private static RecipientOutcome After(RecipientOutcome? before, RecipientOutcome outcome) =>
         outcome.FailsAtTheEnd && before is { FailsAtTheEnd: false } ? outcome with { FailsAtTheEnd = false } : outcome;
-
-    /// <summary>Takes over what was attempted for some of the recipients.</summary>
-    public void TakePart(AttemptResult part, int[] recipients)
-    {
-        for (int i = 0; i < recipients.Length; i++)
-            Outcomes[recipients[i]] = part.Outcomes[i] ?? Outcomes[recipients[i]];
-        AddressWait = part.AddressWait ?? AddressWait;
-        (Stage, NextHop, Local, TlsOutcome, Provider) = (part.Stage, part.NextHop ?? NextHop, part.Local, part.TlsOutcome, part.Provider);
-    }
 
     /// <summary>Gives this outcome to all that no reply has decided.</summary>
     public void DecideRest(RecipientOutcome outcome)
@@ -86,12 +91,15 @@ internal sealed class AttemptResult(int recipients)
             Outcomes[i] ??= RecipientOutcome.Local(OutcomeKind.Deferred, status, text);
     }
 
-    /// <summary>No host is left: what wanted another one waits, but for what no host will ever do.</summary>
+    /// <summary>No host is left: what wanted another one waits, but for what no host will ever do; and what no host was left for waits for the same reason.</summary>
     public void Close()
     {
+        RecipientOutcome? why = Array.FindLast(Outcomes, static o => o is { Kind: OutcomeKind.NextHost or OutcomeKind.Deferred });
         for (int i = 0; i < Outcomes.Length; i++)
         {
-            if (Outcomes[i] is { Kind: OutcomeKind.NextHost } open)
+            if ((Outcomes[i] ?? why) is not { Kind: OutcomeKind.NextHost or OutcomeKind.Deferred } open)
+                continue;
+            if (open.Kind == OutcomeKind.NextHost || Outcomes[i] is null)
                 Outcomes[i] = open.FailsAtTheEnd ? open with { Kind = OutcomeKind.Failed } : open with { Kind = OutcomeKind.Deferred, Status = $"4{open.Status[1..]}" };
         }
     }

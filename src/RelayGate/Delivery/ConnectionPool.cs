@@ -1,4 +1,7 @@
+using System.Collections.Immutable;
+using System.Net;
 using RelayGate.Configuration;
+using RelayGate.Core.Policy;
 using RelayGate.Replies;
 using RelayGate.Tls;
 
@@ -6,17 +9,12 @@ namespace RelayGate.Delivery;
 
 /// <summary>Keeps sessions with next hops for the next message, bounds how many there are, and watches their time limits.</summary>
 /// <remarks>
-/// Bounds: <c>Connections:Total</c> for all, <c>PerMx</c> or <c>PerSmarthost</c> for one pair of local and remote address.
+/// Bounds: <c>Connections:Total</c> for all, <c>PerMx</c> or <c>PerSmarthost</c> for one pair of local and remote address, and a provider's <c>Connections</c>
+/// from one local address to all of its hosts.
 /// Who finds a bound reached waits in order of arrival. One lock guards lists only; nothing waits inside it.
 /// </remarks>
 public sealed class ConnectionPool : IDisposable
 {
-    /// <summary>How long an idle session is kept: shorter than next hops wait, long enough for a burst. 10 s.</summary>
-    public static readonly TimeSpan IdleLimit = TimeSpan.FromSeconds(10);
-
-    /// <summary>Transactions after which a session ends, so that load spreads anew over a next hop's machines. 1000.</summary>
-    public const int MaxTransactions = 1000;
-
     /// <summary>How long a delivery waits for a free connection before its job goes back to the queue. 1 min.</summary>
     public static readonly TimeSpan WaitLimit = TimeSpan.FromMinutes(1);
 
@@ -28,6 +26,8 @@ public sealed class ConnectionPool : IDisposable
     private readonly ReplyRuleBook _rules;
     private readonly ITimer _watch;
     private readonly Dictionary<SessionKey, Lane> _lanes = [];
+    private readonly Dictionary<(EgressBinding Egress, IPEndPoint Remote), List<Lane>> _byAddress = []; // Whatever is asked of TLS.
+    private readonly Dictionary<(EgressBinding Egress, string Provider), LaneGroup> _groups = [];
     private readonly HashSet<SmtpClientSession> _sessions = []; // All that are open or about to be.
     private readonly LinkedList<Waiter> _waiters = []; // In order of arrival, for any lane.
     private bool _aborted;
@@ -54,13 +54,32 @@ public sealed class ConnectionPool : IDisposable
         }
     }
 
+    /// <summary>Recipients of one transaction at most.</summary>
+    internal int MaxRecipients => _options.Connections.RecipientsPerTransaction;
+
+    /// <summary>The addresses of a plan: those of equal hosts first to which a session is idle, then those to which another one may be opened.</summary>
+    internal ImmutableArray<NextHopAddress> InOrder(NextHopPlan plan, EgressChoice egress)
+    {
+        if (plan.EqualAddresses < 2)
+            return plan.Addresses;
+        lock (_lock)
+            return [.. plan.Addresses.Take(plan.EqualAddresses).OrderBy(address => RankOf(egress, address)), .. plan.Addresses.Skip(plan.EqualAddresses)];
+    }
+
+    private int RankOf(EgressChoice egress, NextHopAddress address)
+    {
+        if (EgressBinding.For(egress, address.EndPoint.AddressFamily) is not { } binding || !_byAddress.TryGetValue((binding, address.EndPoint), out List<Lane>? lanes))
+            return 1;
+        return lanes.Exists(static lane => lane.Idle.Oldest is not null) ? 0 : lanes.Exists(static lane => lane.HasRoom) ? 1 : 2;
+    }
+
     /// <summary>Gives an idle session for this pair, else a new one that is not connected yet, as soon as the bounds allow.</summary>
     /// <param name="fresh">A kept session has just turned out broken: those idle beside it are not trusted either.</param>
     /// <returns>Null when none became free within <see cref="WaitLimit"/>.</returns>
     /// <exception cref="OperationCanceledException">Cancelled, or the pool was aborted.</exception>
     internal async ValueTask<SmtpClientSession?> TakeAsync(EgressBinding egress, NextHopAddress nextHop, bool fresh, CancellationToken cancellationToken)
     {
-        var key = new SessionKey(egress, nextHop.EndPoint, nextHop.Tls, nextHop.Login, nextHop.IsImplicitTls);
+        SessionKey key = KeyOf(egress, nextHop);
         while (true)
         {
             SmtpClientSession? session;
@@ -71,12 +90,14 @@ public sealed class ConnectionPool : IDisposable
                 if (_aborted)
                     throw new OperationCanceledException("Delivery has ended");
                 if (!_lanes.TryGetValue(key, out Lane? lane))
-                    _lanes.Add(key, lane = new Lane(key, nextHop, nextHop.IsSmarthost ? _options.Connections.PerSmarthost : _options.Connections.PerMx));
+                    lane = AddLane(key, nextHop);
                 if (fresh)
                     DropIdle(lane);
                 if (!lane.Idle.TryPop(out session))
                 {
-                    if (lane.HasRoom && _sessions.Count >= _options.Connections.Total && OldestIdle() is { } oldest)
+                    if (!lane.HasRoom && lane.Group is { HasRoom: false } group && lane.IsBelowBound && OldestIdle(group) is { } other)
+                        Forget(victim = other);
+                    else if (lane.HasRoom && _sessions.Count >= _options.Connections.Total && OldestIdle() is { } oldest)
                         Forget(victim = oldest);
                     if (lane.HasRoom && _sessions.Count < _options.Connections.Total)
                         session = NewSession(lane);
@@ -98,7 +119,7 @@ public sealed class ConnectionPool : IDisposable
     /// <summary>Takes a session back: kept if another transaction may follow, else closed. Every session taken comes back here once.</summary>
     internal void Return(SmtpClientSession session)
     {
-        bool keep = session.IsReusable && session.Transactions < MaxTransactions;
+        bool keep = session.IsReusable && session.Transactions < session.Lane!.MaxTransactions;
         session.IdleSince = _time.GetTimestamp();
         lock (_lock)
         {
@@ -110,7 +131,7 @@ public sealed class ConnectionPool : IDisposable
                     Serve(waiter, session);
                     return;
                 }
-                if (_waiters.Count == 0 || _sessions.Count < _options.Connections.Total)
+                if ((_waiters.Count == 0 || _sessions.Count < _options.Connections.Total) && lane.Group is not { Waiting: > 0 })
                 {
                     lane.Idle.Push(session);
                     return;
@@ -165,7 +186,7 @@ public sealed class ConnectionPool : IDisposable
     {
         while (lane.Idle.TryPop(out SmtpClientSession? session))
         {
-            lane.Sessions--;
+            lane.AddSessions(-1);
             _sessions.Remove(session!);
             session!.Dispose();
         }
@@ -198,7 +219,7 @@ public sealed class ConnectionPool : IDisposable
             if (waiter.Node.List is null)
                 return false;
             _waiters.Remove(waiter.Node);
-            waiter.Lane.Waiting--;
+            waiter.Lane.AddWaiting(-1);
             RemoveIfUnused(waiter.Lane);
             return true;
         }
@@ -212,7 +233,7 @@ public sealed class ConnectionPool : IDisposable
             foreach (SmtpClientSession session in _sessions)
                 session.ExpireIfDue(now);
         }
-        CloseIdle(IdleLimit);
+        CloseIdle(_options.Connections.Idle);
     }
 
     private void CloseIdle(TimeSpan limit)
@@ -232,7 +253,7 @@ public sealed class ConnectionPool : IDisposable
     private SmtpClientSession NewSession(Lane lane)
     {
         var session = new SmtpClientSession(lane.Key.Egress, lane.NextHop, _options, _authorities, _time, _readChunk, _rules) { Lane = lane };
-        lane.Sessions++;
+        lane.AddSessions(1);
         _sessions.Add(session);
         return session;
     }
@@ -242,23 +263,58 @@ public sealed class ConnectionPool : IDisposable
         Lane lane = session.Lane!;
         if (!_sessions.Remove(session))
             return;
-        lane.Sessions--;
+        lane.AddSessions(-1);
         lane.Idle.Remove(session);
         RemoveIfUnused(lane);
     }
 
     private void RemoveIfUnused(Lane lane)
     {
-        if (lane.Sessions == 0 && lane.Waiting == 0)
-            _lanes.Remove(lane.Key);
+        if (lane.Sessions == 0 && lane.Waiting == 0 && _lanes.Remove(lane.Key))
+        {
+            List<Lane> lanes = _byAddress[(lane.Key.Egress, lane.Key.Remote)];
+            lanes.Remove(lane);
+            if (lanes.Count == 0)
+                _byAddress.Remove((lane.Key.Egress, lane.Key.Remote));
+            if (lane.Group is { } group && --group.Lanes == 0)
+                _groups.Remove((lane.Key.Egress, group.Provider));
+        }
     }
 
-    private SmtpClientSession? OldestIdle()
+    private SessionKey KeyOf(EgressBinding egress, NextHopAddress nextHop) =>
+        new(egress, nextHop.EndPoint, nextHop.Tls, nextHop.Login, nextHop.IsImplicitTls) { Provider = OptionsOf(nextHop.Provider) is null ? "" : nextHop.Provider };
+
+    /// <summary>What differs for a provider in the pool; null: nothing, so that its hosts' sessions are shared whatever name a domain gives them.</summary>
+    private ProviderOptions? OptionsOf(string provider) =>
+        provider.Length > 0 && _options.Providers.TryGetValue(provider, out ProviderOptions? own) && (own.Connections ?? own.MessagesPerConnection) is not null ? own : null;
+
+    private Lane AddLane(SessionKey key, NextHopAddress nextHop)
+    {
+        string provider = nextHop.Provider;
+        ProviderOptions? own = OptionsOf(provider);
+        LaneGroup? group = null;
+        if (own?.Connections is { } most)
+        {
+            if (!_groups.TryGetValue((key.Egress, provider), out group))
+                _groups.Add((key.Egress, provider), group = new LaneGroup(provider, most));
+            group.Lanes++;
+        }
+        int bound = nextHop.IsSmarthost ? _options.Connections.PerSmarthost : group?.Bound ?? _options.Connections.PerMx;
+        var lane = new Lane(key, nextHop, bound, own?.MessagesPerConnection ?? _options.Connections.MessagesPerConnection, group);
+        _lanes.Add(key, lane);
+        if (!_byAddress.TryGetValue((key.Egress, key.Remote), out List<Lane>? lanes))
+            _byAddress.Add((key.Egress, key.Remote), lanes = new List<Lane>(1));
+        lanes.Add(lane);
+        return lane;
+    }
+
+    /// <param name="group">Null: of all.</param>
+    private SmtpClientSession? OldestIdle(LaneGroup? group = null)
     {
         SmtpClientSession? oldest = null;
         foreach (Lane lane in _lanes.Values)
         {
-            if (lane.Idle.Oldest is { } candidate && (oldest is null || candidate.IdleSince < oldest.IdleSince))
+            if ((group is null || lane.Group == group) && lane.Idle.Oldest is { } candidate && (oldest is null || candidate.IdleSince < oldest.IdleSince))
                 oldest = candidate;
         }
         return oldest;
@@ -268,7 +324,7 @@ public sealed class ConnectionPool : IDisposable
     {
         var waiter = new Waiter(lane);
         _waiters.AddLast(waiter.Node);
-        lane.Waiting++;
+        lane.AddWaiting(1);
         return waiter;
     }
 
@@ -302,7 +358,7 @@ public sealed class ConnectionPool : IDisposable
     private void Serve(Waiter waiter, SmtpClientSession session)
     {
         _waiters.Remove(waiter.Node);
-        waiter.Lane.Waiting--;
+        waiter.Lane.AddWaiting(-1);
         waiter.Result.SetResult(session);
     }
 

@@ -23,57 +23,26 @@ internal sealed partial class Deliverer(
     /// <summary>Hears of each smarthost that would not have us log in as configured; must not block.</summary>
     public Action<LoginRefusal>? LoginRefused { get; init; }
 
+    /// <summary>Hears by which hosts a domain is served: domain and <see cref="NextHopPlan.Site"/>. Must not block.</summary>
+    public Action<string, string>? SiteFound { get; init; }
+
     /// <summary>
     /// Tries the addresses in order until every recipient has an outcome: a refusal or acceptance of a recipient is final,
     /// connection problems and a temporary refusal of the session or of MAIL go on to the next address (RFC 5321 §5.1), but for a refusal of our own
     /// address: then only from another address of ours, or to another provider.
     /// </summary>
+    /// <param name="part">All its recipients go by the same way.</param>
     /// <param name="result">Filled on the way, so that what was won before an exception is not lost with it.</param>
-    public async Task AttemptAsync(DeliveryJob job, AttemptResult result, CancellationToken cancellationToken)
+    public async Task AttemptAsync(JobPart part, AttemptResult result, CancellationToken cancellationToken)
     {
-        if (GoesOneWay(job))
-        {
-            await AttemptOneWayAsync(job, result, cancellationToken);
-            return;
-        }
-        foreach (int[] way in WaysOf(job)) // A route was set or removed since the job was put together.
-        {
-            var part = new AttemptResult(way.Length);
-            try
-            {
-                await AttemptOneWayAsync(job.For(Select(job.Recipients, way)), part, cancellationToken);
-            }
-            finally
-            {
-                result.TakePart(part, way);
-            }
-        }
-    }
-
-    private bool GoesOneWay(DeliveryJob job)
-    {
-        string first = resolver.WayOf(job.Message.Subscription, job.Recipients[0].ForwardPath);
-        for (int i = 1; i < job.Recipients.Length; i++)
-        {
-            if (resolver.WayOf(job.Message.Subscription, job.Recipients[i].ForwardPath) != first)
-                return false;
-        }
-        return true;
-    }
-
-    /// <summary>The recipients of a job by the way their mail goes now.</summary>
-    private IEnumerable<int[]> WaysOf(DeliveryJob job) => Enumerable.Range(0, job.Recipients.Length)
-        .GroupBy(i => resolver.WayOf(job.Message.Subscription, job.Recipients[i].ForwardPath)).Select(static way => way.ToArray());
-
-    private async Task AttemptOneWayAsync(DeliveryJob job, AttemptResult result, CancellationToken cancellationToken)
-    {
+        DeliveryJob job = part.Job;
         QueuedMessage message = job.Message;
         if (message.Egress.MustWait)
         {
             result.DecideRest(RecipientOutcome.Local(OutcomeKind.Deferred, "4.3.5", "The subscription has no egress address"));
             return;
         }
-        NextHopPlan plan = await resolver.ResolveAsync(message.Subscription, job.Recipients[0].ForwardPath, cancellationToken);
+        NextHopPlan plan = part.Plan ?? await ResolveAsync(message.Subscription, job.Recipients[0].ForwardPath, cancellationToken);
         result.Provider = plan.Provider;
         if (plan.Failure is { } failure)
         {
@@ -98,11 +67,12 @@ internal sealed partial class Deliverer(
             missing = needed;
             return false;
         }
+        ImmutableArray<NextHopAddress> addresses = pool.InOrder(plan, egress);
         string site = plan.Site.Length > 0 ? plan.Site : plan.Addresses[0].Host;
         var connects = new FamilyConnects();
         using var turn = new EgressTurn(states, job);
         foreach (NextHopAddress address in AddressOrder.Of(
-            plan.Addresses.All(MayUse) ? plan.Addresses : [.. plan.Addresses.Where(MayUse)], family => Health.IsFailing(egress.For(family)?.Address, site, family)))
+            addresses.All(MayUse) ? addresses : [.. addresses.Where(MayUse)], family => Health.IsFailing(egress.For(family)?.Address, site, family)))
         {
             EgressBinding binding = EgressBinding.For(egress, address.EndPoint.AddressFamily)!;
             if (!MayUse(address) || !turn.MayDial(binding, address))
@@ -148,10 +118,10 @@ internal sealed partial class Deliverer(
         bool allowTls = true;
         bool allowBdat = true;
         bool fresh = false;
-        int[]? subset = OpenRecipients(result); // Null: all of the job's.
+        (int[]? subset, int[] later) = FirstOf(OpenRecipients(result), job.Recipients.Length); // Null: all of the job's.
         while (true)
         {
-            if (await pool.TakeAsync(binding, address, fresh, cancellationToken) is not { } session)
+            if (await result.WaitAsync(pool.TakeAsync(binding, address, fresh, cancellationToken)) is not { } session)
             {
                 result.IsNoAttempt = result.IsEmpty;
                 result.DecideRest(RecipientOutcome.Local(OutcomeKind.Deferred, "4.4.5", $"No connection to {address} became free in time"));
@@ -213,11 +183,28 @@ internal sealed partial class Deliverer(
                 continue;
             }
             Note(result, session, transaction.Stage);
-            if (TooManyAtOnce(transaction, subset) is not { } rest)
+            int[]? tooMany = TooManyAtOnce(transaction, subset);
+            if (tooMany is null && (later.Length == 0 || IsHostAtFault(transaction)))
                 return true;
-            subset = rest;
+            (subset, later) = FirstOf([.. tooMany ?? [], .. later], job.Recipients.Length);
+            fresh = false;
         }
     }
+
+    /// <summary>As many recipients as one transaction may have, and the rest.</summary>
+    /// <param name="open">Null: all.</param>
+    private (int[]? Subset, int[] Later) FirstOf(int[]? open, int all)
+    {
+        int most = pool.MaxRecipients;
+        if ((open?.Length ?? all) <= most)
+            return (open, []);
+        open ??= [.. Enumerable.Range(0, all)];
+        return (open[..most], open[most..]);
+    }
+
+    /// <summary>The host could serve nobody, so that those who have not been tried there go on to the next as well.</summary>
+    private static bool IsHostAtFault(MailTransaction transaction) =>
+        Array.TrueForAll(transaction.Outcomes, static o => o!.Kind == OutcomeKind.NextHost || (o.Kind == OutcomeKind.Deferred && o.Code == 0));
 
     /// <summary>
     /// Opens a session that is not open yet. Its address may be given away while a message waits, for its time, for a connection or for the next

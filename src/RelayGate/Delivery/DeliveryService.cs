@@ -21,7 +21,10 @@ public sealed partial class DeliveryService : IHostedService, IDisposable
 {
     private const int WorkersPerConnection = 4;
 
+    private const double SlowOctetsPerSecond = 100_000;
+
     private static readonly TimeSpan Grace = TimeSpan.FromSeconds(10);
+    private static readonly TimeSpan SlowAfter = TimeSpan.FromSeconds(30);
 
     private readonly QueueScheduler _scheduler;
     private readonly QueueWriter _writer;
@@ -56,7 +59,7 @@ public sealed partial class DeliveryService : IHostedService, IDisposable
         _time = time;
         _logger = logger;
         _pool = new ConnectionPool(options.Delivery, time, readChunk, rules);
-        _deliverer = new Deliverer(resolver, tls, mayLeaveFrom, ipv6OffBy, local, _pool, states, options.Delivery, metrics, time) { LoginRefused = refusal => LoginRefused?.Invoke(refusal) };
+        _deliverer = new Deliverer(resolver, tls, mayLeaveFrom, ipv6OffBy, local, _pool, states, options.Delivery, metrics, time) { SiteFound = scheduler.Learn, LoginRefused = refusal => LoginRefused?.Invoke(refusal) };
         _dsnPlanner = new DsnPlanner(options, OriginAsync, OwnMail.NewId);
         _recorder = new AttemptRecorder(options.Delivery);
     }
@@ -118,19 +121,15 @@ public sealed partial class DeliveryService : IHostedService, IDisposable
     /// <summary>One job from attempt to commit. The one place where a fault of delivery is caught: it defers this job and no other.</summary>
     private async Task RunAsync(DeliveryJob job)
     {
+        JobEnd end = JobEnd.Neutral;
         try
         {
-            DateTimeOffset startedAt = _time.GetUtcNow();
-            long started = _time.GetTimestamp();
-            long stamp = _waiting.Stamp;
-            AttemptResult result = await AttemptAsync(job);
-            if (result.IsNoAttempt || (result.Wait is { } wait && await PutOffAsync(job, wait, startedAt, stamp)))
-                return;
-            DeliveryAttempt attempt = _recorder.Record(job, result, startedAt, _time.GetElapsedTime(started), Random.Shared.NextDouble());
-            PreparedDsn? dsn = await PlanDsnAsync(job, attempt);
-            Tell(job, attempt, dsn, await _writer.CompleteAsync(job, attempt, dsn));
-            if (result.AddressWait is var (waitsFor, _) && _waiting.HasEnded(waitsFor, stamp))
-                await _waiting.WakeWaitersAsync(waitsFor); // By hand, while the refusal was on its way into the store.
+            foreach (JobPart part in await _deliverer.PartsOfAsync(job, _aborting.Token))
+                end = await RunAsync(part);
+        }
+        catch (OperationCanceledException) when (_aborting.IsCancellationRequested)
+        {
+            // The rows keep their next attempt.
         }
         catch (Exception e)
         {
@@ -138,17 +137,47 @@ public sealed partial class DeliveryService : IHostedService, IDisposable
         }
         finally
         {
-            _scheduler.Complete(job);
+            _scheduler.Complete(job, end);
         }
     }
 
-    /// <summary>Whatever ends the attempt, what the next hop has said by then counts: those it has taken must not be attempted again.</summary>
-    private async Task<AttemptResult> AttemptAsync(DeliveryJob job)
+    /// <summary>What goes by one way: an attempt of its own.</summary>
+    private async Task<JobEnd> RunAsync(JobPart part)
     {
-        var result = new AttemptResult(job.Recipients.Length);
+        DeliveryJob job = part.Job;
+        DateTimeOffset startedAt = _time.GetUtcNow();
+        long started = _time.GetTimestamp();
+        long stamp = _waiting.Stamp;
+        AttemptResult result = await AttemptAsync(part);
+        TimeSpan took = _time.GetElapsedTime(started);
+        if (result.IsNoAttempt || (result.Wait is { } wait && await PutOffAsync(job, wait, startedAt, stamp)))
+            return JobEnd.Neutral;
+        DeliveryAttempt attempt = _recorder.Record(job, result, startedAt, took, Random.Shared.NextDouble());
+        PreparedDsn? dsn = await PlanDsnAsync(job, attempt);
+        Tell(job, attempt, dsn, await _writer.CompleteAsync(job, attempt, dsn));
+        if (result.AddressWait is var (waitsFor, _) && _waiting.HasEnded(waitsFor, stamp))
+            await _waiting.WakeWaitersAsync(waitsFor); // By hand, while the refusal was on its way into the store.
+        return EndOf(job, result, took - result.Waited);
+    }
+
+    /// <summary>Slow is what takes half a minute, and more for large messages: a session that is held for so long is as good as stuck.</summary>
+    private static JobEnd EndOf(DeliveryJob job, AttemptResult result, TimeSpan took)
+    {
+        if (took > SlowAfter + TimeSpan.FromSeconds(job.Message.Octets / SlowOctetsPerSecond))
+            return JobEnd.Unserved;
+        if (Array.Exists(result.Outcomes, static o => o!.Code != 0))
+            return JobEnd.Served;
+        return result.Stage == DeliveryStage.Local ? JobEnd.Neutral : JobEnd.Unserved;
+    }
+
+    /// <summary>Whatever ends the attempt, what the next hop has said by then counts: those it has taken must not be attempted again.</summary>
+    private async Task<AttemptResult> AttemptAsync(JobPart part)
+    {
+        DeliveryJob job = part.Job;
+        var result = new AttemptResult(job.Recipients.Length, _time);
         try
         {
-            await _deliverer.AttemptAsync(job, result, _aborting.Token);
+            await _deliverer.AttemptAsync(part, result, _aborting.Token);
         }
         catch (OperationCanceledException) when (_aborting.IsCancellationRequested)
         {

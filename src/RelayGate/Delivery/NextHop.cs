@@ -45,6 +45,9 @@ public sealed record NextHopPlan(ImmutableArray<NextHopAddress> Addresses, Recip
     /// <summary>The MX hosts or smarthosts in the order of their preference: destinations of the same site share connections and transactions. "" without addresses.</summary>
     public string Site { get; init; } = "";
 
+    /// <summary>How many addresses, from the first on, are of hosts of the same preference, so that their order is free. 0: the order stands.</summary>
+    public int EqualAddresses { get; init; }
+
     /// <summary>Who runs the next hop: a name of the reply rules, else the parent domain of its first host. "" without addresses.</summary>
     public string Provider { get; init; } = "";
 
@@ -56,6 +59,11 @@ public sealed record NextHopPlan(ImmutableArray<NextHopAddress> Addresses, Recip
 
     /// <summary>What a route asks of TLS; null: nothing of its own.</summary>
     public TlsMode? Tls { get; init; }
+
+    /// <summary>Whether mail may go by the other plan as well: the same addresses in whatever order, found as safely.</summary>
+    public bool IsSameWay(NextHopPlan other) =>
+        Failure is null && other.Failure is null && Site == other.Site && IsSecure == other.IsSecure && Tls == other.Tls
+        && Addresses.Length == other.Addresses.Length && Addresses.All(other.Addresses.Contains);
 
     public static NextHopPlan To(ImmutableArray<NextHopAddress> addresses) => new(addresses, null) { Provider = addresses[0].Provider };
 
@@ -78,4 +86,8 @@ public sealed record EgressBinding(IPAddress? Address, string Helo)
 }
 
 /// <summary>What connections may be shared by: same local address and name, same remote address, same demands on TLS, same login.</summary>
-internal readonly record struct SessionKey(EgressBinding Egress, IPEndPoint Remote, TlsPolicy Tls, SmarthostLogin? Login, bool IsImplicitTls);
+internal readonly record struct SessionKey(EgressBinding Egress, IPEndPoint Remote, TlsPolicy Tls, SmarthostLogin? Login, bool IsImplicitTls)
+{
+    /// <summary>A provider with bounds of its own, else "".</summary>
+    public string Provider { get; init; } = "";
+}

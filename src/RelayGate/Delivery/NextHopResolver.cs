@@ -72,11 +72,13 @@ public sealed partial class NextHopResolver
         MxHosts hosts = MxSelection.Order(answer.Name, [.. answer.Records.OfType<MxRecord>()], (ulong)Random.Shared.NextInt64());
         return hosts.Outcome == MxOutcome.NullMx
             ? NextHopPlan.Fail("5.1.10", $"The domain {domain} takes no mail (null MX)")
-            : await ResolveHostsAsync(domain, hosts.Names, cancellationToken) with { Domain = domain.Value, IsSecure = answer.IsAuthentic, Tls = tls };
+            : await ResolveHostsAsync(domain, hosts, cancellationToken) with { Domain = domain.Value, IsSecure = answer.IsAuthentic, Tls = tls };
     }
 
-    private async Task<NextHopPlan> ResolveHostsAsync(Domain domain, ImmutableArray<string> hosts, CancellationToken cancellationToken)
+    private async Task<NextHopPlan> ResolveHostsAsync(Domain domain, MxHosts mx, CancellationToken cancellationToken)
     {
+        ImmutableArray<string> hosts = mx.Names;
+        int equals = 0;
         HostAddresses[] found = await Task.WhenAll(hosts.Select(h => AddressesOfAsync(h, cancellationToken)));
         var addresses = ImmutableArray.CreateBuilder<NextHopAddress>();
         var seen = new HashSet<IPAddress>();
@@ -85,6 +87,8 @@ public sealed partial class NextHopResolver
         for (int i = 0; i < hosts.Length; i++)
         {
             string provider = rules.ProviderOf(hosts[i]);
+            if (i == mx.FirstEquals)
+                equals = addresses.Count;
             foreach (IPAddress address in found[i].Addresses)
             {
                 var endPoint = new IPEndPoint(address, _options.MxPort);
@@ -95,7 +99,7 @@ public sealed partial class NextHopResolver
             }
         }
         if (addresses.Count > 0)
-            return NextHopPlan.To(addresses.ToImmutable());
+            return NextHopPlan.To(addresses.ToImmutable()) with { Site = mx.Site, EqualAddresses = mx.FirstEquals == hosts.Length ? addresses.Count : equals };
         if (Array.Find(found, f => f.Fault is not null) is { Fault: { } fault })
             return NextHopPlan.Defer("4.4.3", $"{fault}, of the hosts that take mail for {domain}");
         return why is not null

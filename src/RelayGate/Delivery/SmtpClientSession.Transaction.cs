@@ -33,10 +33,9 @@ internal sealed partial class SmtpClientSession
             if (_transport.HasStrayInput)
                 throw new NextHopException(NextHopException.NotSmtp, "The next hop spoke before it was its turn");
             IsReusable = false; // Until the last reply was read.
-            if (_needsReset)
-                await ResetAsync();
+            bool reset = _needsReset;
             _needsReset = true;
-            await SendEnvelopeAndContentAsync(transaction);
+            await SendEnvelopeAndContentAsync(transaction, reset);
             IsReusable = !_transport.HasBufferedInput && !_readsContentAsCommands;
             Disarm();
         }
@@ -51,23 +50,21 @@ internal sealed partial class SmtpClientSession
         }
     }
 
-    /// <summary>Clears what a transaction left behind that did not end with mail data (RFC 5321 §4.1.1.5).</summary>
-    private async ValueTask ResetAsync()
-    {
-        _transport.Append("RSET\r\n"u8);
-        if (await ExchangeAsync() / 100 != 2)
-            throw new NextHopException(NextHopException.NotSmtp, "The next hop refused RSET");
-    }
-
-    private async ValueTask SendEnvelopeAndContentAsync(MailTransaction transaction)
+    /// <param name="reset">RSET comes first, with the rest: it clears what a transaction left behind that did not end with mail data (RFC 5321 §4.1.1.5).</param>
+    private async ValueTask SendEnvelopeAndContentAsync(MailTransaction transaction, bool reset)
     {
         QueuedMessage message = transaction.Message;
         bool pipelining = Keywords.Pipelining;
         bool chunking = Keywords.Chunking && transaction.AllowBdat;
         bool utf8 = Keywords.SmtpUtf8 && NeedsUtf8(transaction);
 
+        var pending = new PendingReplies { Reset = reset };
+        if (reset)
+            _transport.Append("RSET\r\n"u8);
+        if (!pipelining && reset)
+            await FlushAndReadAsync(transaction, pending);
         AppendMail(message, utf8);
-        var pending = new PendingReplies { Mail = true };
+        pending.Mail = true;
         if (!pipelining)
             await FlushAndReadAsync(transaction, pending);
         for (int i = 0; i < transaction.Recipients.Length && !pending.MailRefused; i++)
@@ -116,6 +113,12 @@ internal sealed partial class SmtpClientSession
     {
         Arm(_options.Timeouts.Reply + pending.Count * PerPendingReply);
         await _transport.FlushAsync();
+        if (pending.Reset)
+        {
+            pending.Reset = false;
+            if (await ReadReplyAsync() / 100 != 2)
+                throw new NextHopException(NextHopException.NotSmtp, "The next hop refused RSET");
+        }
         if (pending.Mail)
         {
             pending.Mail = false;
@@ -231,6 +234,8 @@ internal sealed partial class SmtpClientSession
     private sealed class PendingReplies
     {
         private readonly List<int> _recipients = [];
+
+        public bool Reset { get; set; }
 
         public bool Mail { get; set; }
 

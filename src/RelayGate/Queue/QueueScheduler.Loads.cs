@@ -10,7 +10,7 @@ public sealed partial class QueueScheduler
     private const int MaxLoads = 2; // At once, so that reads for people always find a free thread.
     private const int LoadMessages = 32;
     private const long LoadOctets = 2 * 1024 * 1024;
-    private const string Lease = "update recipient set next_attempt = ?, waits_for = null where message = ? and position = ? and next_attempt is not null";
+    private const string LeaseRow = "update recipient set next_attempt = ?, waits_for = null where message = ? and position = ? and next_attempt = ?";
 
     private readonly Queue<SubscriptionFlow> _loads = [];
     private int _activeLoads;
@@ -133,61 +133,77 @@ public sealed partial class QueueScheduler
     }
 
     /// <summary>Moves the next attempt of what is to be tried now into the future before anything is dialled; what was held meanwhile drops out.</summary>
+    /// <remarks>Claims come first: from then on no other job takes these recipients up, and the lease fails for those whose row has changed since it was read.</remarks>
     private async Task<List<DeliveryJob>> LeaseAsync(List<QueuedMessage> messages, DestinationLane lane)
     {
-        DateTimeOffset now = _time.GetUtcNow();
-        DateTimeOffset until = now + _lease;
-        Suspensions suspended = _suspended();
-        var jobs = new List<DeliveryJob>(messages.Count);
+        DateTimeOffset until = _time.GetUtcNow() + _lease;
         var held = new List<long>();
-        foreach (QueuedMessage message in messages)
-        {
-            ImmutableArray<QueuedRecipient> due =
-            [
-                .. message.Recipients.Where(r => r.NextAttempt != DateTimeOffset.MaxValue && (r.NextAttempt <= now || r is { Attempts: 0, WaitsFor: null }) && _lanes.KeyOf(message.Subscription, r) == lane.Key),
-            ];
-            bool isHeld = suspended.Has(message);
-            if (isHeld)
-                held.Add(message.RowId);
-            if (due.IsEmpty || isHeld)
-                message.Release();
-            else
-                jobs.Add(new DeliveryJob(message, due));
-        }
-        if (held.Count > 0)
-            await HoldSuspendedAsync(held);
-        if (jobs.Count == 0)
-            return jobs;
+        List<DeliveryJob> jobs = Claim(messages, lane, held);
+        var leased = new List<DeliveryJob>();
         try
         {
-            List<DeliveryJob> leased = await _writer.RunAsync(
-                context =>
-                {
-                    var kept = new List<DeliveryJob>(jobs.Count);
-                    foreach (DeliveryJob job in jobs)
-                    {
-                        int changed = 0;
-                        foreach (QueuedRecipient recipient in job.Recipients)
-                        {
-                            changed += context.Prepared(Lease).Bind(1, until.ToUnixTimeMilliseconds()).Bind(2, job.Message.RowId).Bind(3, recipient.Index)
-                                .Execute();
-                        }
-                        if (changed == job.Recipients.Length)
-                            kept.Add(job);
-                    }
-                    return kept;
-                },
-                CancellationToken.None);
-            foreach (DeliveryJob job in jobs.Except(leased))
-                job.Message.Release();
+            if (held.Count > 0)
+                await HoldSuspendedAsync(held);
+            if (jobs.Count > 0)
+                leased = await _writer.RunAsync(context => jobs.FindAll(job => Lease(context, job, until)), CancellationToken.None);
             return leased;
         }
-        catch
+        finally
         {
-            foreach (DeliveryJob job in jobs)
+            foreach (DeliveryJob job in jobs.Except(leased))
+            {
+                lock (_gate)
+                    _known[job.Message.RowId].Unclaim(job);
                 job.Message.Release();
-            throw;
+            }
         }
+    }
+
+    /// <summary>Makes jobs of what is due in a lane and in no other job.</summary>
+    private List<DeliveryJob> Claim(List<QueuedMessage> messages, DestinationLane lane, List<long> held)
+    {
+        DateTimeOffset now = _time.GetUtcNow();
+        Suspensions suspended = _suspended();
+        var jobs = new List<DeliveryJob>(messages.Count);
+        bool isElsewhere = false;
+        lock (_gate)
+        {
+            foreach (QueuedMessage message in messages)
+            {
+                KnownMessage known = _known[message.RowId];
+                QueuedRecipient[] open =
+                [
+                    .. message.Recipients.Where(r => r.NextAttempt != DateTimeOffset.MaxValue && (r.NextAttempt <= now || r is { Attempts: 0, WaitsFor: null }) && !known.IsClaimed(r)),
+                ];
+                ImmutableArray<QueuedRecipient> due = [.. open.Where(r => _lanes.KeyOf(message.Subscription, r) == lane.Key)];
+                isElsewhere |= due.Length < open.Length;
+                bool isHeld = suspended.Has(message);
+                if (isHeld)
+                    held.Add(message.RowId);
+                if (due.IsEmpty || isHeld)
+                {
+                    message.Release();
+                    continue;
+                }
+                var job = new DeliveryJob(message, due);
+                known.Claim(job);
+                jobs.Add(job);
+            }
+        }
+        if (isElsewhere)
+            NoteDue(now + Grid); // The lane of some may have changed since they were noted: they are found again.
+        return jobs;
+    }
+
+    private static bool Lease(WriteContext context, DeliveryJob job, DateTimeOffset until)
+    {
+        int changed = 0;
+        foreach (QueuedRecipient recipient in job.Recipients)
+        {
+            changed += context.Prepared(LeaseRow).Bind(1, until.ToUnixTimeMilliseconds()).Bind(2, job.Message.RowId).Bind(3, recipient.Index)
+                .Bind(4, recipient.NextAttempt.ToUnixTimeMilliseconds()).Execute();
+        }
+        return changed == job.Recipients.Length;
     }
 
     /// <summary>Puts what was read into its flow.</summary>

@@ -17,6 +17,7 @@ public sealed partial class QueueScheduler : IDisposable
 
     private const int MessageOverhead = 2048; // Objects of a message beside its octets.
     private const int MaxKnownRows = 131_072; // Row ids beside the window; 8 octets and an entry in a dictionary each.
+    private const int MaxEarned = 20_000; // Destinations beside those in use whose health is remembered.
     private const int LowReady = 4; // Jobs left in a flow when the next rows are read.
 
     private readonly Lock _gate = new();
@@ -34,7 +35,8 @@ public sealed partial class QueueScheduler : IDisposable
     private readonly Queue<SubscriptionQueue> _ring = [];
     private readonly Stack<TaskCompletionSource<DeliveryJob?>> _waiters = [];
     private readonly ITimer _timer;
-    private readonly Dictionary<DeliveryJob, SubscriptionFlow> _running = new(ReferenceEqualityComparer.Instance);
+    private readonly Dictionary<DeliveryJob, Running> _running = new(ReferenceEqualityComparer.Instance);
+    private readonly Recent<(int Allowed, LaneHealth Health)> _earned;
     private long _octets;
     private int _knownRows;
     private int _withdrawn; // Of the known messages.
@@ -54,6 +56,7 @@ public sealed partial class QueueScheduler : IDisposable
         _time = time;
         _logger = logger;
         _windowOctets = windowOctets;
+        _earned = new Recent<(int Allowed, LaneHealth Health)>(MaxEarned, TimeSpan.FromHours(1), time);
         _timer = time.CreateTimer(_ => BeginSweep(), null, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
         writer.Attach(Enqueue, NoteDue);
         writer.OutcomesWritten += Dispatch;
@@ -111,21 +114,28 @@ public sealed partial class QueueScheduler : IDisposable
     }
 
     /// <summary>Ends a job, whether its attempt was committed or it could not be tried: its message may be picked again.</summary>
-    public void Complete(DeliveryJob job)
+    /// <param name="end">How it fared, which says how many jobs its destination may have next.</param>
+    public void Complete(DeliveryJob job, JobEnd end = JobEnd.Neutral)
     {
         lock (_gate)
         {
-            if (!_running.Remove(job, out SubscriptionFlow? flow))
+            if (!_running.Remove(job, out Running running))
                 return;
-            DestinationLane lane = flow.Lane;
+            (SubscriptionFlow flow, DestinationLane lane) = (running.Flow, running.Flow.Lane);
             lane.InFlight--;
             flow.InFlight--;
+            if (_lanes.IsEarned(lane.Key))
+                lane.Note(end);
             Leave(job, lane);
+            GiveBack(running.Health);
             Grant(lane);
             RemoveIfUnused(flow);
             DispatchLocked();
         }
     }
+
+    /// <summary>Notes by which hosts a domain is served (<c>NextHopPlan.Site</c>): from now on its mail shares a lane with that of the site's other domains.</summary>
+    public void Learn(string domain, string site) => _lanes.Learn(domain, site);
 
     /// <summary>Drops what waits of a message that was held or deleted, also what was handed out and waits for a connection; a transaction in flight goes on.</summary>
     public void Withdraw(long rowId) => TryWithdraw(rowId);
@@ -223,9 +233,14 @@ public sealed partial class QueueScheduler : IDisposable
                 long cost = Cost(message);
                 // Behind what waits in the store, and only into the share that is free.
                 if (flow.Known.Count == 0 && flow.Lane.WaitingOctets + cost <= FreeOctets && flow.Owner.WaitingOctets + cost <= FreeOctets)
+                {
+                    _known[message.RowId].Claim(job);
                     AddReady(flow, job);
+                }
                 else
+                {
                     AddKnown(flow, job);
+                }
             }
             DispatchLocked();
         }
@@ -263,166 +278,6 @@ public sealed partial class QueueScheduler : IDisposable
         PutInRing(flow);
     }
 
-    private void PutInRing(SubscriptionFlow flow)
-    {
-        if (flow.InRing || flow.IsParked)
-            return;
-        flow.InRing = true;
-        flow.Owner.Ring.Enqueue(flow);
-        PutInRing(flow.Owner);
-    }
-
-    private void PutInRing(SubscriptionQueue subscription)
-    {
-        if (subscription.InRing || subscription.Ring.Count == 0)
-            return;
-        subscription.InRing = true;
-        _ring.Enqueue(subscription);
-    }
-
-    /// <summary>The next job by turn, or null. Each turn either gives a job or takes a flow out of the ring, so that this ends.</summary>
-    private DeliveryJob? Next()
-    {
-        if (_writer.OutcomesWait)
-            return null;
-        Suspensions suspended = _suspended();
-        while (_ring.TryDequeue(out SubscriptionQueue? subscription))
-        {
-            subscription.InRing = false;
-            SubscriptionFlow flow = subscription.Ring.Dequeue();
-            flow.InRing = false;
-            DeliveryJob? job = suspended.Subscriptions.Contains(subscription.Name) ? DropReady(flow) : Next(flow, suspended);
-            PutInRing(subscription);
-            if (job is not null)
-                return job;
-            RemoveIfUnused(flow);
-        }
-        return null;
-    }
-
-    private DeliveryJob? Next(SubscriptionFlow flow, Suspensions suspended)
-    {
-        DestinationLane lane = flow.Lane;
-        if (flow.HasGrant)
-        {
-            flow.HasGrant = false;
-            lane.Granted--;
-        }
-        else if (lane.IsFull)
-        {
-            flow.IsParked = true;
-            lane.Parked.Enqueue(flow);
-            return null;
-        }
-        while (flow.Ready.TryDequeue(out DeliveryJob? job))
-        {
-            LeaveWaiting(flow, job);
-            if (_known[job.Message.RowId].IsWithdrawn || suspended.Has(job.Message))
-            {
-                Leave(job, lane);
-                continue;
-            }
-            lane.InFlight++;
-            flow.InFlight++;
-            _running.Add(job, flow);
-            if (flow.Ready.Count > 0)
-                PutInRing(flow);
-            RequestLoad(flow);
-            return job;
-        }
-        RequestLoad(flow);
-        Grant(lane);
-        return null;
-    }
-
-    /// <summary>Forgets what a suspended subscription has in memory: the store has it, and it goes on at resume.</summary>
-    private DeliveryJob? DropReady(SubscriptionFlow flow)
-    {
-        while (flow.Ready.TryDequeue(out DeliveryJob? job))
-        {
-            LeaveWaiting(flow, job);
-            Leave(job, flow.Lane);
-        }
-        while (flow.Known.TryDequeue(out long rowId))
-        {
-            _knownRows--;
-            Forget(rowId, flow.Lane);
-        }
-        if (flow.HasGrant)
-        {
-            flow.HasGrant = false;
-            flow.Lane.Granted--;
-            Grant(flow.Lane);
-        }
-        return null;
-    }
-
-    private void LeaveWaiting(SubscriptionFlow flow, DeliveryJob job)
-    {
-        long cost = Cost(job.Message);
-        flow.Lane.WaitingOctets -= cost;
-        flow.Owner.WaitingOctets -= cost;
-        StartWaitingLoad(flow.Lane);
-    }
-
-    /// <summary>A job leaves memory.</summary>
-    private void Leave(DeliveryJob job, DestinationLane lane)
-    {
-        _octets -= Cost(job.Message);
-        Forget(job.Message.RowId, lane);
-        job.Message.Release();
-    }
-
-    /// <summary>Keeps a free slot of a lane for the flow that has waited longest.</summary>
-    private void Grant(DestinationLane lane)
-    {
-        if (lane.IsFull || !lane.Parked.TryDequeue(out SubscriptionFlow? flow))
-            return;
-        flow.IsParked = false;
-        flow.HasGrant = true;
-        lane.Granted++;
-        PutInRing(flow);
-    }
-
-    private void Dispatch()
-    {
-        lock (_gate)
-            DispatchLocked();
-    }
-
-    private void DispatchLocked()
-    {
-        while (_waiters.TryPeek(out TaskCompletionSource<DeliveryJob?>? waiter))
-        {
-            if (waiter.Task.IsCompleted) // Cancelled.
-            {
-                _waiters.Pop();
-                continue;
-            }
-            if (Next() is not { } job)
-                return;
-            while (!waiter.TrySetResult(job)) // Cancelled just now: another waiter gets the job.
-            {
-                _waiters.Pop();
-                if (!_waiters.TryPeek(out waiter))
-                {
-                    PutBack(job);
-                    return;
-                }
-            }
-            _waiters.Pop();
-        }
-    }
-
-    private void PutBack(DeliveryJob job)
-    {
-        _running.Remove(job, out SubscriptionFlow? flow);
-        flow!.Lane.InFlight--;
-        flow.InFlight--;
-        _octets -= Cost(job.Message);
-        AddReady(flow, job);
-    }
-
     private bool TryKnow(long rowId, DestinationLane lane)
     {
         if (!_known.TryGetValue(rowId, out KnownMessage? known))
@@ -448,10 +303,20 @@ public sealed partial class QueueScheduler : IDisposable
         _withdrawn += withdrawn ? 1 : -1;
     }
 
+    private DestinationLane NewLane(string key)
+    {
+        int bound = Math.Max(1, _lanes.BoundOf(key));
+        if (!_lanes.IsEarned(key))
+            return new DestinationLane(key, bound, bound, LaneHealth.Serves);
+        return _earned.TryGet(key, out (int Allowed, LaneHealth Health) earlier)
+            ? new DestinationLane(key, bound, Math.Min(bound, earlier.Allowed), earlier.Health)
+            : new DestinationLane(key, bound, Math.Min(bound, DestinationLanes.FirstBound), LaneHealth.Unknown);
+    }
+
     private SubscriptionFlow Flow(string subscription, string laneKey)
     {
         if (!_laneByKey.TryGetValue(laneKey, out DestinationLane? lane))
-            _laneByKey.Add(laneKey, lane = new DestinationLane(laneKey, Math.Max(1, _lanes.BoundOf(laneKey))));
+            _laneByKey.Add(laneKey, lane = NewLane(laneKey));
         if (!_subscriptions.TryGetValue(subscription, out SubscriptionQueue? queue))
             _subscriptions.Add(subscription, queue = new SubscriptionQueue(subscription));
         if (!queue.Flows.TryGetValue(lane, out SubscriptionFlow? flow))
@@ -467,7 +332,11 @@ public sealed partial class QueueScheduler : IDisposable
         if (!flow.IsUnused || !flow.Owner.Flows.Remove(flow.Lane))
             return;
         if (--flow.Lane.Flows == 0)
+        {
             _laneByKey.Remove(flow.Lane.Key);
+            if (flow.Lane.Health != LaneHealth.Unknown && _lanes.IsEarned(flow.Lane.Key))
+                _earned.Set(flow.Lane.Key, (flow.Lane.Allowed, flow.Lane.Health));
+        }
         if (flow.Owner.Flows.Count == 0)
             _subscriptions.Remove(flow.Owner.Name);
     }

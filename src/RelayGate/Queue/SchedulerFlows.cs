@@ -1,13 +1,31 @@
 namespace RelayGate.Queue;
 
+/// <summary>How a destination did lately.</summary>
+internal enum LaneHealth
+{
+    /// <summary>It serves: as many jobs as its bound allows.</summary>
+    Serves,
+
+    /// <summary>Nothing is known of it yet.</summary>
+    Unknown,
+
+    /// <summary>It does not answer, or takes very long.</summary>
+    Stuck,
+}
+
 /// <summary>All jobs to one destination: a bound on those in flight, so that one that is stuck holds up no other.</summary>
 /// <remarks>This and the following types are guarded by the lock of <see cref="QueueScheduler"/>.</remarks>
-internal sealed class DestinationLane(string key, int bound)
+internal sealed class DestinationLane(string key, int bound, int allowed, LaneHealth health)
 {
     public string Key { get; } = key;
 
     /// <summary>Jobs in flight at most.</summary>
     public int Bound { get; } = bound;
+
+    /// <summary>Jobs in flight now at most: grows to <see cref="Bound"/> with what is served in time, and falls with what is not.</summary>
+    public int Allowed { get; private set; } = allowed;
+
+    public LaneHealth Health { get; private set; } = health;
 
     public int InFlight { get; set; }
 
@@ -20,13 +38,50 @@ internal sealed class DestinationLane(string key, int bound)
     /// <summary>Flows with jobs that wait for a slot, first come first served.</summary>
     public Queue<SubscriptionFlow> Parked { get; } = [];
 
+    /// <summary>Waits, with flows parked, until fewer jobs of lanes like it are in flight.</summary>
+    public bool IsStarved { get; set; }
+
     /// <summary>Flows whose rows wait to be read, because the lane's share of memory is used up.</summary>
     public Queue<SubscriptionFlow> WaitingLoads { get; } = [];
 
     /// <summary>Flows that exist for this lane.</summary>
     public int Flows { get; set; }
 
-    public bool IsFull => InFlight + Granted >= Bound;
+    public int Free => Allowed - InFlight - Granted;
+
+    /// <summary>Whether a flow may have a slot: one is free, and as many are left as the flow has, so that others always find some.</summary>
+    public bool HasSlotFor(SubscriptionFlow flow) => Free > 0 && flow.InFlight <= Free;
+
+    /// <summary>Follows how a job fared.</summary>
+    public void Note(JobEnd end)
+    {
+        switch (end)
+        {
+            case JobEnd.Served:
+                Allowed = Math.Min(Bound, Allowed + 1);
+                Health = LaneHealth.Serves;
+                break;
+            case JobEnd.Unserved:
+                int least = Math.Min(Bound, DestinationLanes.FirstBound);
+                Allowed = Math.Max(least, Allowed / 2);
+                if (Allowed == least)
+                    Health = LaneHealth.Stuck;
+                break;
+        }
+    }
+}
+
+/// <summary>How a job fared, for the concurrency of its destination.</summary>
+public enum JobEnd
+{
+    /// <summary>Says nothing of the destination.</summary>
+    Neutral,
+
+    /// <summary>The next hop answered, whatever it said, in good time.</summary>
+    Served,
+
+    /// <summary>No connection, no answer, or a very late one.</summary>
+    Unserved,
 }
 
 /// <summary>What one subscription has for one destination.</summary>
@@ -50,6 +105,9 @@ internal sealed class SubscriptionFlow(SubscriptionQueue owner, DestinationLane 
 
     /// <summary>A slot of its lane is kept for it.</summary>
     public bool HasGrant { get; set; }
+
+    /// <summary>What the kept slot counts as.</summary>
+    public LaneHealth GrantedAs { get; set; }
 
     /// <summary>Rows are being read, or wait to be.</summary>
     public bool IsLoading { get; set; }
@@ -76,10 +134,13 @@ internal sealed class SubscriptionQueue(string name)
     public long WaitingOctets { get; set; }
 }
 
-/// <summary>A message that waits in the scheduler or is in flight, so that it is not picked twice: once for each lane.</summary>
+/// <summary>A message that waits in the scheduler or is in flight: once for each lane, and each recipient in one job at most.</summary>
+/// <remarks>Lanes change when a domain's site is learned or a route is set: that no recipient is attempted twice at once must not hang on them.</remarks>
 internal sealed class KnownMessage
 {
     private readonly List<DestinationLane> _lanes = new(1);
+    private DeliveryJob? _job;
+    private List<DeliveryJob>? _others;
 
     /// <summary>Held or deleted by the administrator: what still waits is dropped when its turn comes.</summary>
     public bool IsWithdrawn { get; set; }
@@ -95,4 +156,36 @@ internal sealed class KnownMessage
     }
 
     public void Remove(DestinationLane lane) => _lanes.Remove(lane);
+
+    /// <summary>A job is in memory from now on, ready or in flight.</summary>
+    public void Claim(DeliveryJob job)
+    {
+        if (_job is null)
+            _job = job;
+        else
+            (_others ??= []).Add(job);
+    }
+
+    public void Unclaim(DeliveryJob job)
+    {
+        if (ReferenceEquals(_job, job))
+            _job = null;
+        else
+            _others?.RemoveAll(other => ReferenceEquals(other, job));
+    }
+
+    /// <summary>Whether a job in memory has the recipient.</summary>
+    public bool IsClaimed(QueuedRecipient recipient) => Has(_job, recipient) || (_others is not null && _others.Exists(job => Has(job, recipient)));
+
+    private static bool Has(DeliveryJob? job, QueuedRecipient recipient)
+    {
+        if (job is null)
+            return false;
+        foreach (QueuedRecipient other in job.Recipients)
+        {
+            if (other.Index == recipient.Index)
+                return true;
+        }
+        return false;
+    }
 }

@@ -24,6 +24,8 @@ internal sealed class DeliveryGateway : IAsyncDisposable
         Queue.Options.Delivery.NextHop = hop.Url;
         change?.Invoke(Queue.Options);
         Queue.Egress = DeliveryHarness.EgressFrom("127.0.0.2");
+        var routes = new RouteTable(Queue.Options.Delivery.ConfiguredNextHop, []);
+        Queue.Lanes = DestinationLanes.Of(Queue.Options.Delivery, () => routes, Queue.Time);
         States = new EgressStates(Queue.Time);
         Control = new EgressControl(Queue.Store, Queue.Writer, Queue.Waiting, States, Queue.Time, NullLogger<EgressControl>.Instance);
         Control.StartAsync(CancellationToken.None).GetAwaiter().GetResult();

@@ -71,8 +71,20 @@ internal sealed class DeliveryHarness : IDisposable
     /// <summary>Attempts a job; 20 s at most.</summary>
     public async Task<AttemptResult> AttemptAsync(DeliveryJob job)
     {
-        var result = new AttemptResult(job.Recipients.Length);
-        await _deliverer.AttemptAsync(job, result, CancellationToken.None).WaitAsync(TimeSpan.FromSeconds(20));
+        var result = new AttemptResult(job.Recipients.Length, Time);
+        IReadOnlyList<JobPart> parts = await _deliverer.PartsOfAsync(job, CancellationToken.None);
+        if (parts.Count == 1)
+        {
+            await _deliverer.AttemptAsync(parts[0], result, CancellationToken.None).WaitAsync(TimeSpan.FromSeconds(20));
+            return result;
+        }
+        foreach (JobPart part in parts)
+        {
+            var some = new AttemptResult(part.Job.Recipients.Length, Time);
+            await _deliverer.AttemptAsync(part, some, CancellationToken.None).WaitAsync(TimeSpan.FromSeconds(20));
+            for (int i = 0; i < part.Job.Recipients.Length; i++)
+                result.Outcomes[job.Recipients.IndexOf(part.Job.Recipients[i])] = some.Outcomes[i];
+        }
         return result;
     }
 

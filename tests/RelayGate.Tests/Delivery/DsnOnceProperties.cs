@@ -81,7 +81,7 @@ public sealed class DsnOnceProperties
         {
             if (job.Message.IsDsn)
                 _reports[job.Message.Id] = Encoding.UTF8.GetString(job.Message.Body.Memory.Span);
-            var result = new AttemptResult(job.Recipients.Length);
+            var result = new AttemptResult(job.Recipients.Length, TimeProvider.System);
             for (int i = 0; i < result.Outcomes.Length; i++)
             {
                 result.Outcomes[i] = job.Message.IsDsn ? RecipientOutcome.Local(OutcomeKind.Delivered, "2.0.0", "250 2.0.0 Ok") : _random.Next(8) switch

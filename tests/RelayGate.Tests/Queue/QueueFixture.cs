@@ -100,6 +100,9 @@ internal sealed class QueueFixture : IDisposable
 
     public int LaneBound { get; set; } = 100;
 
+    /// <summary>Null: by domain, with <see cref="LaneBound"/>.</summary>
+    public DestinationLanes? Lanes { get; set; }
+
     public long WindowOctets { get; set; } = QueueScheduler.DefaultWindowOctets;
 
     /// <summary>Where accepted messages leave from.</summary>
@@ -244,7 +247,7 @@ internal sealed class QueueFixture : IDisposable
     }
 
     private QueueScheduler NewScheduler() => new(
-        Store, Writer, new DestinationLanes((_, r) => r.ForwardPath.Address.DomainText, _ => LaneBound), () => Suspensions, Options.Delivery.Retry.First, Time,
+        Store, Writer, Lanes ?? new DestinationLanes((_, r) => r.ForwardPath.Address.DomainText, _ => LaneBound), () => Suspensions, Options.Delivery.Retry.First, Time,
         NullLogger<QueueScheduler>.Instance, WindowOctets);
 
     private void Close()

@@ -1,0 +1,62 @@
+using RelayGate.Core.Mail;
+using RelayGate.Queue;
+
+namespace RelayGate.Delivery;
+
+/// <summary>The recipients of a job that go by the same way now, and that way.</summary>
+/// <param name="Plan">Null: not looked up yet, all recipients have the same domain or route.</param>
+internal sealed record JobPart(DeliveryJob Job, NextHopPlan? Plan);
+
+/// <summary>The part that looks whether all of a job still goes by one way.</summary>
+internal sealed partial class Deliverer
+{
+    /// <summary>
+    /// Jobs are put together by what was known of routes and sites then. Recipients that go by another way by now are attempted by themselves: the parts
+    /// are all of the job, each recipient once.
+    /// </summary>
+    public async ValueTask<IReadOnlyList<JobPart>> PartsOfAsync(DeliveryJob job, CancellationToken cancellationToken)
+    {
+        string subscription = job.Message.Subscription;
+        if (job.Recipients.Length == 1)
+            return [new JobPart(job, null)];
+        QueuedRecipient[][] ways = [.. job.Recipients.GroupBy(r => resolver.WayOf(subscription, r.ForwardPath)).Select(static way => way.ToArray())];
+        if (ways.Length == 1)
+            return [new JobPart(job, null)];
+        NextHopPlan[] plans = await Task.WhenAll(ways.Select(way => ResolveAsync(subscription, way[0].ForwardPath, cancellationToken)));
+        var parts = new List<JobPart>();
+        for (int i = 0; i < ways.Length; i++)
+        {
+            int same = parts.Count - 1;
+            while (same >= 0 && !await IsSameWayAsync(parts[same].Plan!, plans[i], job.Message, cancellationToken))
+                same--;
+            if (same < 0)
+                parts.Add(new JobPart(job.For([.. ways[i]]), plans[i]));
+            else
+                parts[same] = parts[same] with { Job = job.For(parts[same].Job.Recipients.AddRange(ways[i])) };
+        }
+        return parts.Count == 1 ? [new JobPart(job, parts[0].Plan)] : parts;
+    }
+
+    /// <summary>Domains of one site may ask for different things of TLS (MTA-STS is a domain's): then they share nothing.</summary>
+    private async ValueTask<bool> IsSameWayAsync(NextHopPlan one, NextHopPlan other, QueuedMessage message, CancellationToken cancellationToken)
+    {
+        if (!one.IsSameWay(other))
+            return false;
+        foreach (NextHopAddress address in one.Addresses)
+        {
+            TlsDecision first = await tlsPlanner.DecideAsync(one, address, message, cancellationToken);
+            TlsDecision second = await tlsPlanner.DecideAsync(other, address, message, cancellationToken);
+            if (first.Policy != second.Policy || first.Refusal is null != second.Refusal is null)
+                return false;
+        }
+        return true;
+    }
+
+    private async Task<NextHopPlan> ResolveAsync(string subscription, ForwardPath recipient, CancellationToken cancellationToken)
+    {
+        NextHopPlan plan = await resolver.ResolveAsync(subscription, recipient, cancellationToken);
+        if (plan.Site.Length > 0 && !plan.Addresses[0].IsSmarthost && recipient.Address.Domain is { } domain)
+            SiteFound?.Invoke(domain.Value, plan.Site);
+        return plan;
+    }
+}

@@ -1,0 +1,233 @@
+namespace RelayGate.Queue;
+
+/// <summary>The part that says whose turn it is: subscription by subscription, within one destination by destination, and no destination more than it can serve.</summary>
+/// <remarks>
+/// A lane has few slots until it serves in time, and a flow no more of them than it leaves free. All lanes that are stuck, and all of which nothing is
+/// known yet, have a number of jobs in flight between them, so that however many are stuck, those that serve find connections and workers.
+/// </remarks>
+public sealed partial class QueueScheduler
+{
+    private readonly int[] _inFlightAs = new int[3]; // Jobs in flight, and grants, by the health their lane had.
+    private readonly Queue<DestinationLane>[] _starved = [[], [], []];
+
+    private void PutInRing(SubscriptionFlow flow)
+    {
+        if (flow.InRing || flow.IsParked)
+            return;
+        flow.InRing = true;
+        flow.Owner.Ring.Enqueue(flow);
+        PutInRing(flow.Owner);
+    }
+
+    private void PutInRing(SubscriptionQueue subscription)
+    {
+        if (subscription.InRing || subscription.Ring.Count == 0)
+            return;
+        subscription.InRing = true;
+        _ring.Enqueue(subscription);
+    }
+
+    /// <summary>The next job by turn, or null. Each turn either gives a job or takes a flow out of the ring, so that this ends.</summary>
+    private DeliveryJob? Next()
+    {
+        if (_writer.OutcomesWait)
+            return null;
+        Suspensions suspended = _suspended();
+        while (_ring.TryDequeue(out SubscriptionQueue? subscription))
+        {
+            subscription.InRing = false;
+            SubscriptionFlow flow = subscription.Ring.Dequeue();
+            flow.InRing = false;
+            DeliveryJob? job = suspended.Subscriptions.Contains(subscription.Name) ? DropReady(flow) : Next(flow, suspended);
+            PutInRing(subscription);
+            if (job is not null)
+                return job;
+            RemoveIfUnused(flow);
+        }
+        return null;
+    }
+
+    private DeliveryJob? Next(SubscriptionFlow flow, Suspensions suspended)
+    {
+        DestinationLane lane = flow.Lane;
+        if (!flow.HasGrant && !(lane.HasSlotFor(flow) && HasRoom(lane.Health)))
+        {
+            flow.IsParked = true;
+            lane.Parked.Enqueue(flow);
+            if (lane.Free > 0)
+                Starve(lane);
+            return null;
+        }
+        LaneHealth health = flow.HasGrant ? flow.GrantedAs : lane.Health;
+        while (flow.Ready.TryDequeue(out DeliveryJob? job))
+        {
+            LeaveWaiting(flow, job);
+            if (_known[job.Message.RowId].IsWithdrawn || suspended.Has(job.Message))
+            {
+                Leave(job, lane);
+                continue;
+            }
+            if (flow.HasGrant)
+                lane.Granted--;
+            else
+                _inFlightAs[(int)health]++;
+            flow.HasGrant = false;
+            lane.InFlight++;
+            flow.InFlight++;
+            _running.Add(job, new Running(flow, health));
+            if (flow.Ready.Count > 0)
+                PutInRing(flow);
+            RequestLoad(flow);
+            return job;
+        }
+        RequestLoad(flow);
+        DropGrant(flow);
+        return null;
+    }
+
+    /// <summary>Forgets what a suspended subscription has in memory: the store has it, and it goes on at resume.</summary>
+    private DeliveryJob? DropReady(SubscriptionFlow flow)
+    {
+        while (flow.Ready.TryDequeue(out DeliveryJob? job))
+        {
+            LeaveWaiting(flow, job);
+            Leave(job, flow.Lane);
+        }
+        while (flow.Known.TryDequeue(out long rowId))
+        {
+            _knownRows--;
+            Forget(rowId, flow.Lane);
+        }
+        DropGrant(flow);
+        return null;
+    }
+
+    private void LeaveWaiting(SubscriptionFlow flow, DeliveryJob job)
+    {
+        long cost = Cost(job.Message);
+        flow.Lane.WaitingOctets -= cost;
+        flow.Owner.WaitingOctets -= cost;
+        StartWaitingLoad(flow.Lane);
+    }
+
+    /// <summary>A job leaves memory.</summary>
+    private void Leave(DeliveryJob job, DestinationLane lane)
+    {
+        _octets -= Cost(job.Message);
+        _known[job.Message.RowId].Unclaim(job);
+        Forget(job.Message.RowId, lane);
+        job.Message.Release();
+    }
+
+    /// <summary>Keeps free slots of a lane for the flows that have waited longest.</summary>
+    private void Grant(DestinationLane lane)
+    {
+        while (GrantOne(lane))
+        {
+        }
+    }
+
+    private bool GrantOne(DestinationLane lane)
+    {
+        for (int i = lane.Parked.Count; i > 0 && lane.Free > 0; i--)
+        {
+            if (!HasRoom(lane.Health))
+            {
+                Starve(lane);
+                return false;
+            }
+            SubscriptionFlow flow = lane.Parked.Dequeue();
+            if (!lane.HasSlotFor(flow)) // One of its own will end first.
+            {
+                lane.Parked.Enqueue(flow);
+                continue;
+            }
+            flow.IsParked = false;
+            flow.HasGrant = true;
+            flow.GrantedAs = lane.Health;
+            lane.Granted++;
+            _inFlightAs[(int)lane.Health]++;
+            PutInRing(flow);
+            return true;
+        }
+        return false;
+    }
+
+    private void DropGrant(SubscriptionFlow flow)
+    {
+        if (flow.HasGrant)
+        {
+            flow.HasGrant = false;
+            flow.Lane.Granted--;
+            GiveBack(flow.GrantedAs);
+        }
+        Grant(flow.Lane);
+    }
+
+    /// <summary>Whether another job may start of the lanes that do as well as this. Those that serve share what the others must leave.</summary>
+    private bool HasRoom(LaneHealth health) => health == LaneHealth.Serves || _inFlightAs[(int)health] < (health == LaneHealth.Stuck ? _lanes.MaxUnserved : 2 * _lanes.MaxUnserved);
+
+    private void Starve(DestinationLane lane)
+    {
+        if (lane.IsStarved)
+            return;
+        lane.IsStarved = true;
+        _starved[(int)lane.Health].Enqueue(lane);
+    }
+
+    /// <summary>A job of a lane of this health has ended: one of those that wait for it starts, lane by lane in turn.</summary>
+    private void GiveBack(LaneHealth health)
+    {
+        _inFlightAs[(int)health]--;
+        while (HasRoom(health) && _starved[(int)health].TryDequeue(out DestinationLane? lane))
+        {
+            lane.IsStarved = false;
+            if (GrantOne(lane) && lane.Parked.Count > 0 && lane.Free > 0)
+                Starve(lane);
+        }
+    }
+
+    private void Dispatch()
+    {
+        lock (_gate)
+            DispatchLocked();
+    }
+
+    private void DispatchLocked()
+    {
+        while (_waiters.TryPeek(out TaskCompletionSource<DeliveryJob?>? waiter))
+        {
+            if (waiter.Task.IsCompleted) // Cancelled.
+            {
+                _waiters.Pop();
+                continue;
+            }
+            if (Next() is not { } job)
+                return;
+            while (!waiter.TrySetResult(job)) // Cancelled just now: another waiter gets the job.
+            {
+                _waiters.Pop();
+                if (!_waiters.TryPeek(out waiter))
+                {
+                    PutBack(job);
+                    return;
+                }
+            }
+            _waiters.Pop();
+        }
+    }
+
+    private void PutBack(DeliveryJob job)
+    {
+        _running.Remove(job, out Running running);
+        running.Flow.Lane.InFlight--;
+        running.Flow.InFlight--;
+        _octets -= Cost(job.Message);
+        AddReady(running.Flow, job);
+        GiveBack(running.Health);
+    }
+
+    /// <summary>A job in flight.</summary>
+    /// <param name="Health">Of its lane, when it started.</param>
+    private readonly record struct Running(SubscriptionFlow Flow, LaneHealth Health);
+}
