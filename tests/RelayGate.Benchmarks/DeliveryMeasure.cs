@@ -31,7 +31,7 @@ internal static class DeliveryMeasure
         options.Delivery.NextHop = $"smtp://{endPoint}";
         using var metrics = new RelayGateMetrics();
         using var rules = new ReplyRuleBook(options.Delivery, TimeProvider.System, Microsoft.Extensions.Logging.Abstractions.NullLogger<ReplyRuleBook>.Instance);
-        using var pool = new ConnectionPool(options.Delivery, TimeProvider.System, (_, _, _) => throw new InvalidOperationException(), rules);
+        using var pool = new ConnectionPool(options.Delivery, TimeProvider.System, (_, _, _) => throw new InvalidOperationException(), rules, new RelayGate.Tls.TrustedAuthorities(null));
         var dns = new DnsResolver(new DnsServers("127.0.0.1", TimeProvider.System), TimeProvider.System);
         var tls = new TlsPlanner(options.Delivery, dns, TimeProvider.System);
         var deliverer = new Deliverer(new NextHopResolver(options, dns, rules), tls, (_, _, _) => new(true), (_, _) => new((string?)null), new LocalAddresses(TimeProvider.System), pool, options.Delivery, metrics, TimeProvider.System);

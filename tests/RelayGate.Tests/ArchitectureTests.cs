@@ -12,7 +12,7 @@ public partial class ArchitectureTests
     {
         ["Configuration"] = [],
         ["Telemetry"] = ["Configuration", "Queue"],
-        ["Storage"] = ["Accounts", "Configuration", "Egress", "Notices", "Queue", "Reports", "Telemetry"],
+        ["Storage"] = ["Accounts", "Configuration", "Egress", "Notices", "Queue", "Reports", "Sts", "Telemetry"],
         ["Accounts"] = ["Configuration", "Queue", "Storage", "Telemetry"],
         ["Queue"] = ["Configuration", "Storage", "Telemetry"],
         ["Egress"] = ["Queue", "Storage", "Telemetry"],
@@ -26,7 +26,7 @@ public partial class ArchitectureTests
         ["Delivery"] = ["Configuration", "Dns", "Egress", "Queue", "Replies", "Telemetry", "Tls"],
         ["Notices"] = ["Accounts", "Configuration", "Dns", "Egress", "Queue", "Storage", "Telemetry"],
         ["Admin"] = ["Accounts", "Configuration", "Dns", "Egress", "Notices", "Queue", "Replay", "Replies", "Reports", "Storage", "Telemetry", "Tls"],
-        ["Hosting"] = ["Accounts", "Admin", "Configuration", "Delivery", "Dns", "Egress", "Notices", "Queue", "Replay", "Replies", "Reports", "Storage", "Submission", "Telemetry", "Tls"],
+        ["Hosting"] = ["Accounts", "Admin", "Configuration", "Delivery", "Dns", "Egress", "Notices", "Queue", "Replay", "Replies", "Reports", "Storage", "Sts", "Submission", "Telemetry", "Tls"],
     };
 
     private static string Root([CallerFilePath] string thisFile = "") => Path.GetFullPath(Path.Combine(Path.GetDirectoryName(thisFile)!, "..", ".."));

@@ -32,10 +32,10 @@ public sealed class ConnectionPool : IDisposable
     private readonly LinkedList<Waiter> _waiters = []; // In order of arrival, for any lane.
     private bool _aborted;
 
-    public ConnectionPool(DeliveryOptions options, TimeProvider time, ChunkReader readChunk, ReplyRuleBook rules)
+    public ConnectionPool(DeliveryOptions options, TimeProvider time, ChunkReader readChunk, ReplyRuleBook rules, TrustedAuthorities authorities)
     {
         _options = options;
-        _authorities = new TrustedAuthorities(options.Tls.AuthoritiesPath);
+        _authorities = authorities;
         _time = time;
         _readChunk = readChunk;
         _rules = rules;

@@ -9,6 +9,7 @@ using RelayGate.Notices;
 using RelayGate.Queue;
 using RelayGate.Reports;
 using RelayGate.Storage;
+using RelayGate.Sts;
 using RelayGate.Telemetry;
 
 namespace RelayGate.Hosting;
@@ -21,7 +22,7 @@ namespace RelayGate.Hosting;
 internal sealed class GatewayService(
     GatewayState state, ListenerPlan listeners, RelayGateOptions options, TimeProvider time, ILogger<GatewayService> logger, RelayGateMetrics metrics,
     SqliteRelayStore store, QueueWriter writer, QueueScheduler scheduler, AccountDirectory accounts, QueueGauge gauge, Maintenance maintenance,
-    DeliveryService delivery, HoldReleaser releaser, SuspendedMail suspended, HeldExpiry expiry, NoticeService notices, ReportSender reports, AccountUpkeep upkeep, EgressWatch egress, EgressControl states,
+    DeliveryService delivery, HoldReleaser releaser, SuspendedMail suspended, HeldExpiry expiry, NoticeService notices, ReportSender reports, AccountUpkeep upkeep, StsPolicies sts, EgressWatch egress, EgressControl states,
     MailLog mailLog) : IHostedLifecycleService
 {
     private readonly SystemdNotifier _systemd = SystemdNotifier.FromEnvironment();
@@ -56,6 +57,7 @@ internal sealed class GatewayService(
         await egress.StartAsync(cancellationToken); // Before mail is attempted from an address that is not here.
         await delivery.StartAsync(cancellationToken);
         expiry.Start();
+        sts.Start();
     }
 
     /// <summary>All services have started: the listeners are bound.</summary>
@@ -82,6 +84,7 @@ internal sealed class GatewayService(
         End(suspended.Dispose);
         End(releaser.Dispose);
         await EndAsync(() => delivery.StopAsync(cancellationToken));
+        await EndAsync(() => sts.StopAsync(cancellationToken));
         await EndAsync(egress.StopAsync);
         End(states.Dispose);
         await EndAsync(() => maintenance.StopAsync(cancellationToken));

@@ -10,6 +10,7 @@ using Microsoft.Extensions.Options;
 using RelayGate.Accounts;
 using RelayGate.Admin;
 using RelayGate.Configuration;
+using RelayGate.Core.Tls;
 using RelayGate.Delivery;
 using RelayGate.Dns;
 using RelayGate.Egress;
@@ -19,6 +20,7 @@ using RelayGate.Replay;
 using RelayGate.Replies;
 using RelayGate.Reports;
 using RelayGate.Storage;
+using RelayGate.Sts;
 using RelayGate.Submission;
 using RelayGate.Telemetry;
 using RelayGate.Tls;
@@ -90,7 +92,19 @@ public static class RelayGateServices
             AccountDirectory directory = provider.GetRequiredService<AccountDirectory>();
             return new NextHopResolver(options, provider.GetRequiredService<DnsResolver>(), provider.GetRequiredService<ReplyRuleBook>(), () => directory.Routes);
         });
-        services.AddSingleton(provider => new TlsPlanner(options.Delivery, provider.GetRequiredService<DnsResolver>(), provider.GetRequiredService<TimeProvider>()));
+        services.AddSingleton(_ => LoadAuthorities(options));
+        services.AddSingleton<OwnEgress>(provider =>
+        {
+            AccountDirectory directory = provider.GetRequiredService<AccountDirectory>();
+            return (local, token) => directory.MayLeaveFromAsync(AccountWrite.SystemSubscription, local, token);
+        });
+        services.AddSingleton<StsFetcher>();
+        services.AddSingleton<StsPolicies>();
+        services.AddSingleton(provider => new TlsPlanner(
+            options.Delivery, provider.GetRequiredService<DnsResolver>(), provider.GetRequiredService<TimeProvider>(), provider.GetRequiredService<StsPolicies>().FindAsync)
+        {
+            Observer = provider.GetService<TlsObserver>(),
+        });
         services.AddSingleton<ChunkReader>(provider => provider.GetRequiredService<SqliteRelayStore>().ReadChunkAsync);
         services.AddSingleton<EgressPermission>(provider => provider.GetRequiredService<AccountDirectory>().MayLeaveFromAsync);
         services.AddSingleton<IPv6Switch>(provider => provider.GetRequiredService<AccountDirectory>().IPv6OffByAsync);
@@ -196,6 +210,19 @@ public static class RelayGateServices
         services.AddSingleton<RelayProbe>(provider => provider.GetRequiredService<OpenRelayProbe>().RunAsync);
         services.AddSingleton<IConfigureOptions<KestrelServerOptions>>(provider => provider.GetRequiredService<KestrelSetup>());
         services.AddSingleton<IConfigureOptions<SocketTransportOptions>>(provider => provider.GetRequiredService<KestrelSetup>());
+    }
+
+    private static TrustedAuthorities LoadAuthorities(RelayGateOptions options)
+    {
+        try
+        {
+            return new TrustedAuthorities(options.Delivery.Tls.AuthoritiesPath);
+        }
+        catch (Exception error) when (error is CryptographicException or IOException or UnauthorizedAccessException)
+        {
+            throw new GatewayStartException(
+                $"the certificates in {options.Delivery.Tls.AuthoritiesPath} cannot be used: {error.Message.ReplaceLineEndings(" ")}; RelayGate:Delivery:Tls:AuthoritiesPath wants a PEM file", error);
+        }
     }
 
     private static ServerCertificate LoadCertificate(RelayGateOptions options, IServiceProvider provider)

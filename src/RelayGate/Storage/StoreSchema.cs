@@ -3,6 +3,7 @@ using RelayGate.Egress;
 using RelayGate.Notices;
 using RelayGate.Queue;
 using RelayGate.Reports;
+using RelayGate.Sts;
 
 namespace RelayGate.Storage;
 
@@ -16,7 +17,7 @@ internal static class StoreSchema
     public const int ApplicationId = 0x524C5947;
 
     public const string Ddl = QueueDdl + UsageHistory.Ddl + ScriptSchema.Ddl + EgressUseRows.Ddl + EgressRows.Ddl + AuditRows.Ddl + AccountSchema.Ddl + RouteSql.Ddl + CredentialSchema.Ddl + NoticeSchema.Ddl + ReportSchedules.Ddl + WebhookSchema.Ddl
-        + DsnRates.Ddl;
+        + DsnRates.Ddl + StsRows.Ddl;
 
     private const string QueueDdl = """
         create table setting_state (

@@ -22,4 +22,7 @@ internal static partial class Log
 
     [LoggerMessage(Level = LogLevel.Error, EventId = 510, Message = "The state of {Egress} could not be stored, or what waits for it not be woken; it waits for its time")]
     public static partial void EgressStateFault(ILogger logger, Exception cause, string egress);
+
+    [LoggerMessage(Level = LogLevel.Error, EventId = 540, Message = "MTA-STS policies could not be refreshed; it is tried again within the hour")]
+    public static partial void StsRefreshFailed(ILogger logger, Exception cause);
 }

@@ -12,6 +12,7 @@ using RelayGate.Egress;
 using RelayGate.Queue;
 using RelayGate.Replies;
 using RelayGate.Telemetry;
+using RelayGate.Tls;
 using RelayGate.Tests.Fakes;
 
 namespace RelayGate.Tests.Delivery;
@@ -34,7 +35,7 @@ internal sealed class DeliveryHarness : IDisposable
         change?.Invoke(Options);
         Metrics = new RelayGateMetrics();
         Rules = Options.Delivery.ReplyRules is null ? UsualRules : new ReplyRuleBook(Options.Delivery, Time, NullLogger<ReplyRuleBook>.Instance);
-        Pool = new ConnectionPool(Options.Delivery, Time, (_, sequence, _) => Task.FromResult<ReadOnlyMemory<byte>>(Chunks[sequence]), Rules);
+        Pool = new ConnectionPool(Options.Delivery, Time, (_, sequence, _) => Task.FromResult<ReadOnlyMemory<byte>>(Chunks[sequence]), Rules, new TrustedAuthorities(Options.Delivery.Tls.AuthoritiesPath));
         var dns = new DnsResolver(new DnsServers(Options.Delivery.Resolver ?? "127.0.0.1:1", Time, Options.Delivery.ResolverTrusted), Time);
         Resolver = new NextHopResolver(Options, dns, Rules, routes);
         var tls = new TlsPlanner(Options.Delivery, dns, Time, sts) { Observer = Observations.Add };
