@@ -212,8 +212,7 @@ public sealed class StsPoliciesTests : IAsyncLifetime, IDisposable
     public async Task The_senders_own_TLS_Required_No_overrides_the_policy()
     {
         _hop.Certificate = null;
-        DeliveryJob job = DeliveryHarness.Job();
-        job = job with { Message = job.Message with { IgnoresTlsPolicies = true } };
+        DeliveryJob job = DeliveryHarness.Job(DeliveryHarness.Job().Message with { IgnoresTlsPolicies = true });
         using DeliveryHarness harness = Harness();
 
         Assert.Equal(OutcomeKind.Delivered, (await harness.AttemptAsync(job)).Outcomes[0]!.Kind);
@@ -223,8 +222,7 @@ public sealed class StsPoliciesTests : IAsyncLifetime, IDisposable
     [Fact]
     public async Task REQUIRETLS_goes_to_a_verified_host_that_offers_it_and_else_fails()
     {
-        DeliveryJob job = DeliveryHarness.Job();
-        job = job with { Message = job.Message with { RequiresTls = true } };
+        DeliveryJob job = DeliveryHarness.Job(DeliveryHarness.Job().Message with { RequiresTls = true });
         using DeliveryHarness harness = Harness();
 
         AttemptResult lacks = await harness.AttemptAsync(job);
