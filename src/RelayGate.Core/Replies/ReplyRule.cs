@@ -8,13 +8,9 @@ namespace RelayGate.Core.Replies;
 /// <summary>One line of a rule file: which refusals it is about, and what they mean. What is empty holds for all.</summary>
 public sealed class ReplyRule
 {
-    /// <summary>Linear in the length of the reply, whatever the pattern: a peer writes the text.</summary>
-    internal const RegexOptions Options =
-        RegexOptions.NonBacktracking | RegexOptions.IgnoreCase | RegexOptions.CultureInvariant | RegexOptions.ExplicitCapture;
+    private readonly ReplyPattern? _text;
 
-    private readonly Lazy<Regex>? _text;
-
-    internal ReplyRule(string name, string file, int line, Lazy<Regex>? text)
+    internal ReplyRule(string name, string file, int line, ReplyPattern? text)
     {
         Name = name;
         File = file;
@@ -59,10 +55,8 @@ public sealed class ReplyRule
             return false;
         if (_text is null)
             return true;
-        if (!_text.Value.IsMatch(reply.Text)) // Cheaper than to find where.
-            return false;
-        match = _text.Value.Match(reply.Text);
-        return match.Success;
+        match = _text.Find(reply.Text);
+        return match is not null;
     }
 
     private bool HasCode(int code)

@@ -25,14 +25,14 @@ public sealed record ReplyRuleFault(string File, int Line, string Text)
 public sealed record ReplyRuleReading(ReplyRules? Rules, ImmutableArray<ReplyRuleFault> Faults);
 
 /// <summary>Reads rules, one JSON object a line (docs/reply-rules.md), and tests them with their own samples.</summary>
-/// <remarks>Bounds: 1 MiB a text, 16 KiB a line, 2,000 rules, 1,000 characters a pattern, 50 samples a rule, of 4 KiB.</remarks>
+/// <remarks>Bounds: 1 MiB a text, 16 KiB a line, 500 rules, 1,000 characters a pattern, 50 samples a rule, of 4 KiB.</remarks>
 public sealed class ReplyRuleReader
 {
     public const int MaxFaults = 20;
     public const int MaxCharacters = 1024 * 1024;
 
     private const int MaxLine = 16 * 1024;
-    private const int MaxRules = 2000;
+    private const int MaxRules = 500;
     private const int MaxPattern = 1000;
     private const int MaxSamples = 50;
     private const int MaxSample = 4096;
@@ -202,7 +202,7 @@ public sealed class ReplyRuleReader
             Fault($"rule: the name {name} is given already: names are given once, in all files");
         if (_rules.Count >= MaxRules)
             Fault($"{MaxRules} rules at most");
-        Lazy<Regex>? pattern = row.TryGetProperty("text", out _) ? Pattern(row) : null;
+        ReplyPattern? pattern = row.TryGetProperty("text", out _) ? Pattern(row) : null;
         var stages = ImmutableArray.CreateBuilder<DeliveryStage>();
         foreach (string word in Texts(row, "stage"))
         {
@@ -307,7 +307,7 @@ public sealed class ReplyRuleReader
         return null;
     }
 
-    private Lazy<Regex>? Pattern(JsonElement row)
+    private ReplyPattern? Pattern(JsonElement row)
     {
         string pattern = Text(row, "text") ?? "";
         if (pattern.Length is 0 or > MaxPattern)
@@ -315,13 +315,11 @@ public sealed class ReplyRuleReader
             Fault($"text: a regular expression of 1 to {MaxPattern} characters is expected");
             return null;
         }
-        var lazy = new Lazy<Regex>(() => new Regex(pattern, ReplyRule.Options));
-        if (_source.IsTested)
-            return lazy;
         try
         {
-            _ = lazy.Value;
-            return lazy;
+            if (!_source.IsTested)
+                _ = ReplyPattern.Make(pattern);
+            return new ReplyPattern(pattern);
         }
         catch (RegexParseException error)
         {

@@ -92,7 +92,7 @@ public sealed class ReplyRules
     {
         foreach (ReplyList list in _lists)
         {
-            if (list.Text.Value.IsMatch(text))
+            if (list.Text.IsMatch(text))
                 return list.Name;
         }
         return null;
@@ -100,4 +100,4 @@ public sealed class ReplyRules
 }
 
 /// <summary>How the name of a list is known in a reply that does not spell it out.</summary>
-internal sealed record ReplyList(string Name, Lazy<Regex> Text);
+internal sealed record ReplyList(string Name, ReplyPattern Text);

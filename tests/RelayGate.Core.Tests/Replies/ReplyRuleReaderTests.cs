@@ -60,6 +60,26 @@ public class ReplyRuleReaderTests
         Assert.Equal(ReplyClass.InvalidRecipient, rules.Classify("other.test", DeliveryStage.Rcpt, reply).Class);
     }
 
+    /// <summary>Whatever a pattern matches has one of the words that are looked for first.</summary>
+    [Theory]
+    [InlineData("user unknown|no such (user|mailbox)", "user unknown|no such ")]
+    [InlineData(@"\b(?<code>IPBL1[01]{3,4})\b", "IPBL1")]
+    [InlineData("(blocked )?using (?<list>[^\\s;,]+)", "using ")]
+    [InlineData("(abc|defg)x?", "abc|defg")]
+    [InlineData("(abc|d*)end of it", "end of it")]
+    [InlineData("colou?r", "colo")]
+    [InlineData("ab+cd", null)]
+    [InlineData("abcd{2,3}ef", "abcd")]
+    [InlineData("abc|.*", null)]
+    [InlineData("(abcd)?", null)]
+    [InlineData("(?:abcd|efgh){0,2}", null)]
+    [InlineData("[abcd]efgh[]]", "efgh")]
+    [InlineData("(?i:abcd)", null)]
+    [InlineData(@"dbl\.spamhaus\.org", "dbl.spamhaus.org")]
+    [InlineData("", null)]
+    public void Every_match_of_a_pattern_has_one_of_its_words(string pattern, string? expected) =>
+        Assert.Equal(expected, RequiredWords.Find(pattern) is { } words ? string.Join('|', words) : null);
+
     [Theory]
     [InlineData("5.7.1", "5.7.1", true)]
     [InlineData("5.7.1", "4.7.1", false)]
