@@ -15,7 +15,7 @@ internal sealed class RefusalList
     private readonly (Option<string?> Option, string Parameter)[] _filters =
     [
         (new("--class") { Description = "Refusals of next hops about this: ip-blocked, ip-deferred, rate, ptr, authentication, domain-reputation, content …", HelpName = "CLASS" }, "class"),
-        (new("--reply") { Description = "Refusals of next hops with these words, for instance blacklist.", HelpName = "WORDS" }, "reply"),
+        (new("--reply") { Description = "Refusals of next hops that say one of these (with commas), for instance blocked,blacklist,denied.", HelpName = "WORDS" }, "reply"),
         (new("--provider") { Description = "Refusals of this provider.", HelpName = "NAME" }, "provider"),
         (new("--ip") { Description = "Refusals of this address of ours.", HelpName = "ADDRESS" }, "ip"),
         (new("--list") { Description = "Refusals that name this list, for instance zen.spamhaus.org.", HelpName = "NAME" }, "list"),

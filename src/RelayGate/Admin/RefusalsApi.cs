@@ -49,7 +49,7 @@ internal sealed class RefusalsApi(RefusalLog log, TenantTurns turns)
     private static RefusalQuery Query(AdminRequest r) => new()
     {
         Class = Class(r.Query("class")),
-        Reply = r.Query("reply") is { Length: > MaxWords } words ? throw AdminRequest.Bad($"reply has {words.Length} characters: {MaxWords} at most") : r.Query("reply"),
+        Words = Words(r.Query("reply") ?? ""),
         Subscription = r.Query("subscription"),
         Provider = r.Query("provider"),
         Ip = r.Query("ip"),
@@ -61,6 +61,10 @@ internal sealed class RefusalsApi(RefusalLog log, TenantTurns turns)
         Limit = r.Limit,
         Cursor = r.Query("cursor"),
     };
+
+    private static ImmutableArray<string> Words(string text) => text.Length > MaxWords
+        ? throw AdminRequest.Bad($"reply has {text.Length} characters: {MaxWords} at most")
+        : [.. text.Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries)];
 
     private static ReplyClass? Class(string? word) => word is null ? null
         : ReplyClassNames.TryParse(word, out ReplyClass found) && found != ReplyClass.None ? found

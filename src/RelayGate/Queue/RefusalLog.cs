@@ -147,7 +147,7 @@ public sealed class RefusalLog(SqliteRelayStore store)
     private static bool Matches(RecordedResult result, RefusalQuery query) =>
         result.Class is { } written
         && (query.Class is not { } wanted || written == ReplyClassNames.NameOf(wanted))
-        && (query.Reply is not { } words || result.Reply.Contains(words, StringComparison.OrdinalIgnoreCase))
+        && (query.Words.IsEmpty || query.Words.Any(words => result.Reply.Contains(words, StringComparison.OrdinalIgnoreCase)))
         && (query.List is not { } list || list.Equals(result.List, StringComparison.OrdinalIgnoreCase))
         && (query.RecipientDomain is not { } domain || DomainOf(result.Recipient).Equals(domain, StringComparison.OrdinalIgnoreCase));
 

@@ -9,8 +9,8 @@ public sealed record RefusalQuery
     /// <summary>What they are about.</summary>
     public ReplyClass? Class { get; init; }
 
-    /// <summary>Part of the reply, in upper or lower case.</summary>
-    public string? Reply { get; init; }
+    /// <summary>The reply has one of these words or phrases, in upper or lower case. Empty: whatever it says.</summary>
+    public ImmutableArray<string> Words { get; init; } = [];
 
     public string? Subscription { get; init; }
 
