@@ -55,6 +55,7 @@ internal static class CommandLine
             SenderCommands.Create(),
             UidCommands.Create(),
             IpCommands.Create(),
+            RouteCommands.Create(),
             DkimCommands.Create(),
             NetworkCommands.Create(),
             LimitCommands.Create(),

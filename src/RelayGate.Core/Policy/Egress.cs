@@ -15,7 +15,7 @@ public sealed record EgressAddress(IPAddress Address, string Helo)
 /// <param name="IPv4">Null: a destination of this family is not dialled, unless <paramref name="IsSystemDefault"/>.</param>
 /// <param name="IPv6">As <paramref name="IPv4"/>.</param>
 /// <param name="Helo">EHLO name where the system chooses the address.</param>
-/// <param name="Why">One of: domain-address, subscription-address, server-address, no-address.</param>
+/// <param name="Why">One of: domain-address, subscription-address, server-address, no-address, by-hand.</param>
 /// <param name="IsSystemDefault">For a family without an address the kernel may choose: only where the server has none configured either.</param>
 public sealed record EgressChoice(EgressAddress? IPv4, EgressAddress? IPv6, string Helo, string Why, bool IsSystemDefault = false)
 {

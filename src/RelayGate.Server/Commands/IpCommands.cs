@@ -11,12 +11,16 @@ internal static class IpCommands
     private static readonly Option<string?> Helo = new("--helo") { Description = "The name it greets with; \"none\": Hostname.", HelpName = "NAME" };
     private static readonly Option<bool> Shared = new("--shared") { Description = "Several subscriptions may use it (--shared false: one only)." };
 
+    private static readonly Option<string?> To = new("--to") { Description = "smtp://host:port, or stun://host:port; else the one in Egress:Probe.", HelpName = "SERVER" };
+    private static readonly Paging Paged = new();
+
     public static Command Create() => new Command("ip", "Addresses that mail leaves from.").With(
         new Command("add", "Make an address known.").With(Address, Helo, Shared).Does(async (parsed, client, output, cancellationToken) =>
         {
             var body = new JsonObject { ["address"] = parsed.GetRequiredValue(Address), ["shared"] = parsed.GetValue(Shared) };
             Fields.SetOrNone(body, "helo", parsed.GetValue(Helo));
-            return output.Done(await client.PostAsync("addresses", body, cancellationToken), $"address {parsed.GetRequiredValue(Address)} added");
+            JsonNode added = await client.PostAsync("addresses", body, cancellationToken);
+            return output.Done(added, $"address {parsed.GetRequiredValue(Address)} added{Warning(added)}");
         }),
         new Command("set", "Change an address.").With(Address, Helo, Shared).Does(async (parsed, client, output, cancellationToken) =>
         {
@@ -26,19 +30,48 @@ internal static class IpCommands
                 body["shared"] = parsed.GetValue(Shared);
             if (body.Count == 0)
                 throw new CliException(ExitCode.Usage, "nothing to change: name --helo or --shared");
-            return output.Done(await client.PatchAsync(PathTo(parsed), body, cancellationToken), $"address {parsed.GetRequiredValue(Address)} changed");
+            JsonNode changed = await client.PatchAsync(PathTo(parsed), body, cancellationToken);
+            return output.Done(changed, $"address {parsed.GetRequiredValue(Address)} changed{Warning(changed)}");
         }),
-        new Command("list", "List all addresses.").Does(async (_, client, output, cancellationToken) =>
-            output.List(await client.GetAsync("addresses", cancellationToken), "no address yet",
-                ("ADDRESS", Cell.Of("address")), ("HELO", Cell.Of("helo")), ("USE", i => (bool?)i["shared"] == true ? "shared" : "exclusive"), ("SUBSCRIPTION", Cell.Of("subscription")))),
+        Paged.AddTo(new Command("list", "List all addresses.")).Does(async (parsed, client, output, cancellationToken) =>
+            output.List(await client.GetAsync("addresses" + Paged.Query(parsed), cancellationToken), "no address yet",
+                ("ADDRESS", Cell.Of("address")), ("HELO", Cell.Of("helo")), ("USE", Use), ("USERS", Users), ("HERE", Here),
+                ("LAST USE (UTC)", Cell.Time("lastUse")), ("WAITING", Cell.Of("waiting")), ("SEEN AS", Cell.Of("public")))),
         new Command("show", "Show an address.").With(Address).Does(async (parsed, client, output, cancellationToken) =>
         {
             JsonNode a = await client.GetAsync(PathTo(parsed), cancellationToken);
-            return output.Show(a, () => Output.Fields(("address", Cell.Text(a["address"])), ("helo", Cell.Text(a["helo"])),
-                ("use", (bool?)a["shared"] == true ? "shared" : "exclusive"), ("subscription", Cell.Text(a["subscription"]))));
+            return output.Show(a, () => Output.Fields(
+                ("address", Cell.Text(a["address"])), ("helo", Cell.Text(a["helo"])), ("use", Use(a)), ("subscription", Cell.Text(a["subscription"])), ("users", Users(a)),
+                ("on this host", Here(a)), ("last use", Cell.Time(a["lastUse"])), ("waiting for it", (long?)a["waiting"] is > 0 and var count ? $"{count} recipients" : null),
+                ("seen as", Cell.Text(a["public"]) is { } seen ? $"{seen} by {Cell.Text(a["probedBy"])}, {Cell.Time(a["probedAt"])} UTC"
+                    : Cell.Text(a["probedBy"]) is { } by ? $"not told by {by}" : "not asked: relaygate ip probe")));
+        }),
+        new Command("probe", "Ask a server outside, from this address, as which address it sees us. No mail is sent.").With(Address, To).Does(async (parsed, client, output, cancellationToken) =>
+        {
+            var body = new JsonObject();
+            Fields.Set(body, "to", parsed.GetValue(To));
+            JsonNode p = await client.PostAsync(PathTo(parsed) + "/probe", body, cancellationToken);
+            int code = output.Show(p, () => Output.Fields(
+                ("asked", Cell.Text(p["asked"])), ("connected from", Cell.Text(p["local"])),
+                ("seen as", Cell.Text(p["seenAs"]) is { } seen ? seen + ((bool?)p["isBehindNat"] == true ? " (an address in between is translated)" : "") : p["fault"] is null ? "it does not tell" : null),
+                ("it said", Cell.Text(p["said"])), ("failed", Cell.Text(p["fault"]))));
+            return p["fault"] is null ? code : ExitCode.Failed;
         }),
         new Command("remove", "Forget an address that nothing uses.").With(Address).Does(async (parsed, client, output, cancellationToken) =>
             output.Done(await client.DeleteAsync(PathTo(parsed), cancellationToken), $"address {parsed.GetRequiredValue(Address)} removed")));
 
     private static string PathTo(ParseResult parsed) => $"addresses/{Uri.EscapeDataString(parsed.GetRequiredValue(Address))}";
+
+    private static string Use(JsonNode a) => (bool?)a["shared"] == true ? "shared" : "exclusive";
+
+    private static string Users(JsonNode a) => (a["users"] as JsonArray ?? []) switch
+    {
+        { Count: > 3 } many => $"{string.Join(", ", many.Take(3).Select(Cell.Text))} and {(many.Count >= 100 ? "100 or more" : many.Count - 3)} more",
+        var few => string.Join(", ", few.Select(Cell.Text)),
+    };
+
+    private static string Here(JsonNode a) => (bool?)a["present"] == true ? "yes" : $"no, since {Cell.Time(a["missingSince"])} UTC";
+
+    private static string Warning(JsonNode a) =>
+        (bool?)a["present"] == false ? "; it is not on this host now: mail that leaves from it waits until it is (ip -brief address)" : "";
 }

@@ -101,5 +101,5 @@ public sealed partial class AccountAdministration
 
     private AddressView View(DbConnection db, AddressRecord a) =>
         new(a.Address.ToString(), a.Helo ?? Settings(db).Hostname, a.Helo is null ? "Hostname" : "own", a.IsShared, a.Owner,
-            new AccountWrite(db).UsersOf(a.Address.ToString()).Count > 0);
+            new AccountWrite(db).UsersOf(a.Address.ToString()));
 }

@@ -1,4 +1,6 @@
 using System.Collections.Immutable;
+using System.Net;
+using System.Net.Sockets;
 using RelayGate.Core.Policy;
 
 namespace RelayGate.Accounts;
@@ -24,6 +26,47 @@ public sealed partial class AccountDirectory
             },
             cancellationToken);
     }
+
+    /// <summary>From where mail of a subscription would leave that is accepted now.</summary>
+    /// <param name="subscription">"": mail of the server itself.</param>
+    /// <param name="domain">The sender's; one that is not the subscription's counts as none.</param>
+    public async ValueTask<EgressChoice> EgressOfAsync(string subscription, string? domain, CancellationToken cancellationToken) => await _store.ReadAsync(
+        db =>
+        {
+            var reader = new AccountReader(_cache, db);
+            EffectiveSettings settings = reader.Settings()!;
+            return reader.Subscription(subscription) is { } known
+                ? EgressChooser.Choose(ref reader, settings, known, DomainOf(ref reader, subscription, domain))
+                : EgressChooser.OfServer(ref reader, settings);
+        },
+        cancellationToken);
+
+    /// <summary>From where queued mail of a subscription is to leave from now on, by the order of an administrator.</summary>
+    /// <param name="to">Addresses in place of those it would have now, one of each family at most; empty: none.</param>
+    /// <returns>Null: one of them is neither its own, nor shared, nor the server's.</returns>
+    public async ValueTask<EgressChoice?> RebindAsync(string subscription, string? domain, ImmutableArray<IPAddress> to, CancellationToken cancellationToken)
+    {
+        EgressChoice choice = await EgressOfAsync(subscription, domain, cancellationToken);
+        if (to.IsEmpty)
+            return choice;
+        return await _store.ReadAsync(
+            db =>
+            {
+                var reader = new AccountReader(_cache, db);
+                EgressChoice chosen = choice with { Why = "by-hand" };
+                foreach (IPAddress address in to)
+                {
+                    if (EgressChooser.ByHand(ref reader, reader.Settings()!, address, subscription, DomainOf(ref reader, subscription, domain)) is not { } own)
+                        return null;
+                    chosen = address.AddressFamily == AddressFamily.InterNetwork ? chosen with { IPv4 = own } : chosen with { IPv6 = own };
+                }
+                return chosen;
+            },
+            cancellationToken);
+    }
+
+    private static DomainRecord? DomainOf(ref AccountReader reader, string subscription, string? domain) =>
+        domain is not null && reader.Domain(domain) is { } known && known.Subscription == subscription ? known : null;
 
     private static string? IPv6OffBy(ref AccountReader reader, string subscription)
     {

@@ -60,8 +60,12 @@ public sealed record NewPassword(SenderView Sender, string? Password);
 
 /// <param name="HeloOrigin"><c>own</c> or <c>Hostname</c>.</param>
 /// <param name="Subscription">The one subscription that has an exclusive address; null when it is shared or free.</param>
-/// <param name="IsUsed">A subscription or a domain leaves from it.</param>
-public sealed record AddressView(string Address, string Helo, string HeloOrigin, bool IsShared, string? Subscription, bool IsUsed);
+/// <param name="Users">Subscriptions that leave from it, by themselves or for a domain; enough to tell none, one and several.</param>
+public sealed record AddressView(string Address, string Helo, string HeloOrigin, bool IsShared, string? Subscription, IReadOnlyList<string> Users)
+{
+    /// <summary>A subscription or a domain leaves from it.</summary>
+    public bool IsUsed => Users.Count > 0;
+}
 
 public sealed record NetworkView(string Cidr, string? Subscription, bool IsExemptFromLimits, bool TrustsAll);
 

@@ -7,7 +7,7 @@ using RelayGate.Core.Policy;
 
 namespace RelayGate.Admin;
 
-/// <summary>Plans, subscriptions, domains, mailboxes, addresses, networks and keys.</summary>
+/// <summary>Plans, subscriptions, domains, mailboxes, networks and keys.</summary>
 internal sealed class AccountsApi(AccountAdministration accounts)
 {
     public void Map(AdminDispatcher api)
@@ -16,7 +16,6 @@ internal sealed class AccountsApi(AccountAdministration accounts)
         MapSubscriptions(api);
         MapDomains(api);
         MapMailboxes(api);
-        MapAddresses(api);
         MapNetworks(api);
         MapKeys(api);
         foreach ((string collection, Level level) in new[] { ("plans", Level.Plan), ("subscriptions", Level.Subscription), ("domains", Level.Domain), ("mailboxes", Level.Mailbox) })
@@ -90,23 +89,6 @@ internal sealed class AccountsApi(AccountAdministration accounts)
         api.ReadAll("mailboxes", async r => AdminJson.List(AdminJson.Value(await accounts.ListMailboxesAsync(r.Query("domain"), r.Query("cursor"), r.Limit, r.Aborted)), Json));
         api.ReadAll("mailboxes/{name}", async r => Json(AdminJson.Value(await accounts.ShowMailboxAsync(r.Route("name"), r.Aborted))));
         api.Change("DELETE", "mailboxes/{name}", async r => Json(AdminJson.Value(await accounts.RemoveMailboxAsync(r.Route("name"), r.Aborted, r.Caller.ToString()))));
-    }
-
-    private void MapAddresses(AdminDispatcher api)
-    {
-        api.Change("POST", "addresses", async r =>
-        {
-            RequestBody body = await r.BodyAsync("address", "helo", "shared");
-            return Json(AdminJson.Value(await accounts.AddAddressAsync(body.RequiredText("address"), body.Text("helo"), body.Flag("shared"), r.Aborted, r.Caller.ToString())));
-        });
-        api.Change("PATCH", "addresses/{name}", async r =>
-        {
-            RequestBody body = await r.BodyAsync("helo", "shared");
-            return Json(AdminJson.Value(await accounts.SetAddressAsync(r.Route("name"), TextOrNone(body, "helo"), body.Has("shared") ? body.Flag("shared") : null, r.Aborted, r.Caller.ToString())));
-        });
-        api.ReadAll("addresses", async r => AdminJson.List(AdminJson.Value(await accounts.ListAddressesAsync(r.Query("cursor"), r.Limit, r.Aborted)), Json));
-        api.ReadAll("addresses/{name}", async r => Json(AdminJson.Value(await accounts.ShowAddressAsync(r.Route("name"), r.Aborted))));
-        api.Change("DELETE", "addresses/{name}", async r => Json(AdminJson.Value(await accounts.RemoveAddressAsync(r.Route("name"), r.Aborted, r.Caller.ToString()))));
     }
 
     private void MapNetworks(AdminDispatcher api)
@@ -226,15 +208,6 @@ internal sealed class AccountsApi(AccountAdministration accounts)
 
     private static string? Word<T>(T? value)
         where T : struct, Enum => value is { } set ? AdminJson.Word(set) : null;
-
-    private static JsonObject Json(AddressView a) => new()
-    {
-        ["address"] = a.Address,
-        ["helo"] = a.Helo,
-        ["heloOrigin"] = a.HeloOrigin,
-        ["shared"] = a.IsShared,
-        ["subscription"] = a.Subscription,
-    };
 
     private static JsonObject Json(NetworkView n) => new()
     {

@@ -20,6 +20,8 @@ public static class AdminApi
         var api = new AdminDispatcher(routes, services.GetRequiredService<AdminAuthority>(), services.GetRequiredService<ILogger<AdminDispatcher>>());
         ActivatorUtilities.CreateInstance<StatusApi>(services).Map(api);
         ActivatorUtilities.CreateInstance<AccountsApi>(services).Map(api);
+        ActivatorUtilities.CreateInstance<AddressesApi>(services).Map(api);
+        ActivatorUtilities.CreateInstance<RoutesApi>(services).Map(api);
         ActivatorUtilities.CreateInstance<SendersApi>(services).Map(api);
         ActivatorUtilities.CreateInstance<LimitsApi>(services).Map(api);
         ActivatorUtilities.CreateInstance<AuditApi>(services).Map(api);

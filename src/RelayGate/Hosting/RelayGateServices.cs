@@ -109,6 +109,7 @@ public static class RelayGateServices
         services.AddSingleton<EgressPermission>(provider => provider.GetRequiredService<AccountDirectory>().MayLeaveFromAsync);
         services.AddSingleton<IPv6Switch>(provider => provider.GetRequiredService<AccountDirectory>().IPv6OffByAsync);
         services.AddSingleton<LocalAddresses>();
+        services.AddSingleton<EgressUses>();
         services.AddSingleton(MakeEgressWatch);
         services.AddSingleton<WaitingMail>();
         services.AddSingleton<EgressStates>();
@@ -207,6 +208,10 @@ public static class RelayGateServices
         services.AddSingleton(provider => new AdminAuthority(
             provider.GetRequiredService<AccountDirectory>(), NativeMethods.EffectiveUid(), provider.GetRequiredService<ListenerPlan>().AdminGroup));
         services.AddSingleton<OpenRelayProbe>();
+        services.AddSingleton<EgressProbe>();
+        services.AddSingleton<AddressProbe>(provider => provider.GetRequiredService<EgressProbe>().RunAsync);
+        services.AddSingleton<RouteTester>();
+        services.AddSingleton<RouteTest>(provider => provider.GetRequiredService<RouteTester>().RunAsync);
         services.AddSingleton<RelayProbe>(provider => provider.GetRequiredService<OpenRelayProbe>().RunAsync);
         services.AddSingleton<IConfigureOptions<KestrelServerOptions>>(provider => provider.GetRequiredService<KestrelSetup>());
         services.AddSingleton<IConfigureOptions<SocketTransportOptions>>(provider => provider.GetRequiredService<KestrelSetup>());

@@ -1,0 +1,50 @@
+using System.Collections.Immutable;
+using System.Net.Sockets;
+using RelayGate.Accounts;
+using RelayGate.Admin;
+using RelayGate.Configuration;
+using RelayGate.Core.Mail;
+using RelayGate.Core.Policy;
+using RelayGate.Core.Tls;
+using RelayGate.Delivery;
+using RelayGate.Queue;
+
+namespace RelayGate.Hosting;
+
+/// <summary>Says which way mail would go now, by the same look-ups as an attempt; nothing is dialled.</summary>
+internal sealed class RouteTester(NextHopResolver resolver, AccountDirectory accounts, LocalAddresses local, RelayGateOptions options)
+{
+    public async Task<RoutePlan> RunAsync(string? subscription, MailboxAddress recipient, CancellationToken cancellationToken)
+    {
+        string whose = subscription ?? "";
+        var path = new ForwardPath(recipient);
+        Route route = resolver.RouteOf(whose, path);
+        EgressChoice egress = await accounts.EgressOfAsync(whose, null, cancellationToken);
+        NextHopPlan plan = await resolver.ResolveAsync(whose, path, cancellationToken);
+        string? off = options.Delivery.Providers.TryGetValue(plan.Provider, out ProviderOptions? own) && own.IPv6 == false
+            ? $"provider {plan.Provider}"
+            : await accounts.IPv6OffByAsync(whose, cancellationToken);
+        ImmutableArray<RouteStop> stops = [.. plan.Addresses.Select(address => Stop(address, egress, off))];
+        string? fault = plan.Failure?.Text ?? (stops.All(static s => s.WhyNot is not null) ? "no address of the next hop can be dialled" : null);
+        return new RoutePlan(new RouteView(route.Key, route.NextHop, route.Login?.User, route.Tls, "stored"), plan.Provider, Text(egress), stops, fault);
+    }
+
+    private RouteStop Stop(NextHopAddress address, EgressChoice egress, string? ipv6OffBy)
+    {
+        AddressFamily family = address.EndPoint.AddressFamily;
+        EgressBinding? binding = EgressBinding.For(egress, family);
+        string? whyNot = family == AddressFamily.InterNetworkV6 && ipv6OffBy is not null ? $"IPv6 is switched off for {ipv6OffBy}"
+            : binding is null ? $"the egress has no {(family == AddressFamily.InterNetwork ? "IPv4" : "IPv6")} address"
+            : binding.Address is { } needed && !local.Check(needed) ? $"{needed} is not on this host" : null;
+        return new RouteStop(
+            address.Host, address.Remote, binding?.Address?.ToString(), whyNot is null ? binding!.Helo : null, address.Tls.Mode.Word(), address.IsImplicitTls, whyNot);
+    }
+
+    private static string Text(EgressChoice egress)
+    {
+        List<string> parts = [.. new[] { egress.IPv4, egress.IPv6 }.OfType<EgressAddress>().Select(static a => a.ToString())];
+        if (egress.IsSystemDefault)
+            parts.Add($"{(parts.Count == 0 ? "" : "else ")}the system's choice ({egress.Helo})");
+        return string.Join(", ", [.. parts, egress.Why]);
+    }
+}
