@@ -28,6 +28,7 @@ internal static class QueueCommands
     private static readonly Option<bool> DryRun = new("--dry-run") { Description = "Only count what it would be done to." };
     private static readonly Option<bool> Yes = new("--yes", "-y") { Description = $"Do not count first and ask; in a pipe, needed for more than {QueueOrderVerb.MostUnasked} messages." };
     private static readonly Option<string?> Text = new("--text") { Description = "What the sender is told.", HelpName = "TEXT" };
+    private static readonly Option<string[]> ToIp = new("--to-ip") { Description = "An own or shared address of whose mail it is; one of each family at most.", HelpName = "ADDRESS" };
     private static readonly Argument<string[]> Refs = new("REF") { Description = "One or more refs.", Arity = ArgumentArity.ZeroOrMore };
 
     public static Command Create()
@@ -48,6 +49,7 @@ internal static class QueueCommands
             Action("release", "Let held messages go on, also over a limit; it is counted and recorded.", "released"),
             Action("delete", "Delete without a DSN.", "deleted"),
             Action("bounce", "Give up now; the sender gets a DSN.", "returned", Text),
+            Action("rebind", "Leave from where mail of its sender leaves now, or from --to-ip, and try now. Without this a message keeps its address.", "rebound", ToIp),
             Action("requeue", "Put back what failed, while its content is kept (Retention:FailedContent).", "put back"),
             WithFilters(new Command("flush", "Try everything that waits for later, 100 messages a second, or what to look for.")).With(DryRun, Yes).Does((parsed, client, output, cancellationToken) =>
                 ActAsync("flush", "to be tried", [], parsed, client, output, cancellationToken)));
@@ -81,6 +83,8 @@ internal static class QueueCommands
         Fields.SetList(body, "refs", refs);
         if (verb == "bounce")
             Fields.Set(body, "text", parsed.GetValue(Text));
+        if (verb == "rebind")
+            Fields.SetList(body, "toIp", parsed.GetValue(ToIp));
         return await new QueueOrderVerb(verb, done, body, client, output).RunAsync(
             isFiltered, parsed.GetValue(DryRun), parsed.GetValue(Yes), verb == "hold" ? () => StillOpenAsync(body, client, cancellationToken) : null, cancellationToken);
     }

@@ -149,6 +149,8 @@ internal sealed class QueueOrderVerb(string verb, string done, JsonObject body, 
         if ((long?)answer["unchanged"] is > 0 and var unchanged)
         {
             line += $", {unchanged} unchanged";
+            if ((long?)answer["notAllowed"] is > 0 and var refused)
+                line += $" ({refused} may not leave from there)";
             if ((long?)answer["unchangedHeld"] is > 0 and var held)
                 line += held == unchanged ? " (held: release it first)" : $" ({held} held: release those first)";
         }

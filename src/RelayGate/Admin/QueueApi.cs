@@ -1,9 +1,11 @@
+using System.Collections.Immutable;
 using System.Net;
 using System.Runtime.CompilerServices;
 using System.Text.Json;
 using System.Text.Json.Nodes;
 using Microsoft.AspNetCore.Http;
 using RelayGate.Accounts;
+using RelayGate.Configuration;
 using RelayGate.Core.Mail;
 using RelayGate.Core.Messages;
 using RelayGate.Core.Policy;
@@ -70,18 +72,20 @@ internal sealed class QueueApi(MessageLog log, QueueAdministration queue, Accoun
 
     private async Task<JsonNode?> OrderAsync(AdminRequest r, QueueOrder order)
     {
-        RequestBody body = await r.BodyAsync(["refs", "subscription", "dryRun", "text", .. Filters]);
+        RequestBody body = await r.BodyAsync(["refs", "subscription", "dryRun", "text", "toIp", .. Filters]);
         QueueOrderRequest request = await RequestAsync(r, order, body);
         QueueOrderResult result = await queue.RunAsync(request, r.Aborted);
         await CheckAsync(r, request, body, result.Count + result.Unchanged > 0);
         if (result.Outcome == QueueOrderOutcome.NotFound)
             throw MessagesApi.NotFound($"not in the queue: {string.Join(", ", result.NotFound.Take(5))}{(result.NotFound.Length > 5 ? " and more" : "")}");
+        if (result is { NotAllowed: > 0, Count: 0 })
+            throw new ProblemException(Problem.Conflict($"{string.Join(" and ", request.To)} is neither the own address of whose mail this is, nor shared, nor the server's; see: relaygate ip list"));
         return RecordJson.ToNode(result, RecordJson.Default.QueueOrderResult);
     }
 
     private async IAsyncEnumerable<JsonNode> RunAsync(AdminRequest r, [EnumeratorCancellation] CancellationToken cancellationToken)
     {
-        RequestBody body = await r.BodyAsync(["order", "subscription", "dryRun", "text", .. Filters]);
+        RequestBody body = await r.BodyAsync(["order", "subscription", "dryRun", "text", "toIp", .. Filters]);
         QueueOrderRequest request = await RequestAsync(r, AdminJson.Choice<QueueOrder>("order", body.RequiredText("order")), body);
         bool isFirst = true;
         await foreach (JsonNode line in _running.RunAsync(request, r.Caller, cancellationToken))
@@ -118,7 +122,19 @@ internal sealed class QueueApi(MessageLog log, QueueAdministration queue, Accoun
             OnlySubscription = r.Caller.Subscription,
             By = r.Caller.ToString(),
             Text = text ?? QueueOrderRequest.DefaultText,
+            To = Addresses(body, order),
         };
+    }
+
+    /// <summary>Where queued mail is to leave from: one address of each family at most.</summary>
+    private static ImmutableArray<IPAddress> Addresses(RequestBody body, QueueOrder order)
+    {
+        ImmutableArray<IPAddress> to = [.. body.Texts("toIp").Select(static text => ListenerEndpoint.TryParseAddress(text, out IPAddress? address)
+            ? address
+            : throw AdminRequest.Bad($"toIp has '{AccountNames.Printable(text)}': an IP address is expected"))];
+        if (!to.IsEmpty && order != QueueOrder.Rebind)
+            throw AdminRequest.Bad("toIp: only what is rebound gets another address");
+        return to.Select(static a => a.AddressFamily).Distinct().Count() == to.Length ? to : throw AdminRequest.Bad("toIp: one address of each family at most is expected");
     }
 
     /// <summary>Of a domain or mailbox that has nothing in the queue: it must at least exist.</summary>

@@ -128,6 +128,7 @@ public static class RelayGateServices
             DeliveryService delivery = provider.GetRequiredService<DeliveryService>();
             return new MessageEnder(delivery.PlanEndAsync, delivery.Tell);
         });
+        services.AddSingleton<EgressLookup>(provider => provider.GetRequiredService<AccountDirectory>().RebindAsync);
         services.AddSingleton<QueueAdministration>();
         services.AddSingleton<QueueGauge>();
         services.AddSingleton<Maintenance>();

@@ -26,7 +26,7 @@ internal sealed class RouteTester(NextHopResolver resolver, AccountDirectory acc
             : await accounts.IPv6OffByAsync(whose, cancellationToken);
         ImmutableArray<RouteStop> stops = [.. plan.Addresses.Select(address => Stop(address, egress, off))];
         string? fault = plan.Failure?.Text ?? (stops.All(static s => s.WhyNot is not null) ? "no address of the next hop can be dialled" : null);
-        return new RoutePlan(new RouteView(route.Key, route.NextHop, route.Login?.User, route.Tls, "stored"), plan.Provider, Text(egress), stops, fault);
+        return new RoutePlan(new RouteView(route.Key, route.NextHop, route.Login?.User, route.Tls, "stored"), plan.Provider, EgressText.ForPeople(egress), stops, fault);
     }
 
     private RouteStop Stop(NextHopAddress address, EgressChoice egress, string? ipv6OffBy)
@@ -38,13 +38,5 @@ internal sealed class RouteTester(NextHopResolver resolver, AccountDirectory acc
             : binding.Address is { } needed && !local.Check(needed) ? $"{needed} is not on this host" : null;
         return new RouteStop(
             address.Host, address.Remote, binding?.Address?.ToString(), whyNot is null ? binding!.Helo : null, address.Tls.Mode.Word(), address.IsImplicitTls, whyNot);
-    }
-
-    private static string Text(EgressChoice egress)
-    {
-        List<string> parts = [.. new[] { egress.IPv4, egress.IPv6 }.OfType<EgressAddress>().Select(static a => a.ToString())];
-        if (egress.IsSystemDefault)
-            parts.Add($"{(parts.Count == 0 ? "" : "else ")}the system's choice ({egress.Helo})");
-        return string.Join(", ", [.. parts, egress.Why]);
     }
 }

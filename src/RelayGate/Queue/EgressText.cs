@@ -22,4 +22,13 @@ internal static class EgressText
     }
 
     private static EgressAddress? Address(string address, string helo) => address.Length == 0 ? null : new EgressAddress(IPAddress.Parse(address), helo);
+
+    /// <summary>Addresses with their names, and why, in one line.</summary>
+    public static string ForPeople(EgressChoice egress)
+    {
+        List<string> parts = [.. new[] { egress.IPv4, egress.IPv6 }.OfType<EgressAddress>().Select(a => a.ToString())];
+        if (egress.IsSystemDefault)
+            parts.Add($"{(parts.Count == 0 ? "" : "else ")}the system's choice ({egress.Helo})");
+        return string.Join(", ", [.. parts, egress.Why]);
+    }
 }

@@ -13,7 +13,8 @@ namespace RelayGate.Queue;
 /// <c>onlySubscription</c> keeps the caller to one subscription: what belongs to another is as if it were not there.
 /// </remarks>
 public sealed class QueueAdministration(
-    SqliteRelayStore store, QueueWriter writer, QueueScheduler scheduler, SenderLookup lookup, HoldForecast forecast, MessageEnder ender, MailLog log, TimeProvider time)
+    SqliteRelayStore store, QueueWriter writer, QueueScheduler scheduler, SenderLookup lookup, HoldForecast forecast, MessageEnder ender, MailLog log, TimeProvider time,
+    EgressLookup egress)
 {
     /// <summary>Items of a page at most.</summary>
     public const int MaxPage = 1000;
@@ -99,7 +100,7 @@ public sealed class QueueAdministration(
     /// <param name="progress">Hears after each step how far it is; must not block.</param>
     /// <param name="cancellationToken">Ends it after the step that runs: what was done then stands in the result.</param>
     public Task<QueueOrderResult> RunAsync(QueueOrderRequest request, CancellationToken cancellationToken, Action<QueueOrderProgress>? progress = null) =>
-        new QueueOrderRun(store, writer, scheduler, lookup, ender, log, time, request, progress).RunAsync(cancellationToken);
+        new QueueOrderRun(store, writer, scheduler, lookup, ender, log, time, egress, request, progress).RunAsync(cancellationToken);
 
     private static QueueCursor First(QueueFilter filter, string? subscription) => filter.IsOfFailed ? QueueCursor.Failed : subscription is null
         ? filter.IsOfHeld ? QueueCursor.AllHeld : QueueCursor.All

@@ -129,7 +129,7 @@ internal static class QueueLookup
             string body = isChunked ? ChunkedBody(connection, id, maxBodyOctets) : Text(Start(row.Blob(11), maxBodyOctets));
             return new QueueEntry(
                 id.ToString(), id.Timestamp, state, held == HoldReason.None ? null : held, row.Text(1), row.Text(2), row.NullableText(8), (DsnReturn)row.Int64(7),
-                flags.HasFlag(MessageFlags.IsDsn), ForPeople(EgressText.Parse(row.Text(9))), row.Int64(3), keptUntil, recipients, Text(header), body, bodyOctets,
+                flags.HasFlag(MessageFlags.IsDsn), EgressText.ForPeople(EgressText.Parse(row.Text(9))), row.Int64(3), keptUntil, recipients, Text(header), body, bodyOctets,
                 bodyOctets > maxBodyOctets)
             {
                 RequeuedAt = row.NullableInt64(13) is { } requeued ? RecordReader.Time(requeued) : null,
@@ -165,14 +165,6 @@ internal static class QueueLookup
         for (int number = 0; body.WrittenCount < maxOctets && QueueReader.Chunk(connection, id, number) is { } chunk; number++)
             body.Write(Start(chunk, maxOctets - body.WrittenCount));
         return Text(body.WrittenSpan);
-    }
-
-    private static string ForPeople(EgressChoice egress)
-    {
-        List<string> parts = [.. Addresses(egress).Select(static a => a.ToString())];
-        if (egress.IsSystemDefault)
-            parts.Add($"{(parts.Count == 0 ? "" : "else ")}the system's choice ({egress.Helo})");
-        return string.Join(", ", [.. parts, egress.Why]);
     }
 
     private static IEnumerable<EgressAddress> Addresses(EgressChoice egress) => new[] { egress.IPv4, egress.IPv6 }.OfType<EgressAddress>();

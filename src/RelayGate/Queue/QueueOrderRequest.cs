@@ -1,4 +1,5 @@
 using System.Collections.Immutable;
+using System.Net;
 
 namespace RelayGate.Queue;
 
@@ -25,6 +26,12 @@ public enum QueueOrder
 
     /// <summary>Put back what failed, while its content is kept: its failed recipients are tried anew. It counts nowhere, and its age counts from now.</summary>
     Requeue,
+
+    /// <summary>
+    /// Leave from where mail of its sender leaves now, or from <see cref="QueueOrderRequest.To"/>, and be due now: the one way in which a message's
+    /// address changes.
+    /// </summary>
+    Rebind,
 }
 
 /// <summary>One order by hand.</summary>
@@ -48,6 +55,12 @@ public sealed record QueueOrderRequest(QueueOrder Order, QueueSelection Selectio
 
     /// <summary>Who gives it: the mail log, the audit list and the record of each message name him.</summary>
     public string By { get; init; } = "the gateway";
+
+    /// <summary>
+    /// Of a rebind: addresses in place of those of the choice of now, one of each family at most; empty: none. One that is neither the
+    /// subscription's own, nor shared, nor the server's is not taken.
+    /// </summary>
+    public ImmutableArray<IPAddress> To { get; init; } = [];
 
     /// <summary>Of a bounce: why, for its sender; one line.</summary>
     public string Text { get; init; } = DefaultText;
@@ -78,7 +91,11 @@ public enum QueueOrderOutcome
 /// <param name="NotFound">Refs that were named and are not there.</param>
 /// <param name="Interrupted">It was stopped before its end: the rest is as it was.</param>
 public sealed record QueueOrderResult(
-    QueueOrderOutcome Outcome, int Count, int Unchanged, int UnchangedHeld, int InFlight, ImmutableArray<string> NotFound, bool DryRun, bool Interrupted = false);
+    QueueOrderOutcome Outcome, int Count, int Unchanged, int UnchangedHeld, int InFlight, ImmutableArray<string> NotFound, bool DryRun, bool Interrupted = false)
+{
+    /// <summary>Of <see cref="Unchanged"/>, those of a rebind that may not leave from the address asked for.</summary>
+    public int NotAllowed { get; init; }
+}
 
 /// <summary>How delivery ends a message that is given up without an attempt.</summary>
 /// <param name="PlanAsync">What is recorded and who hears of it, with status (RFC 3463) and text.</param>

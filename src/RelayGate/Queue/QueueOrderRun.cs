@@ -7,7 +7,7 @@ namespace RelayGate.Queue;
 /// <summary>Carries out one order by hand, in bounded steps.</summary>
 internal sealed class QueueOrderRun(
     SqliteRelayStore store, QueueWriter writer, QueueScheduler scheduler, SenderLookup lookup, MessageEnder ender, MailLog log, TimeProvider time,
-    QueueOrderRequest request, Action<QueueOrderProgress>? progress)
+    EgressLookup egress, QueueOrderRequest request, Action<QueueOrderProgress>? progress)
 {
     /// <summary>Times that accounts are looked up for one write, when they change all the time.</summary>
     private const int MaxLooks = 10;
@@ -26,6 +26,7 @@ internal sealed class QueueOrderRun(
     private int _unchanged;
     private int _unchangedHeld;
     private int _inFlight;
+    private int _notAllowed;
     private long _looked;
 
     private QueueSelection Selection => request.Selection;
@@ -45,7 +46,10 @@ internal sealed class QueueOrderRun(
         }
         bool none = _notFound.Count > 0 && _count == 0 && _unchanged == 0;
         return new QueueOrderResult(
-            none ? QueueOrderOutcome.NotFound : QueueOrderOutcome.Done, _count, _unchanged, _unchangedHeld, _inFlight, [.. _notFound], request.DryRun, isInterrupted);
+            none ? QueueOrderOutcome.NotFound : QueueOrderOutcome.Done, _count, _unchanged, _unchangedHeld, _inFlight, [.. _notFound], request.DryRun, isInterrupted)
+        {
+            NotAllowed = _notAllowed,
+        };
     }
 
     private async Task RunAsync()
@@ -88,7 +92,7 @@ internal sealed class QueueOrderRun(
                 name = subscription is null ? await NextAsync(name) : null;
             }
         }
-        bool isForHeld = request.Order is QueueOrder.Release or QueueOrder.Delete or QueueOrder.Bounce;
+        bool isForHeld = request.Order is QueueOrder.Release or QueueOrder.Delete or QueueOrder.Bounce or QueueOrder.Rebind;
         if ((isForHeld && Selection.Filter.State is null or QueueState.Held) || (request.Order == QueueOrder.Hold && Selection.Filter.Held is not null))
             await WalkAsync(subscription is null ? QueueCursor.AllHeld : QueueCursor.Held(subscription), subscription);
     }
@@ -114,9 +118,10 @@ internal sealed class QueueOrderRun(
         _stop.ThrowIfCancellationRequested();
         if (rowIds.Count == 0)
             return;
+        Dictionary<long, (string Now, string? Then)>? choices = request.Order == QueueOrder.Rebind ? await EgressOrders.FindAsync(store, egress, rowIds, request.To, _stop) : null;
         if (request.DryRun || request.Order == QueueOrder.Bounce)
         {
-            QueueOrderStep preview = await store.ReadRawAsync(connection => QueueOrders.Preview(connection, request, rowIds), _stop);
+            QueueOrderStep preview = await store.ReadRawAsync(connection => QueueOrders.Preview(connection, request, rowIds, choices), _stop);
             if (request.DryRun)
             {
                 preview.InFlight = scheduler.CountInFlight(preview.Changed);
@@ -129,8 +134,9 @@ internal sealed class QueueOrderRun(
             return;
         }
         // Only what the order is for is written: most of what a filter looks at may be for nobody.
-        QueueOrderStep look = await store.ReadRawAsync(connection => QueueOrders.Preview(connection, request, rowIds), _stop);
+        QueueOrderStep look = await store.ReadRawAsync(connection => QueueOrders.Preview(connection, request, rowIds, choices), _stop);
         _unchanged += look.Unchanged;
+        _notAllowed += look.NotAllowed;
         _unchangedHeld += look.UnchangedHeld;
         if (look.Changed.Count == 0)
             return;
@@ -146,7 +152,7 @@ internal sealed class QueueOrderRun(
                 done = await writer.RunAsync(
                     context =>
                     {
-                        QueueOrderStep step = QueueOrders.Execute(context, request, some, _count, time.GetUtcNow(), offers);
+                        QueueOrderStep step = QueueOrders.Execute(context, request, some, _count, time.GetUtcNow(), offers, choices);
                         step.Audit = Audit(context, _count + step.Changed.Count);
                         return step;
                     },
@@ -266,6 +272,8 @@ internal sealed class QueueOrderRun(
             writer.Feed.Add(id);
             log.Write(new MailEvent(kind, id) { Subscription = subscription, By = request.By });
         }
+        if (step.Order == QueueOrder.Rebind)
+            scheduler.Renew(step.Changed);
         if (step.Order is not (QueueOrder.Hold or QueueOrder.Delete))
         {
             scheduler.Wake(step.Changed);
@@ -281,6 +289,7 @@ internal sealed class QueueOrderRun(
         QueueOrder.Release => MailEventKind.Released,
         QueueOrder.Retry or QueueOrder.Flush => MailEventKind.Retried,
         QueueOrder.Requeue => MailEventKind.Requeued,
+        QueueOrder.Rebind => MailEventKind.Rebound,
         _ => MailEventKind.Deleted,
     };
 

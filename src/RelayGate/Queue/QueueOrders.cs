@@ -26,6 +26,12 @@ internal sealed class QueueOrderStep(QueueOrder order)
     /// <summary>Nothing was done: accounts have changed since they were looked up.</summary>
     public bool IsStale { get; init; }
 
+    /// <summary>Of a rebind: the choice of now and the new one in their stored forms, by row id; null where it may not be.</summary>
+    public IReadOnlyDictionary<long, (string Now, string? Then)>? Egress { get; init; }
+
+    /// <summary>Of <see cref="Unchanged"/>, those that may not leave from the address asked for.</summary>
+    public int NotAllowed { get; set; }
+
     /// <summary>Its row of the audit list, or null.</summary>
     public long? Audit { get; set; }
 }
@@ -37,6 +43,8 @@ internal static class QueueOrders
     private const string SelectSubscription = "select subscription from message where seq = ?";
     private const string SelectRecipients = "select address, max(attempts, waits_for is not null), counted_at, last_reply, last_class from recipient where message = ? and state = ?";
     private const string SelectWaiting = "select position, attempts from recipient where message = ? and state = 0 order by position";
+    private const string SetEgress = "update message set egress = ? where seq = ?";
+    private const string GoOn = "update recipient set next_attempt = min(next_attempt, ?), waits_for = null where message = ? and state = 0 and next_attempt is not null";
     private const string SetDue = "update recipient set next_attempt = ? where message = ? and state = 0 and (next_attempt is null or next_attempt > ?)";
 
     // What they were told so far does not hold for the new try: they may be told of a delay again.
@@ -46,9 +54,10 @@ internal static class QueueOrders
     private const string ReviveMessage = "update message set expires_at = null, requeued_at = ?1, flags = flags & ~?2 where seq = ?3";
 
     /// <summary>Counts without changing anything.</summary>
-    public static QueueOrderStep Preview(StoreConnection connection, QueueOrderRequest request, IReadOnlyList<long> rowIds)
+    public static QueueOrderStep Preview(
+        StoreConnection connection, QueueOrderRequest request, IReadOnlyList<long> rowIds, IReadOnlyDictionary<long, (string Now, string? Then)>? egress = null)
     {
-        var step = new QueueOrderStep(request.Order);
+        var step = new QueueOrderStep(request.Order) { Egress = egress };
         foreach (long seq in rowIds)
             _ = Find(connection, step, seq, request);
         return step;
@@ -57,10 +66,12 @@ internal static class QueueOrders
     /// <param name="before">Messages that the order changed before this write.</param>
     /// <param name="offers">Of a release: messages that count nowhere yet, each with its account. What is not among them counts at the server and its subscription.</param>
     public static QueueOrderStep Execute(
-        WriteContext context, QueueOrderRequest request, IReadOnlyList<long> rowIds, int before, DateTimeOffset now, IReadOnlyDictionary<long, HeldOffer>? offers = null)
+        WriteContext context, QueueOrderRequest request, IReadOnlyList<long> rowIds, int before, DateTimeOffset now, IReadOnlyDictionary<long, HeldOffer>? offers = null,
+        IReadOnlyDictionary<long, (string Now, string? Then)>? egress = null)
     {
         var step = new QueueOrderStep(request.Order)
         {
+            Egress = egress,
             IsStale = offers is not null && offers.Values.Any(o => context.VersionOf(o.Account!.Subscription) != o.Account.Version),
         };
         if (step.IsStale)
@@ -68,7 +79,12 @@ internal static class QueueOrders
         foreach (long seq in rowIds)
         {
             if (Find(context.Connection, step, seq, request) is { } message)
-                Execute(context, request, seq, message, before + step.Changed.Count - 1, now, offers);
+            {
+                if (step.Order == QueueOrder.Rebind)
+                    Rebind(context, request, seq, message, egress![seq].Then!, now);
+                else
+                    Execute(context, request, seq, message, before + step.Changed.Count - 1, now, offers);
+            }
         }
         return step;
     }
@@ -121,6 +137,7 @@ internal static class QueueOrders
             QueueOrder.Release => message.Held != HoldReason.None,
             QueueOrder.Retry or QueueOrder.Flush => message.Held == HoldReason.None && !message.HasFailed,
             QueueOrder.Bounce => !message.HasFailed,
+            QueueOrder.Rebind => !message.HasFailed && step.Egress!.TryGetValue(seq, out (string Now, string? Then) egress) && egress.Then is { } then && then != egress.Now,
             QueueOrder.Requeue => recipients.Count > 0,
             // What was stopped by hand or by the gateway is evidence, and not the customer's to take away.
             _ => request.OnlySubscription is null || message.Held is HoldReason.None or HoldReason.Limit or HoldReason.Refused,
@@ -130,6 +147,8 @@ internal static class QueueOrders
             step.Unchanged++;
             if (step.Order is QueueOrder.Retry or QueueOrder.Flush && message.Held != HoldReason.None)
                 step.UnchangedHeld++;
+            if (step.Egress?.TryGetValue(seq, out (string Now, string? Then) refused) == true && refused.Then is null)
+                step.NotAllowed++;
             return null;
         }
         step.Changed.Add(seq);
@@ -170,6 +189,13 @@ internal static class QueueOrders
                 break;
         }
         OrderRows.Add(context, message.Id, OrderRows.Done(request.Order), request.By, now);
+    }
+
+    private static void Rebind(WriteContext context, QueueOrderRequest request, long seq, Message message, string egress, DateTimeOffset now)
+    {
+        context.Prepared(SetEgress).Bind(1, egress).Bind(2, seq).Execute();
+        context.Prepared(GoOn).Bind(1, now.ToUnixTimeMilliseconds()).Bind(2, seq).Execute();
+        OrderRows.Add(context, message.Id, $"rebound to {EgressText.ForPeople(EgressText.Parse(egress))}", request.By, now);
     }
 
     private static void SetDueBy(WriteContext context, long seq, DateTimeOffset at) =>

@@ -159,6 +159,19 @@ public sealed partial class QueueScheduler : IDisposable
         }
     }
 
+    /// <summary>Messages were changed in the store: what waits of them in memory is read again. An attempt in flight goes on as it began.</summary>
+    public void Renew(IReadOnlyCollection<long> rowIds)
+    {
+        lock (_gate)
+        {
+            foreach (long rowId in rowIds)
+            {
+                if (_known.TryGetValue(rowId, out KnownMessage? known))
+                    known.IsOutdated = true;
+            }
+        }
+    }
+
     /// <summary>How many of these messages are in an attempt now.</summary>
     public int CountInFlight(IReadOnlySet<long> rowIds)
     {

@@ -145,6 +145,9 @@ internal sealed class KnownMessage
     /// <summary>Held or deleted by the administrator: what still waits is dropped when its turn comes.</summary>
     public bool IsWithdrawn { get; set; }
 
+    /// <summary>What is in memory is not what the store has any more: it is dropped when its turn comes, and read again.</summary>
+    public bool IsOutdated { get; set; }
+
     public bool IsUnused => _lanes.Count == 0;
 
     public bool TryAdd(DestinationLane lane)

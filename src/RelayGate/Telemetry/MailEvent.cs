@@ -42,6 +42,9 @@ public enum MailEventKind
     /// <summary>Made due by hand.</summary>
     Retried,
 
+    /// <summary>By hand: it leaves from other addresses.</summary>
+    Rebound,
+
     /// <summary>Deleted by hand.</summary>
     Deleted,
 
@@ -128,6 +131,7 @@ public sealed record MailEvent(MailEventKind Kind, QueueId Ref)
             MailEventKind.Held => "held",
             MailEventKind.Released => "released",
             MailEventKind.Retried => "retried",
+            MailEventKind.Rebound => "rebound",
             MailEventKind.Deleted => "deleted",
             MailEventKind.Bounced => "bounced",
             MailEventKind.Requeued => "requeued",

@@ -79,7 +79,7 @@ internal sealed class QueueFixture : IDisposable
 
     public WaitingMail Waiting { get; private set; } = null!;
 
-    public QueueAdministration NewAdministration() => new(Store, Writer, Scheduler, Lookup, Forecast, Ender, MailLog, Time);
+    public QueueAdministration NewAdministration() => new(Store, Writer, Scheduler, Lookup, Forecast, Ender, MailLog, Time, (_, _, _, _) => new(Egress));
 
     /// <summary>How a message ends that is returned by hand; without a DSN, as here nobody writes one.</summary>
     public MessageEnder Ender { get; set; } = new(
