@@ -64,6 +64,7 @@ internal static class CommandLine
             WebhookCommands.Create(),
             AuditCommands.Create(),
             ReportCommands.Create(),
+            TlsCommands.Create(),
             MessageCommands.Create(),
             QueueCommands.Create(),
             ScriptCommands.Create(),

@@ -12,7 +12,7 @@ public partial class ArchitectureTests
     {
         ["Configuration"] = [],
         ["Telemetry"] = ["Configuration", "Queue"],
-        ["Storage"] = ["Accounts", "Configuration", "Egress", "Notices", "Queue", "Reports", "Sts", "Telemetry"],
+        ["Storage"] = ["Accounts", "Configuration", "Egress", "Notices", "Queue", "Reports", "Sts", "Telemetry", "TlsReports"],
         ["Accounts"] = ["Configuration", "Queue", "Storage", "Telemetry"],
         ["Queue"] = ["Configuration", "Storage", "Telemetry"],
         ["Egress"] = ["Queue", "Storage", "Telemetry"],
@@ -25,8 +25,9 @@ public partial class ArchitectureTests
         ["Replies"] = ["Configuration", "Telemetry"],
         ["Delivery"] = ["Configuration", "Dns", "Egress", "Queue", "Replies", "Telemetry", "Tls"],
         ["Notices"] = ["Accounts", "Configuration", "Dns", "Egress", "Queue", "Storage", "Telemetry"],
-        ["Admin"] = ["Accounts", "Configuration", "Dns", "Egress", "Notices", "Queue", "Replay", "Replies", "Reports", "Storage", "Telemetry", "Tls"],
-        ["Hosting"] = ["Accounts", "Admin", "Configuration", "Delivery", "Dns", "Egress", "Notices", "Queue", "Replay", "Replies", "Reports", "Storage", "Sts", "Submission", "Telemetry", "Tls"],
+        ["TlsReports"] = ["Accounts", "Configuration", "Dns", "Notices", "Queue", "Storage", "Telemetry"],
+        ["Admin"] = ["Accounts", "Configuration", "Dns", "Egress", "Notices", "Queue", "Replay", "Replies", "Reports", "Storage", "Telemetry", "Tls", "TlsReports"],
+        ["Hosting"] = ["Accounts", "Admin", "Configuration", "Delivery", "Dns", "Egress", "Notices", "Queue", "Replay", "Replies", "Reports", "Storage", "Sts", "Submission", "Telemetry", "Tls", "TlsReports"],
     };
 
     private static string Root([CallerFilePath] string thisFile = "") => Path.GetFullPath(Path.Combine(Path.GetDirectoryName(thisFile)!, "..", ".."));

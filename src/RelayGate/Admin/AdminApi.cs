@@ -37,6 +37,7 @@ public static class AdminApi
         ActivatorUtilities.CreateInstance<DoctorApi>(services).Map(api);
         ActivatorUtilities.CreateInstance<NoticesApi>(services).Map(api);
         ActivatorUtilities.CreateInstance<WebhooksApi>(services).Map(api);
+        ActivatorUtilities.CreateInstance<TlsReportsApi>(services).Map(api);
         api.Fallback();
     }
 

@@ -207,6 +207,7 @@ internal static class OptionsReader
         tls.MinimumVersion = t.Choice("MinimumVersion", tls.MinimumVersion);
         tls.Dane = t.Boolean("Dane", tls.Dane);
         tls.MtaSts = t.Boolean("MtaSts", tls.MtaSts);
+        tls.Reports = t.Boolean("Reports", tls.Reports);
         tls.AuthoritiesPath = t.NullablePath("AuthoritiesPath", null, "the path of a PEM file is expected");
         tls.MtaStsPort = t.Integer("MtaStsPort", tls.MtaStsPort, 1, 65_535, "a TCP port");
     }

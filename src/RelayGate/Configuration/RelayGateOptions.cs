@@ -239,6 +239,9 @@ public sealed class TlsOptions
     /// <summary>Whether MTA-STS policies are looked for and enforced (RFC 8461).</summary>
     public bool MtaSts { get; set; } = true;
 
+    /// <summary>Whether domains that ask for it are told each day how TLS with their mail servers went (RFC 8460).</summary>
+    public bool Reports { get; set; } = true;
+
     /// <summary>PEM file with the authorities that certificates of next hops and policy hosts are verified with; null: the system's.</summary>
     public string? AuthoritiesPath { get; set; }
 

@@ -216,7 +216,7 @@ public sealed partial class DeliveryService : IHostedService, IDisposable
         }
         catch (Exception e)
         {
-            Log.DsnFault(_logger, e, about.Id.ToString());
+            Log.DsnOriginFault(_logger, e, about.Id.ToString());
             return new DsnOrigin(MailboxAddress.Parse($"{DsnOrigin.LocalPart}@{_options.Hostname}"), [], IsToHosted: true);
         }
     }

@@ -11,6 +11,7 @@ using RelayGate.Reports;
 using RelayGate.Storage;
 using RelayGate.Sts;
 using RelayGate.Telemetry;
+using RelayGate.TlsReports;
 
 namespace RelayGate.Hosting;
 
@@ -22,7 +23,7 @@ namespace RelayGate.Hosting;
 internal sealed class GatewayService(
     GatewayState state, ListenerPlan listeners, RelayGateOptions options, TimeProvider time, ILogger<GatewayService> logger, RelayGateMetrics metrics,
     SqliteRelayStore store, QueueWriter writer, QueueScheduler scheduler, AccountDirectory accounts, QueueGauge gauge, Maintenance maintenance,
-    DeliveryService delivery, HoldReleaser releaser, SuspendedMail suspended, HeldExpiry expiry, NoticeService notices, ReportSender reports, AccountUpkeep upkeep, StsPolicies sts, EgressWatch egress, EgressControl states,
+    DeliveryService delivery, HoldReleaser releaser, SuspendedMail suspended, HeldExpiry expiry, NoticeService notices, ReportSender reports, TlsReporter tlsReports, AccountUpkeep upkeep, StsPolicies sts, EgressWatch egress, EgressControl states,
     MailLog mailLog) : IHostedLifecycleService
 {
     private readonly SystemdNotifier _systemd = SystemdNotifier.FromEnvironment();
@@ -53,6 +54,7 @@ internal sealed class GatewayService(
         await notices.StartAsync(cancellationToken);
         upkeep.Start();
         await reports.StartAsync(cancellationToken);
+        await tlsReports.StartAsync();
         await states.StartAsync(cancellationToken);
         await egress.StartAsync(cancellationToken); // Before mail is attempted from an address that is not here.
         await delivery.StartAsync(cancellationToken);
@@ -87,6 +89,7 @@ internal sealed class GatewayService(
         await EndAsync(() => sts.StopAsync(cancellationToken));
         await EndAsync(egress.StopAsync);
         End(states.Dispose);
+        await EndAsync(() => tlsReports.StopAsync(cancellationToken)); // After the deliveries that it counts.
         await EndAsync(() => maintenance.StopAsync(cancellationToken));
         await EndAsync(upkeep.StopAsync);
         await EndAsync(() => notices.StopAsync(cancellationToken)); // After everything that could raise one.

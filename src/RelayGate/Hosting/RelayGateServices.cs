@@ -24,6 +24,7 @@ using RelayGate.Sts;
 using RelayGate.Submission;
 using RelayGate.Telemetry;
 using RelayGate.Tls;
+using RelayGate.TlsReports;
 
 namespace RelayGate.Hosting;
 
@@ -139,6 +140,8 @@ public static class RelayGateServices
         services.AddSingleton(MakeNotices);
         services.AddSingleton<ReportBook>();
         services.AddSingleton<ReportSender>();
+        services.AddSingleton<TlsReporter>();
+        services.AddSingleton<TlsObserver>(provider => provider.GetRequiredService<TlsReporter>().Observe);
         services.AddSingleton<NoticeLog>();
         services.AddSingleton(provider => LoadCertificate(options, provider));
         services.AddSingleton<SubmissionService>();

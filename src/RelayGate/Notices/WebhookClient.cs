@@ -1,9 +1,6 @@
 using System.Globalization;
 using System.Net;
 using System.Net.Http.Headers;
-using System.Net.Sockets;
-using System.Security.Authentication;
-using RelayGate.Core.Dns;
 using RelayGate.Core.Mail;
 using RelayGate.Core.Notices;
 using RelayGate.Dns;
@@ -20,13 +17,13 @@ internal sealed class WebhookClient : IDisposable
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(15);
     private static readonly HttpRequestOptionsKey<WebhookJob> JobKey = new("job");
 
-    private readonly DnsResolver _dns;
+    private readonly OutwardDialer _dialer;
     private readonly TimeProvider _time;
     private readonly HttpClient _http;
 
     public WebhookClient(DnsResolver dns, TimeProvider time)
     {
-        _dns = dns;
+        _dialer = new OutwardDialer(dns);
         _time = time;
         _http = new HttpClient(new SocketsHttpHandler
         {
@@ -60,7 +57,7 @@ internal sealed class WebhookClient : IDisposable
         }
         catch (HttpRequestException e)
         {
-            return (null, Explain(e));
+            return (null, OutwardDialer.Explain(e));
         }
     }
 
@@ -83,74 +80,7 @@ internal sealed class WebhookClient : IDisposable
     private async ValueTask<Stream> ConnectAsync(SocketsHttpConnectionContext context, CancellationToken cancellationToken)
     {
         if (!context.InitialRequestMessage.Options.TryGetValue(JobKey, out WebhookJob? job))
-            throw new WebhookTargetException("a connection without a delivery");
-        string? refused = null;
-        SocketException? failure = null;
-        foreach (IPAddress address in await ResolveAsync(context.DnsEndPoint.Host, cancellationToken))
-        {
-            if (WebhookTarget.WhyNot(job, address) is { } why)
-            {
-                refused ??= why;
-                continue;
-            }
-            var socket = new Socket(address.AddressFamily, SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
-            try
-            {
-                await socket.ConnectAsync(new IPEndPoint(address, context.DnsEndPoint.Port), cancellationToken);
-                return new NetworkStream(socket, ownsSocket: true);
-            }
-            catch (SocketException e)
-            {
-                socket.Dispose();
-                failure = e;
-            }
-            catch
-            {
-                socket.Dispose();
-                throw;
-            }
-        }
-        throw failure is null
-            ? new WebhookTargetException(refused ?? $"{context.DnsEndPoint.Host} has no address")
-            : new WebhookTargetException($"cannot be reached: {failure.SocketErrorCode}");
-    }
-
-    private async Task<IPAddress[]> ResolveAsync(string host, CancellationToken cancellationToken)
-    {
-        if (IPAddress.TryParse(host.Trim('[', ']'), out IPAddress? literal))
-            return [literal];
-        if (!Domain.TryParse(host, out Domain? name))
-            throw new WebhookTargetException($"{host} is no host name");
-        DnsAnswer[] answers = await Task.WhenAll(
-            _dns.ResolveAsync(new DnsQuestion(name.Value, DnsType.A), cancellationToken).AsTask(), _dns.ResolveAsync(new DnsQuestion(name.Value, DnsType.Aaaa), cancellationToken).AsTask());
-        IPAddress[] found = [.. answers.SelectMany(static a => a.Records).OfType<AddressRecord>().Select(static r => r.Address)];
-        if (found.Length == 0 && Array.Find(answers, static a => a.Fault is not null) is { Fault: { } fault })
-            throw new WebhookTargetException(fault);
-        return found;
-    }
-
-    /// <summary>Our own words: what the other side or the system says may hold anything.</summary>
-    private static string Explain(HttpRequestException e)
-    {
-        for (Exception? cause = e; cause is not null; cause = cause.InnerException)
-        {
-            switch (cause)
-            {
-                case WebhookTargetException:
-                    return cause.Message;
-                case AuthenticationException:
-                    return "its certificate cannot be verified, or TLS failed";
-            }
-        }
-        return e.HttpRequestError switch
-        {
-            HttpRequestError.ResponseEnded => "the connection ended before an answer",
-            HttpRequestError.ConfigurationLimitExceeded => "its answer's header is too large",
-            HttpRequestError.InvalidResponse => "its answer is not HTTP",
-            _ => "the connection failed",
-        };
+            throw new OutwardTargetException("a connection without a delivery");
+        return await _dialer.ConnectAsync(context.DnsEndPoint.Host, context.DnsEndPoint.Port, address => WebhookTarget.WhyNot(job, address), cancellationToken);
     }
 }
-
-/// <summary>A webhook leads nowhere that may be dialled. Its message is one line for the delivery history.</summary>
-internal sealed class WebhookTargetException(string message) : IOException(message);

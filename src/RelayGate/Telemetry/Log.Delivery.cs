@@ -11,6 +11,9 @@ internal static partial class Log
     [LoggerMessage(Level = LogLevel.Error, EventId = 501, Message = "An error inside the gateway: the sender of message {Ref} gets no delivery status notification")]
     public static partial void DsnFault(ILogger logger, Exception cause, string @ref);
 
+    [LoggerMessage(Level = LogLevel.Error, EventId = 505, Message = "The report about message {Ref} goes out unsigned: in whose name it is could not be looked up")]
+    public static partial void DsnOriginFault(ILogger logger, Exception cause, string @ref);
+
     [LoggerMessage(Level = LogLevel.Information, EventId = 503, Message = "The rules on replies of {Path} are in force ({Rules} rules in all)")]
     public static partial void ReplyRulesLoaded(ILogger logger, string path, int rules);
 

@@ -7,4 +7,7 @@ internal static partial class Log
 {
     [LoggerMessage(700, LogLevel.Error, "Reports could not be made or sent; they are tried again in a minute")]
     public static partial void ReportsFailed(ILogger logger, Exception cause);
+
+    [LoggerMessage(701, LogLevel.Error, "TLS reports could not be made or sent; they are tried again in a minute")]
+    public static partial void TlsReportsFailed(ILogger logger, Exception cause);
 }

@@ -71,6 +71,8 @@ public sealed class RelayGateMetrics : IDisposable
             [.. NoticeKinds.All.Select(k => (NoticeKinds.Word(k), ""))]);
         NoticeMails = new LabelledCounter(Meter, "relaygate_notice_mails_total", "Mails of notices put into the queue.", []);
         ReportMails = new LabelledCounter(Meter, "relaygate_report_mails_total", "Mails of reports put into the queue.", []);
+        TlsReports = new LabelledCounter(Meter, "relaygate_tls_reports_total", "Attempts to send TLS reports (RFC 8460), by what became of the report for one receiver.", ["result"],
+            ("sent", ""), ("deferred", ""), ("failed", ""));
         DroppedNotices = new LabelledCounter(Meter, "relaygate_notices_dropped_total", "Notices that nobody is told of: too many waited, or too many in one period.", ["reason"],
             ("backlog", ""), ("flood", ""), ("webhook", ""), ("fault", ""));
         WebhookAttempts = new LabelledCounter(Meter, "relaygate_webhook_attempts_total", "Attempts to deliver to webhooks, by what became of the delivery.", ["result"],
@@ -159,6 +161,9 @@ public sealed class RelayGateMetrics : IDisposable
     public LabelledCounter NoticeMails { get; }
 
     public LabelledCounter ReportMails { get; }
+
+    /// <summary>Label: sent, deferred or failed.</summary>
+    public LabelledCounter TlsReports { get; }
 
     /// <summary>Label: backlog, flood, webhook or fault.</summary>
     public LabelledCounter DroppedNotices { get; }
