@@ -56,6 +56,7 @@ internal static class CommandLine
             UidCommands.Create(),
             IpCommands.Create(),
             RouteCommands.Create(),
+            PaceCommands.Create(),
             DkimCommands.Create(),
             NetworkCommands.Create(),
             LimitCommands.Create(),

@@ -38,6 +38,12 @@ public enum NoticeKind
 
     /// <summary>A smarthost refuses the login that its route has: mail waits.</summary>
     LoginRefused = 22,
+
+    /// <summary>A provider refuses an address that mail leaves from: its mail there waits.</summary>
+    IpBlocked = 23,
+
+    /// <summary>The provider takes mail of the address again, or may be asked again.</summary>
+    IpRecovered = 24,
 }
 
 /// <summary>The words for kinds of notices, as they stand in subjects, payloads, settings and answers.</summary>
@@ -46,7 +52,7 @@ public static class NoticeKinds
     /// <summary>All that happen by themselves, in the order of their weight in a digest.</summary>
     public static ImmutableArray<NoticeKind> All { get; } =
     [
-        NoticeKind.EgressMissing, NoticeKind.LoginRefused, NoticeKind.PasswordGuessing, NoticeKind.ScriptBurst, NoticeKind.Exceeded, NoticeKind.Suspended, NoticeKind.Warning, NoticeKind.Recovered, NoticeKind.Resumed, NoticeKind.EgressBack,
+        NoticeKind.EgressMissing, NoticeKind.IpBlocked, NoticeKind.LoginRefused, NoticeKind.PasswordGuessing, NoticeKind.ScriptBurst, NoticeKind.Exceeded, NoticeKind.Suspended, NoticeKind.Warning, NoticeKind.Recovered, NoticeKind.Resumed, NoticeKind.EgressBack, NoticeKind.IpRecovered,
     ];
 
     /// <summary>For instance <c>script-burst</c>.</summary>
@@ -81,5 +87,5 @@ public static class NoticeKinds
     }
 
     /// <summary>Whether somebody may have to act: such a notice does not wait for the digest the first time.</summary>
-    public static bool IsAlarm(NoticeKind kind) => kind is not (NoticeKind.Recovered or NoticeKind.Resumed or NoticeKind.EgressBack);
+    public static bool IsAlarm(NoticeKind kind) => kind is not (NoticeKind.Recovered or NoticeKind.Resumed or NoticeKind.EgressBack or NoticeKind.IpRecovered);
 }

@@ -10,6 +10,9 @@ internal static class IpCommands
     private static readonly Argument<string> Address = new("ADDRESS") { Description = "An IPv4 or IPv6 address of this host." };
     private static readonly Option<string?> Helo = new("--helo") { Description = "The name it greets with; \"none\": Hostname.", HelpName = "NAME" };
     private static readonly Option<bool> Shared = new("--shared") { Description = "Several subscriptions may use it (--shared false: one only)." };
+    private static readonly Option<string?> For = new("--for") { Description = "How long: 30m, 2h, 1d. Without it, until ip resume.", HelpName = "TIME" };
+    private static readonly Option<string?> Reason = new("--reason") { Description = "Why, for those who look at the address.", HelpName = "TEXT" };
+    private static readonly Option<string?> Provider = new("--provider") { Description = "Only what is known at this provider.", HelpName = "NAME" };
 
     private static readonly Option<string?> To = new("--to") { Description = "smtp://host:port, or stun://host:port; else the one in Egress:Probe.", HelpName = "SERVER" };
     private static readonly Paging Paged = new();
@@ -35,16 +38,21 @@ internal static class IpCommands
         }),
         Paged.AddTo(new Command("list", "List all addresses.")).Does(async (parsed, client, output, cancellationToken) =>
             output.List(await client.GetAsync("addresses" + Paged.Query(parsed), cancellationToken), "no address yet",
-                ("ADDRESS", Cell.Of("address")), ("HELO", Cell.Of("helo")), ("USE", Use), ("USERS", Users), ("HERE", Here),
+                ("ADDRESS", Cell.Of("address")), ("HELO", Cell.Of("helo")), ("USE", Use), ("USERS", Users), ("HERE", Here), ("STATE", Cell.Of("state")), ("AT PROVIDERS", AtProviders),
                 ("LAST USE (UTC)", Cell.Time("lastUse")), ("WAITING", Cell.Of("waiting")), ("SEEN AS", Cell.Of("public")))),
         new Command("show", "Show an address.").With(Address).Does(async (parsed, client, output, cancellationToken) =>
         {
             JsonNode a = await client.GetAsync(PathTo(parsed), cancellationToken);
-            return output.Show(a, () => Output.Fields(
-                ("address", Cell.Text(a["address"])), ("helo", Cell.Text(a["helo"])), ("use", Use(a)), ("subscription", Cell.Text(a["subscription"])), ("users", Users(a)),
-                ("on this host", Here(a)), ("last use", Cell.Time(a["lastUse"])), ("waiting for it", (long?)a["waiting"] is > 0 and var count ? $"{count} recipients" : null),
-                ("seen as", Cell.Text(a["public"]) is { } seen ? $"{seen} by {Cell.Text(a["probedBy"])}, {Cell.Time(a["probedAt"])} UTC"
-                    : Cell.Text(a["probedBy"]) is { } by ? $"not told by {by}" : "not asked: relaygate ip probe")));
+            return output.Show(a, () =>
+            {
+                Output.Fields(
+                    ("address", Cell.Text(a["address"])), ("helo", Cell.Text(a["helo"])), ("use", Use(a)), ("subscription", Cell.Text(a["subscription"])), ("users", Users(a)),
+                    ("state", Cell.Text(a["state"])), ("draining since", Cell.Time(a["draining"])), ("on this host", Here(a)), ("last use", Cell.Time(a["lastUse"])), ("waiting for it", (long?)a["waiting"] is > 0 and var count ? $"{count} recipients" : null),
+                    ("seen as", Cell.Text(a["public"]) is { } seen ? $"{seen} by {Cell.Text(a["probedBy"])}, {Cell.Time(a["probedAt"])} UTC"
+                        : Cell.Text(a["probedBy"]) is { } by ? $"not told by {by}" : "not asked: relaygate ip probe"));
+                foreach (JsonNode? state in a["states"] as JsonArray ?? [])
+                    Console.WriteLine(Output.Clean($"  {StateLine(state!)}"));
+            });
         }),
         new Command("probe", "Ask a server outside, from this address, as which address it sees us. No mail is sent.").With(Address, To).Does(async (parsed, client, output, cancellationToken) =>
         {
@@ -57,8 +65,37 @@ internal static class IpCommands
                 ("it said", Cell.Text(p["said"])), ("failed", Cell.Text(p["fault"]))));
             return p["fault"] is null ? code : ExitCode.Failed;
         }),
+        new Command("rest", "Let no mail leave from an address until it is resumed, or for a time; what is queued waits.").With(Address, For, Reason).Does(async (parsed, client, output, cancellationToken) =>
+        {
+            var body = new JsonObject();
+            PaceCommands.SetSeconds(body, parsed.GetValue(For));
+            Fields.Set(body, "reason", parsed.GetValue(Reason));
+            return output.Done(await client.PostAsync($"{PathTo(parsed)}/rest", body, cancellationToken), $"address {parsed.GetRequiredValue(Address)} rests: no mail leaves from it");
+        }),
+        new Command("drain", "Have no new message choose an address; what has it already leaves from it.").With(Address).Does(async (parsed, client, output, cancellationToken) =>
+            output.Done(await client.PostAsync($"{PathTo(parsed)}/drain", null, cancellationToken), $"address {parsed.GetRequiredValue(Address)} drains: new mail does not choose it")),
+        new Command("resume", "End what keeps mail of an address back: rest, drain and pauses, or one provider's pause.").With(Address, Provider).Does(async (parsed, client, output, cancellationToken) =>
+        {
+            var body = new JsonObject();
+            Fields.Set(body, "provider", parsed.GetValue(Provider));
+            JsonNode answer = await client.PostAsync($"{PathTo(parsed)}/resume", body, cancellationToken);
+            return output.Done(answer, (long?)answer["ended"] == 0 ? $"nothing kept mail of {parsed.GetRequiredValue(Address)} back" : $"address {parsed.GetRequiredValue(Address)} resumed: its mail goes on");
+        }),
         new Command("remove", "Forget an address that nothing uses.").With(Address).Does(async (parsed, client, output, cancellationToken) =>
             output.Done(await client.DeleteAsync(PathTo(parsed), cancellationToken), $"address {parsed.GetRequiredValue(Address)} removed")));
+
+    private static string? AtProviders(JsonNode address) => string.Join(", ", (address["states"] as JsonArray ?? [])
+        .Where(static s => s?["provider"] is not null).Select(static s => $"{Cell.Text(s!["state"])} at {Cell.Text(s["provider"])} ({Cell.Text(s["waiting"])} waiting)"));
+
+    private static string StateLine(JsonNode state)
+    {
+        string where = Cell.Text(state["provider"]) is { } provider ? $"at {provider}" : "everywhere";
+        string pace = Cell.Text(state["perMinute"]) is { } perMinute ? $", {perMinute}/min, {Cell.Text(state["connections"])} connections" : "";
+        string about = Cell.Text(state["class"]) is { } what ? $", {what}{(Cell.Text(state["list"]) is { } list ? $" by {list}" : "")}" : "";
+        string until = Cell.Time(state["until"]) is { } end ? $" until {end} UTC" : "";
+        string by = Cell.Text(state["by"]) is { } whom ? $", by {whom}" : "";
+        return $"{Cell.Text(state["state"])} {where} since {Cell.Time(state["since"])} UTC{until}{pace}{about}{by}, {Cell.Text(state["waiting"])} waiting  {Cell.Text(state["why"])}";
+    }
 
     private static string PathTo(ParseResult parsed) => $"addresses/{Uri.EscapeDataString(parsed.GetRequiredValue(Address))}";
 

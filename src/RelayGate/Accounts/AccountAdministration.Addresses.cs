@@ -64,6 +64,17 @@ public sealed partial class AccountAdministration
         return view;
     }, by, cancellationToken);
 
+    /// <summary>Has no new message choose an address, or has them choose it again. What has it already leaves from it.</summary>
+    public Task<AdminResult<AddressView>> DrainAddressAsync(string address, bool isDraining, CancellationToken cancellationToken, string by = AuditRows.Gateway) => WriteAsync((write, _) =>
+    {
+        AddressRecord old = write.Address(AccountNames.Address(address, null).ToString());
+        AddressView before = View(write.Db, old);
+        if (old.DrainingSince is not null == isDraining)
+            return before;
+        write.Db.Execute("update ip_address set draining = $2 where address = $1", before.Address, isDraining ? _time.GetUtcNow().ToUnixTimeMilliseconds() : null);
+        return Changed(write, before.Address, isDraining ? "drain" : "resume", AuditText.Of(before));
+    }, by, cancellationToken);
+
     /// <summary>Addresses of which <see cref="InUseAsync"/> tells. 10,000.</summary>
     private const int MaxInUse = 10_000;
 
@@ -101,5 +112,8 @@ public sealed partial class AccountAdministration
 
     private AddressView View(DbConnection db, AddressRecord a) =>
         new(a.Address.ToString(), a.Helo ?? Settings(db).Hostname, a.Helo is null ? "Hostname" : "own", a.IsShared, a.Owner,
-            new AccountWrite(db).UsersOf(a.Address.ToString()));
+            new AccountWrite(db).UsersOf(a.Address.ToString()))
+        {
+            DrainingSince = a.DrainingSince,
+        };
 }

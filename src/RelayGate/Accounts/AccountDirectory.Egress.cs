@@ -11,6 +11,13 @@ public sealed partial class AccountDirectory
     /// <summary>Where mail goes next. Never blocks.</summary>
     public RouteTable Routes => _routes;
 
+    /// <summary>The subscription that an address is exclusive to; null: none.</summary>
+    public async Task<string?> OwnerOfAsync(IPAddress address, CancellationToken cancellationToken)
+    {
+        string name = address.ToString();
+        return (await _store.ReadAsync(db => new AccountReader(_cache, db).Address(name), cancellationToken))?.Owner;
+    }
+
     /// <summary>Who has switched IPv6 off for mail of a subscription, as it is told; null: it is on.</summary>
     public async ValueTask<string?> IPv6OffByAsync(string subscription, CancellationToken cancellationToken)
     {

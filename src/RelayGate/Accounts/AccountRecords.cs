@@ -38,7 +38,7 @@ internal sealed record SystemUserRecord(int Uid, string Name, string Subscriptio
 
 /// <summary>One local address as it is stored.</summary>
 /// <param name="Helo">Null: Hostname.</param>
-internal sealed record AddressRecord(IPAddress Address, string? Helo, bool IsShared, string? Owner);
+internal sealed record AddressRecord(IPAddress Address, string? Helo, bool IsShared, string? Owner, DateTimeOffset? DrainingSince);
 
 /// <summary>One listed network as it is stored.</summary>
 internal sealed record NetworkRecord(IPNetwork Network, string? Subscription, bool IsExempt, bool TrustsAll);

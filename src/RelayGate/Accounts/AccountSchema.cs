@@ -14,12 +14,14 @@ internal static class AccountSchema
           suspended integer not null default 0
         );
 
-        -- Owner: the one subscription that may use it; null for a shared address, and for an exclusive one that is not given yet.
+        -- Owner: the one subscription that may use it; null for a shared address, and for an exclusive one that is not given yet. Draining: since when no
+        -- new message chooses it.
         create table ip_address (
           address text not null primary key,
           helo text,
           shared integer not null,
-          owner text references subscription (name)
+          owner text references subscription (name),
+          draining integer
         );
         create index ip_address_owner on ip_address (owner) where owner is not null;
 

@@ -22,7 +22,7 @@ internal static class AccountSql
 
     public const string SelectMailbox = "select address, domain, suspended, password, password_at from mailbox";
 
-    public const string SelectAddress = "select address, helo, shared, owner from ip_address";
+    public const string SelectAddress = "select address, helo, shared, owner, draining from ip_address";
 
     public const string SelectSystemUser = "select uid, name, subscription, shared, suspended from system_user";
 
@@ -93,7 +93,8 @@ internal static class AccountSql
 
     public static AliasRecord ReadAlias(DbDataReader row) => new(row.GetString(0), row.GetString(1));
 
-    public static AddressRecord ReadAddress(DbDataReader row) => new(IPAddress.Parse(row.GetString(0)), row.TextOrNull(1), row.Flag(2), row.TextOrNull(3));
+    public static AddressRecord ReadAddress(DbDataReader row) => new(
+        IPAddress.Parse(row.GetString(0)), row.TextOrNull(1), row.Flag(2), row.TextOrNull(3), row.IsDBNull(4) ? null : DateTimeOffset.FromUnixTimeMilliseconds(row.GetInt64(4)));
 
     public static SystemUserRecord ReadSystemUser(DbDataReader row) => new(row.GetInt32(0), row.GetString(1), row.GetString(2), row.Flag(3), row.Flag(4));
 

@@ -65,6 +65,9 @@ public sealed record AddressView(string Address, string Helo, string HeloOrigin,
 {
     /// <summary>A subscription or a domain leaves from it.</summary>
     public bool IsUsed => Users.Count > 0;
+
+    /// <summary>Since when no new message leaves from it; null: it is not draining.</summary>
+    public DateTimeOffset? DrainingSince { get; init; }
 }
 
 public sealed record NetworkView(string Cidr, string? Subscription, bool IsExemptFromLimits, bool TrustsAll);

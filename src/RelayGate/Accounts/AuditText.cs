@@ -25,7 +25,7 @@ internal static class AuditText
     public static string Of(SenderView s) => Line(
         Value("of", s.Of.ToString()), Value("old-password-until", s.PreviousUntil?.UtcDateTime.ToString("yyyy-MM-ddTHH:mm:ssZ")), Flag(s.IsSuspended, "suspended"));
 
-    public static string Of(AddressView a) => Line(Value("helo", a.Helo), Flag(a.IsShared, "shared"), Value("subscription", a.Subscription));
+    public static string Of(AddressView a) => Line(Value("helo", a.Helo), Flag(a.IsShared, "shared"), Value("subscription", a.Subscription), Flag(a.DrainingSince is not null, "draining"));
 
     public static string Of(NetworkView n) => Line(Value("subscription", n.Subscription), Flag(n.IsExemptFromLimits, "exempt-from-limits"), Flag(n.TrustsAll, "trust-all"));
 

@@ -66,19 +66,19 @@ internal static class EgressChooser
         return new EgressChoice(ipv4, ipv6, settings.Hostname, why, IsSystemDefault: (ipv4 is null || ipv6 is null) && !isWithheld);
     }
 
-    /// <summary>Null when the address was given to another subscription: its mail alone leaves from there.</summary>
+    /// <summary>Null when the address was given to another subscription: its mail alone leaves from there. Null, too, while it is drained.</summary>
     private static EgressAddress? Server(ref AccountReader reader, EffectiveSettings settings, IPAddress? address, string subscription)
     {
         if (address is null)
             return null;
         AddressRecord? record = reader.Address(address.ToString());
-        return record?.Owner is { } owner && owner != subscription ? null : new EgressAddress(address, record?.Helo ?? settings.Hostname);
+        return (record?.Owner is { } owner && owner != subscription) || record?.DrainingSince is not null ? null : new EgressAddress(address, record?.Helo ?? settings.Hostname);
     }
 
-    /// <summary>Null when the address is not, or no longer, the subscription's to use. It greets with its own name, or (Egress:Greeting) with the domain's.</summary>
+    /// <summary>Null when the address is not, or no longer, the subscription's to use, or is drained. It greets with its own name, or (Egress:Greeting) with the domain's.</summary>
     private static EgressAddress? Own(ref AccountReader reader, EffectiveSettings settings, string? address, string subscription, DomainRecord? domain)
     {
-        if (address is null || reader.Address(address) is not { } record || !(record.IsShared || record.Owner == subscription))
+        if (address is null || reader.Address(address) is not { } record || !(record.IsShared || record.Owner == subscription) || record.DrainingSince is not null)
             return null;
         string helo = settings.Greeting == EgressGreeting.Domain && domain is not null ? domain.Name : record.Helo ?? settings.Hostname;
         return new EgressAddress(record.Address, helo);

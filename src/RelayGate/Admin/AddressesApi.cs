@@ -7,7 +7,7 @@ using RelayGate.Queue;
 namespace RelayGate.Admin;
 
 /// <summary>Local addresses that mail leaves from: whose they are, whether this host has them, when they were used, and as which a probe saw them.</summary>
-internal sealed class AddressesApi(AccountAdministration accounts, EgressUses uses, WaitingMail waiting, AddressProbe probe)
+internal sealed class AddressesApi(AccountAdministration accounts, EgressUses uses, WaitingMail waiting, EgressStateViews states, AddressProbe probe)
 {
     /// <summary>Waiting recipients are counted up to here.</summary>
     private const int MaxCounted = 100_000;
@@ -71,6 +71,7 @@ internal sealed class AddressesApi(AccountAdministration accounts, EgressUses us
         ["heloOrigin"] = a.HeloOrigin,
         ["shared"] = a.IsShared,
         ["subscription"] = a.Subscription,
+        ["draining"] = AdminJson.TimeOrNull(a.DrainingSince),
     };
 
     private async Task<JsonObject> JsonAsync(AddressView a, CancellationToken cancellationToken)
@@ -86,6 +87,6 @@ internal sealed class AddressesApi(AccountAdministration accounts, EgressUses us
         json["public"] = use.Public;
         json["probedBy"] = use.ProbedBy;
         json["probedAt"] = AdminJson.TimeOrNull(use.ProbedAt);
-        return json;
+        return await states.AddAsync(json, cancellationToken);
     }
 }

@@ -22,6 +22,7 @@ public static class AdminApi
         ActivatorUtilities.CreateInstance<AccountsApi>(services).Map(api);
         ActivatorUtilities.CreateInstance<AddressesApi>(services).Map(api);
         ActivatorUtilities.CreateInstance<RoutesApi>(services).Map(api);
+        ActivatorUtilities.CreateInstance<EgressApi>(services).Map(api);
         ActivatorUtilities.CreateInstance<SendersApi>(services).Map(api);
         ActivatorUtilities.CreateInstance<LimitsApi>(services).Map(api);
         ActivatorUtilities.CreateInstance<AuditApi>(services).Map(api);

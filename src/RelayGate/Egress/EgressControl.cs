@@ -51,6 +51,10 @@ public sealed class EgressControl : IDisposable
 
     public void Dispose() => _timer?.Dispose();
 
+    /// <summary>All states, for the metric.</summary>
+    public IEnumerable<(string Address, string Provider, int State)> Numbers() =>
+        _states.All().Select(static state => (state.Key.Address.ToString(), state.Key.Provider, (int)state.Condition));
+
     /// <summary>Recipients that wait for an address or for one pair: at most <see cref="MaxCounted"/>.</summary>
     public Task<int> WaitingAsync(EgressKey key, CancellationToken cancellationToken) => _waiting.CountAsync(WaitOf(key), MaxCounted, cancellationToken);
 

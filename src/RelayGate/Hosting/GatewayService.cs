@@ -56,6 +56,7 @@ internal sealed class GatewayService(
         await reports.StartAsync(cancellationToken);
         await tlsReports.StartAsync();
         await states.StartAsync(cancellationToken);
+        metrics.EgressStates = states.Numbers;
         await egress.StartAsync(cancellationToken); // Before mail is attempted from an address that is not here.
         await delivery.StartAsync(cancellationToken);
         expiry.Start();

@@ -115,6 +115,7 @@ public static class RelayGateServices
         services.AddSingleton<WaitingMail>();
         services.AddSingleton<EgressStates>();
         services.AddSingleton<EgressControl>();
+        services.AddSingleton<EgressStateViews>();
         services.AddSingleton<DsnOriginLookup>(provider => provider.GetRequiredService<AccountDirectory>().DsnOriginAsync);
         services.AddSingleton<DeliveryService>();
         services.AddSingleton(provider => provider.GetRequiredService<QueueWriter>().Feed);
@@ -200,6 +201,19 @@ public static class RelayGateServices
         provider.GetRequiredService<QueueWriter>().ScriptBurst += hooks.Burst;
         provider.GetRequiredService<SubmissionService>().GuessingDetected += hooks.Guessed;
         provider.GetRequiredService<EgressWatch>().Changed += hooks.AddressChanged;
+        AccountDirectory directory = provider.GetRequiredService<AccountDirectory>();
+        provider.GetRequiredService<EgressControl>().News += news => _ = TellAsync(news);
+        async Task TellAsync(EgressNews news)
+        {
+            try
+            {
+                hooks.AddressRefused(news, await directory.OwnerOfAsync(news.State.Key.Address, CancellationToken.None));
+            }
+            catch (ObjectDisposedException)
+            {
+                // The gateway stops.
+            }
+        }
         provider.GetRequiredService<DeliveryService>().LoginRefused += refusal => hooks.LoginRefused(refusal.Smarthost.Host, refusal.Smarthost.Login?.User, refusal.Text);
         return ActivatorUtilities.CreateInstance<NoticeService>(provider);
     }

@@ -1,6 +1,8 @@
 using RelayGate.Accounts;
 using RelayGate.Core.Notices;
 using RelayGate.Core.Policy;
+using RelayGate.Core.Replies;
+using RelayGate.Egress;
 using RelayGate.Queue;
 
 namespace RelayGate.Notices;
@@ -74,6 +76,21 @@ internal sealed class NoticeHooks(NoticeBoard board)
         Level = "address",
         Name = news.Address.ToString(),
         Remark = $"mail of {news.Whose ?? "those whose messages have it"}; missing since {NoticeText.Time(news.Since)}",
+    });
+
+    /// <summary>A provider refuses a local address, or takes its mail again.</summary>
+    /// <param name="owner">The subscription that the address is exclusive to; null: several use it.</param>
+    public void AddressRefused(EgressNews news, string? owner) => board.Raise(new Notice
+    {
+        Kind = news.IsEnded ? NoticeKind.IpRecovered : NoticeKind.IpBlocked,
+        Level = "address",
+        Name = $"{news.State.Key.Address} at {news.State.Key.Provider}",
+        Subscription = owner,
+        By = news.By,
+        NextPossible = news.IsEnded ? null : news.State.Until,
+        Remark = $"{news.Waiting}{(news.Waiting == EgressControl.MaxCounted ? " or more" : "")} recipients wait"
+            + (news.State.List is { } list ? $"; list {list}" : "") + (news.State.Url is { } url ? $"; {url}" : "")
+            + (news.State.Subscription is { } subscription ? $"; mail of {subscription}" : "") + $"; {ReplyClassNames.NameOf(news.State.Class)}: {news.State.Why}",
     });
 
     /// <summary>A smarthost would not have us log in as its route says.</summary>

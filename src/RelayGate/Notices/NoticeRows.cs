@@ -53,6 +53,7 @@ internal static class NoticeRows
             NoticeKind.Warning or NoticeKind.Exceeded or NoticeKind.Recovered => "in (2, 3, 4)",
             NoticeKind.Suspended or NoticeKind.Resumed => "in (7, 8)",
             NoticeKind.EgressMissing or NoticeKind.EgressBack => "in (20, 21)",
+            NoticeKind.IpBlocked or NoticeKind.IpRecovered => "in (23, 24)",
             _ => "= $5",
         };
         KeptNotice? last = db.First(

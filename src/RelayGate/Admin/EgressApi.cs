@@ -1,0 +1,147 @@
+using System.Collections.Immutable;
+using System.Globalization;
+using System.Net;
+using System.Text.Json.Nodes;
+using RelayGate.Accounts;
+using RelayGate.Core.Messages;
+using RelayGate.Egress;
+
+namespace RelayGate.Admin;
+
+/// <summary>What keeps mail of local addresses back, and what people order about it; for administrators.</summary>
+internal sealed class EgressApi(AccountAdministration accounts, EgressStates states, EgressControl control, EgressStateViews views, TimeProvider time)
+{
+    private const int MaxReason = 200;
+    private const int MaxConnections = 10_000;
+
+    public void Map(AdminDispatcher api)
+    {
+        api.Change("POST", "addresses/{name}/rest", async r =>
+        {
+            RequestBody body = await r.BodyAsync("seconds", "reason");
+            AddressView address = await AddressAsync(r);
+            await control.RestAsync(IPAddress.Parse(address.Address), Length(body), Reason(body), address.Subscription, r.Caller.ToString(), r.Aborted);
+            return await ShowAsync(r);
+        });
+        api.Change("POST", "addresses/{name}/drain", async r =>
+        {
+            await r.BodyAsync();
+            AdminJson.Value(await accounts.DrainAddressAsync(r.Route("name"), isDraining: true, r.Aborted, r.Caller.ToString()));
+            return await ShowAsync(r);
+        });
+        api.Change("POST", "addresses/{name}/resume", async r =>
+        {
+            RequestBody body = await r.BodyAsync("provider");
+            AddressView address = await AddressAsync(r);
+            string? provider = body.Text("provider") is { } name ? Provider(name, orAny: false) : null;
+            ImmutableArray<EgressState> ended = await control.ResumeAsync(IPAddress.Parse(address.Address), provider, address.Subscription, r.Caller.ToString(), r.Aborted);
+            if (provider is not null && ended.IsEmpty)
+                throw new ProblemException(Problem.NotFound($"nothing is known against {address.Address} at {provider}; what there is: relaygate ip show {address.Address}"));
+            if (provider is null)
+                AdminJson.Value(await accounts.DrainAddressAsync(address.Address, isDraining: false, r.Aborted, r.Caller.ToString()));
+            JsonObject answer = await ShowAsync(r);
+            answer["ended"] = ended.Length + (provider is null && address.DrainingSince is not null ? 1 : 0);
+            return answer;
+        });
+        api.ReadAll("egress-states", async r =>
+        {
+            var items = new List<JsonNode>();
+            foreach (EgressState state in states.All().Take(AdminRequest.MaxPage))
+                items.Add(EgressStateViews.Json(state, await control.WaitingAsync(state.Key, r.Aborted)));
+            return AdminJson.List(items, static item => item);
+        });
+        api.ReadAll("paces", async r => AdminJson.List(await control.ListPacesAsync(r.Aborted), Json));
+        api.Change("POST", "paces", async r =>
+        {
+            RequestBody body = await r.BodyAsync("address", "provider", "pace", "connections", "seconds", "reason");
+            (string address, string? subscription) = await TargetAsync(body, r.Aborted);
+            int? connections = body.Number("connections");
+            if (connections is < 1 or > MaxConnections)
+                throw AdminRequest.Bad($"connections is {connections}: a number from 1 to {MaxConnections} is expected");
+            DateTimeOffset now = time.GetUtcNow();
+            var pace = new EgressPace(
+                address, Provider(body.RequiredText("provider"), orAny: true), PerMinute(body.RequiredText("pace")), connections, now, now + Length(body), Reason(body), r.Caller.ToString());
+            if (!await control.SetPaceAsync(pace, subscription, r.Aborted))
+                throw new ProblemException(Problem.Conflict($"there are {EgressControl.MaxPaces} paces already; end one first: relaygate pace cancel ADDRESS PROVIDER"));
+            return Json(pace);
+        });
+        api.Change("POST", "paces/cancel", async r =>
+        {
+            RequestBody body = await r.BodyAsync("address", "provider");
+            string address = body.RequiredText("address");
+            string provider = Provider(body.RequiredText("provider"), orAny: true);
+            if (IPAddress.TryParse(address, out IPAddress? known))
+                address = known.ToString();
+            string? subscription = address == EgressPace.Any ? null : (await accounts.ShowAddressAsync(address, r.Aborted)).Value?.Subscription;
+            if (!await control.CancelPaceAsync(address, provider, subscription, r.Caller.ToString(), r.Aborted))
+                throw new ProblemException(Problem.NotFound($"no pace is set for {address} at {provider}; what there is: relaygate pace list"));
+            return new JsonObject { ["address"] = address, ["provider"] = provider };
+        });
+    }
+
+    private static JsonObject Json(EgressPace pace) => new()
+    {
+        ["address"] = pace.Address,
+        ["provider"] = pace.Provider,
+        ["pace"] = $"{pace.PerMinute}/min",
+        ["connections"] = pace.Connections,
+        ["since"] = AdminJson.Time(pace.Since),
+        ["until"] = pace.Until is { } until ? AdminJson.Time(until) : null,
+        ["reason"] = pace.Reason,
+        ["by"] = pace.By,
+    };
+
+    private async Task<AddressView> AddressAsync(AdminRequest r) => AdminJson.Value(await accounts.ShowAddressAsync(r.Route("name"), r.Aborted));
+
+    private async Task<JsonObject> ShowAsync(AdminRequest r)
+    {
+        AddressView address = await AddressAsync(r);
+        return await views.AddAsync(
+            new JsonObject
+            {
+                ["address"] = address.Address,
+                ["subscription"] = address.Subscription,
+                ["draining"] = address.DrainingSince is { } since ? AdminJson.Time(since) : null,
+            },
+            r.Aborted);
+    }
+
+    /// <summary>The address of a pace, and whose it is.</summary>
+    private async Task<(string Address, string? Subscription)> TargetAsync(RequestBody body, CancellationToken cancellationToken)
+    {
+        string text = body.RequiredText("address");
+        if (text == EgressPace.Any)
+            return (text, null);
+        AddressView address = AdminJson.Value(await accounts.ShowAddressAsync(text, cancellationToken));
+        return (address.Address, address.Subscription);
+    }
+
+    private static int PerMinute(string text) =>
+        text.Split('/') is [var number, "min" or "m" or "minute"] && int.TryParse(number, NumberStyles.None, CultureInfo.InvariantCulture, out int pace) && pace is >= 1 and <= EgressStates.MaxPace
+            ? pace
+            : throw AdminRequest.Bad($"pace is '{text}': 1/min to {EgressStates.MaxPace}/min is expected");
+
+    private static string Provider(string text, bool orAny)
+    {
+        string name = text.ToLowerInvariant();
+        if (name is { Length: > 0 and <= 253 } && (name.All(static c => char.IsAsciiLetterOrDigit(c) || c is '.' or '-' or '_' or ':' or '[' or ']') || (orAny && name == EgressPace.Any)))
+            return name;
+        throw AdminRequest.Bad($"provider is '{text}': a name such as microsoft or example.net is expected{(orAny ? ", or *" : "")}");
+    }
+
+    private static TimeSpan? Length(RequestBody body) => body.Number("seconds") switch
+    {
+        null => null,
+        > 0 and var seconds => TimeSpan.FromSeconds(seconds),
+        var wrong => throw AdminRequest.Bad($"seconds is {wrong}: a number above 0 is expected"),
+    };
+
+    private static string? Reason(RequestBody body)
+    {
+        if (body.Text("reason") is not { Length: > 0 } reason)
+            return null;
+        if (reason.Length > MaxReason)
+            throw AdminRequest.Bad($"reason has {reason.Length} characters: at most {MaxReason} are expected");
+        return PrintableText.Clean(reason, '?');
+    }
+}

@@ -1,0 +1,121 @@
+using System.Text.Json.Nodes;
+using RelayGate.Telemetry;
+using RelayGate.Tests.Fakes;
+
+namespace RelayGate.Tests.Server;
+
+/// <summary>What people do by hand about an address, by commands alone, and what becomes of mail meanwhile.</summary>
+public sealed class AddressOrderCommandTests : IAsyncLifetime
+{
+    private readonly FakeNextHop _nextHop = new();
+    private TestGateway _gateway = null!;
+    private CommandRun _command = null!;
+
+    public async Task InitializeAsync()
+    {
+        _gateway = await TestGateway.StartAsync(_nextHop.Url, static options => options.Egress.IPv4 = "127.0.0.9");
+        _command = new CommandRun(_gateway.ControlSocket);
+        await OkAsync("subscription add acme --ipv4 127.0.0.11");
+        await OkAsync("domain add shop.test --subscription acme");
+        await OkAsync("mailbox add info@shop.test --password-stdin", "secret-7\n");
+    }
+
+    public async Task DisposeAsync()
+    {
+        await _gateway.DisposeAsync();
+        await _nextHop.DisposeAsync();
+    }
+
+    [Fact]
+    public async Task An_address_rests_until_it_is_resumed_and_says_what_waits_and_who_did_it()
+    {
+        await OkAsync("ip rest 127.0.0.11 --for 2h --reason suspicious");
+        await SendAsync();
+        string reference = (string)(await WaitingAsync())["ref"]!;
+
+        string explained = await OkAsync($"message explain {reference}");
+        string shown = await OkAsync("ip show 127.0.0.11");
+        JsonNode json = JsonNode.Parse(await OkAsync("ip show 127.0.0.11 --json"))!;
+        string queued = await OkAsync($"queue show {reference}");
+        Assert.Contains("put off for ip 127.0.0.11 (The address 127.0.0.11 rests: suspicious), next attempt 20", explained, StringComparison.Ordinal);
+        Assert.Matches("resting everywhere since 20.* until 20.*, by uid .*, 1 waiting  suspicious", shown);
+        Assert.Equal(("resting", 1), ((string?)json["state"], (int)json["states"]![0]!["waiting"]!));
+        Assert.Contains("0 attempts, waits for ip 127.0.0.11, next 20", queued, StringComparison.Ordinal);
+        Assert.Contains("resting", await OkAsync("ip list"), StringComparison.Ordinal);
+        Assert.Contains("relaygate_egress_state{egress_ip=\"127.0.0.11\",provider=\"\"} 3", _gateway.Get<MetricsExposition>().Write(), StringComparison.Ordinal);
+        Assert.Empty(_nextHop.Messages);
+
+        Assert.Contains("resumed", await OkAsync("ip resume 127.0.0.11"), StringComparison.Ordinal);
+        Assert.Equal("127.0.0.11", (await _nextHop.NextAsync()).Client.ToString());
+        Assert.Contains("nothing kept mail of", await OkAsync("ip resume 127.0.0.11"), StringComparison.Ordinal);
+        JsonArray audit = JsonNode.Parse(await OkAsync("audit list --json"))!["items"]!.AsArray();
+        Assert.Contains(audit, static row => (string?)row!["what"] == "rest" && (string?)row["object"] == "ip 127.0.0.11");
+    }
+
+    [Fact]
+    public async Task A_drained_address_is_chosen_by_no_new_message_and_keeps_what_it_has()
+    {
+        await OkAsync("ip rest 127.0.0.11");
+        await SendAsync();
+        await WaitingAsync();
+        await OkAsync("ip drain 127.0.0.11");
+        await OkAsync("setting set Egress:MissingFamily Server");
+
+        await SendAsync();
+
+        Assert.Equal("127.0.0.9", (await _nextHop.NextAsync()).Client.ToString());
+        Assert.Contains("draining since", await OkAsync("ip show 127.0.0.11"), StringComparison.Ordinal);
+        await OkAsync("ip resume 127.0.0.11");
+        Assert.Equal("127.0.0.11", (await _nextHop.NextAsync()).Client.ToString());
+        await SendAsync();
+        Assert.Equal("127.0.0.11", (await _nextHop.NextAsync()).Client.ToString());
+    }
+
+    [Fact]
+    public async Task A_pace_is_set_listed_and_ended_with_one_clear_line_for_what_is_wrong()
+    {
+        Assert.Contains("127.0.0.11 goes to * at 1/min until 20", await OkAsync("pace set 127.0.0.11 * 1/min --connections 1 --for 2h --reason listed"), StringComparison.Ordinal);
+        Assert.Matches(@"127\.0\.0\.11 +\* +1/min +1 .* listed", await OkAsync("pace list"));
+        await SendAsync();
+        await _nextHop.NextAsync();
+        await SendAsync();
+        JsonNode waiting = await WaitingAsync();
+        Assert.StartsWith("ip 127.0.0.11 ", (string)waiting["waitsFor"]!);
+
+        Assert.Equal("127.0.0.11", (string?)JsonNode.Parse(await OkAsync("pace cancel 127.0.0.11 * --json"))!["address"]);
+        await _nextHop.NextAsync();
+        Assert.Contains("no pace is set", await OkAsync("pace list"), StringComparison.Ordinal);
+        foreach ((string command, int exitCode, string error) in new[]
+        {
+            ("pace set 127.0.0.11 * fast", 2, "relaygate: pace is 'fast': 1/min to 10000/min is expected\n"),
+            ("pace set 127.0.0.11 * 10/min --for soon", 2, "relaygate: 'soon' is no time: write --for 30m, 2h or 1d\n"),
+            ("pace set 127.0.0.99 * 10/min", 3, "relaygate: "),
+            ("pace cancel 127.0.0.11 *", 3, "relaygate: no pace is set for 127.0.0.11 at *; what there is: relaygate pace list\n"),
+            ("ip rest 127.0.0.99", 3, "relaygate: "),
+            ("ip resume 127.0.0.11 --provider nobody.test", 3, "relaygate: nothing is known against 127.0.0.11 at nobody.test; what there is: relaygate ip show 127.0.0.11\n"),
+        })
+        {
+            Run run = await _command.RunAsync(command);
+            Assert.Equal((command, exitCode), (command, run.ExitCode));
+            Assert.StartsWith(error, run.Error, StringComparison.Ordinal);
+            Assert.Equal(1, run.Error.Count(static c => c == '\n'));
+        }
+    }
+
+    private Task<string> OkAsync(string command, string input = "") => _command.OkAsync(command, input);
+
+    private Task<string> SendAsync() => OkAsync($"send --server {_gateway.Local} --login info@shop.test --password-stdin --to ann@example.net", "secret-7");
+
+    /// <summary>The one queued message, once it waits for something.</summary>
+    private async Task<JsonNode> WaitingAsync()
+    {
+        for (int i = 0; i < 20; i++)
+        {
+            JsonArray items = JsonNode.Parse(await OkAsync("queue list --json"))!["items"]!.AsArray();
+            if (items.FirstOrDefault(static item => item!["waitsFor"] is not null) is { } found)
+                return found;
+        }
+        Assert.Fail("Nothing was put off");
+        return null!;
+    }
+}
