@@ -34,7 +34,7 @@ internal static class DeliveryMeasure
         using var pool = new ConnectionPool(options.Delivery, TimeProvider.System, (_, _, _) => throw new InvalidOperationException(), rules, new RelayGate.Tls.TrustedAuthorities(null));
         var dns = new DnsResolver(new DnsServers("127.0.0.1", TimeProvider.System), TimeProvider.System);
         var tls = new TlsPlanner(options.Delivery, dns, TimeProvider.System);
-        var deliverer = new Deliverer(new NextHopResolver(options, dns, rules), tls, (_, _, _) => new(true), (_, _) => new((string?)null), new LocalAddresses(TimeProvider.System), pool, options.Delivery, metrics, TimeProvider.System);
+        var deliverer = new Deliverer(new NextHopResolver(options, dns, rules), tls, (_, _, _) => new(true), (_, _) => new((string?)null), new LocalAddresses(TimeProvider.System), pool, null, new EgressStates(TimeProvider.System), options.Delivery, metrics, TimeProvider.System);
         var recorder = new AttemptRecorder(options.Delivery);
         DeliveryJob job = Job(octets);
 

@@ -51,6 +51,11 @@ internal static class QueueCommands
             Action("bounce", "Give up now; the sender gets a DSN.", "returned", Text),
             Action("rebind", "Leave from where mail of its sender leaves now, or from --to-ip, and try now. Without this a message keeps its address.", "rebound", ToIp),
             Action("requeue", "Put back what failed, while its content is kept (Retention:FailedContent).", "put back"),
+            Destination("suspend", "Put off all mail to a recipient domain, or a provider, until resume; it keeps its age.", "suspended: its mail is put off"),
+            Destination("resume", "Let mail to a suspended destination go on.", "resumed"),
+            new Command("suspended", "List suspended destinations.").Does(async (_, client, output, cancellationToken) =>
+                output.List(await client.GetAsync("queue/suspended", cancellationToken), "no destination is suspended",
+                    ("DESTINATION", Cell.Of("destination")), ("KIND", Cell.Of("kind")), ("SINCE (UTC)", Cell.Time("since")), ("BY", Cell.Of("by")), ("RECIPIENTS", Cell.Of("recipients")))),
             WithFilters(new Command("flush", "Try everything that waits for later, 100 messages a second, or what to look for.")).With(DryRun, Yes).Does((parsed, client, output, cancellationToken) =>
                 ActAsync("flush", "to be tried", [], parsed, client, output, cancellationToken)));
     }
@@ -58,6 +63,20 @@ internal static class QueueCommands
     private static Command Action(string verb, string description, string done, params ReadOnlySpan<Symbol> more) =>
         WithFilters(new Command(verb, description + " Name refs, or what to look for.").With(Refs)).With(DryRun, Yes).With(more).Does((parsed, client, output, cancellationToken) =>
             ActAsync(verb, done, parsed.GetValue(Refs) ?? [], parsed, client, output, cancellationToken));
+
+    private static Command Destination(string verb, string description, string done)
+    {
+        var destination = new Argument<string>("DESTINATION") { Description = "A recipient domain; a name without a dot is a provider's, such as microsoft." };
+        var isProvider = new Option<bool>("--provider") { Description = "It is the name of a provider also where it has a dot." };
+        return new Command(verb, description).With(destination, isProvider).Does(async (parsed, client, output, cancellationToken) =>
+        {
+            string name = parsed.GetRequiredValue(destination);
+            string kind = parsed.GetValue(isProvider) || !name.Contains('.', StringComparison.Ordinal) ? "provider" : "domain";
+            JsonNode answer = await client.PostAsync($"queue/{verb}", new JsonObject { [kind] = name }, cancellationToken);
+            string waits = (long?)answer["recipients"] is { } recipients ? $", {recipients} recipients that waited go on" : "";
+            return output.Done(answer, $"{kind} {Cell.Text(answer["destination"])} {((bool?)answer["changed"] == true ? "" : "was already ")}{done}{waits}");
+        });
+    }
 
     private static Command WithFilters(Command command)
     {

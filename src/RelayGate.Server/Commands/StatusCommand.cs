@@ -18,6 +18,7 @@ internal static class StatusCommand
                 ("offered", $"{Cell.Text(s["accepted"])} accepted, {Cell.Text(s["held"])} held, {Cell.Text(s["refused"])} refused since start"),
                 ("attempts", $"{Cell.Text(s["delivered"])} delivered, {Cell.Text(s["deferred"])} deferred, {Cell.Text(s["failed"])} failed since start"),
                 ("queue", string.Join(", ", (s["queue"] as JsonObject ?? []).Select(q => $"{q.Value} {q.Key}"))),
+                ("suspended", string.Join(", ", (s["suspendedDestinations"] as JsonArray ?? []).Select(d => $"{Cell.Text(d!["kind"])} {Cell.Text(d["destination"])}")) is { Length: > 0 } stopped ? $"nothing is delivered to {stopped}: relaygate queue suspended" : null),
                 ("limits", Limits(s["limits"]!)),
                 ("period", Period(s["period"]!)),
                 ("over limit", $"{Cell.Text(s["period"]!["objectsOverNow"])} objects now (not sending), {Cell.Text(s["period"]!["objectsOver"])} in the period; who: relaygate report run"),

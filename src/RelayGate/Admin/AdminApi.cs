@@ -33,6 +33,7 @@ public static class AdminApi
         ActivatorUtilities.CreateInstance<RefusalsApi>(services).Map(api);
         ActivatorUtilities.CreateInstance<ReplyRulesApi>(services).Map(api);
         ActivatorUtilities.CreateInstance<QueueApi>(services).Map(api);
+        ActivatorUtilities.CreateInstance<DestinationsApi>(services).Map(api);
         ActivatorUtilities.CreateInstance<ScriptsApi>(services).Map(api);
         ActivatorUtilities.CreateInstance<ExplainApi>(services).Map(api);
         ActivatorUtilities.CreateInstance<DoctorApi>(services).Map(api);

@@ -11,7 +11,7 @@ namespace RelayGate.Admin;
 
 /// <summary><c>status</c>: how the gateway is, in one answer.</summary>
 internal sealed class StatusApi(
-    GatewayState state, RelayGateOptions options, RelayGateMetrics metrics, QueueGauge gauge, AccountAdministration accounts, ReportMaker reports,
+    GatewayState state, RelayGateOptions options, RelayGateMetrics metrics, QueueGauge gauge, AccountAdministration accounts, ReportMaker reports, SuspendedDestinations suspended,
     TimeProvider time)
 {
     public void Map(AdminDispatcher api) => api.ReadAll("status", StatusAsync);
@@ -44,6 +44,7 @@ internal sealed class StatusApi(
             ["queue"] = new JsonObject { ["waiting"] = figures.Waiting, ["active"] = figures.Active, ["deferred"] = figures.Deferred, ["held"] = figures.Held, ["inFlight"] = figures.InFlight },
             ["limits"] = new JsonObject { ["limitsOn"] = server.EnforcesAny, ["enforced"] = server.IsEnforced, ["messages"] = server.Messages, ["refused"] = server.Refused, ["exempt"] = server.Exempt },
             ["period"] = await PeriodAsync(request),
+            ["suspendedDestinations"] = new JsonArray([.. suspended.All.Select(static d => (JsonNode)DestinationsApi.Json(d))]),
             ["oldestAt"] = figures.OldestAt is { } oldest ? AdminJson.Time(oldest) : null,
             ["nextHop"] = options.Delivery.NextHop,
             ["listeners"] = new JsonArray([.. state.Listeners.Select(l => (JsonNode)l)]),

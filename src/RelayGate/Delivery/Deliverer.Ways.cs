@@ -5,7 +5,8 @@ namespace RelayGate.Delivery;
 
 /// <summary>The recipients of a job that go by the same way now, and that way.</summary>
 /// <param name="Plan">Null: not looked up yet, all recipients have the same domain or route.</param>
-internal sealed record JobPart(DeliveryJob Job, NextHopPlan? Plan);
+/// <param name="Wait">Their domain is suspended by hand: they are put off. Null: it is not.</param>
+internal sealed record JobPart(DeliveryJob Job, NextHopPlan? Plan, PutOff? Wait = null);
 
 /// <summary>The part that looks whether all of a job still goes by one way.</summary>
 internal sealed partial class Deliverer
@@ -15,6 +16,22 @@ internal sealed partial class Deliverer
     /// are all of the job, each recipient once.
     /// </summary>
     public async ValueTask<IReadOnlyList<JobPart>> PartsOfAsync(DeliveryJob job, CancellationToken cancellationToken)
+    {
+        if (suspended is null or { IsNone: true })
+            return await WaysOfAsync(job, cancellationToken);
+        var parts = new List<JobPart>();
+        foreach (IGrouping<PutOff?, QueuedRecipient> group in job.Recipients.GroupBy(r => suspended.WaitForDomain(r.ForwardPath.Address.Domain?.Value ?? r.ForwardPath.Address.DomainText)))
+        {
+            DeliveryJob some = job.For([.. group]);
+            if (group.Key is { } wait)
+                parts.Add(new JobPart(some, null, wait));
+            else
+                parts.AddRange(await WaysOfAsync(some, cancellationToken));
+        }
+        return parts;
+    }
+
+    private async ValueTask<IReadOnlyList<JobPart>> WaysOfAsync(DeliveryJob job, CancellationToken cancellationToken)
     {
         string subscription = job.Message.Subscription;
         if (job.Recipients.Length == 1)

@@ -12,7 +12,7 @@ namespace RelayGate.Delivery;
 
 /// <summary>Makes one delivery attempt: finds the next hop, takes a session from the right address, runs the transaction, tries other hosts.</summary>
 internal sealed partial class Deliverer(
-    NextHopResolver resolver, TlsPlanner tlsPlanner, EgressPermission mayLeaveFrom, IPv6Switch ipv6OffBy, LocalAddresses local, ConnectionPool pool, EgressStates states, DeliveryOptions options, RelayGateMetrics metrics, TimeProvider time)
+    NextHopResolver resolver, TlsPlanner tlsPlanner, EgressPermission mayLeaveFrom, IPv6Switch ipv6OffBy, LocalAddresses local, ConnectionPool pool, SuspendedDestinations? suspended, EgressStates states, DeliveryOptions options, RelayGateMetrics metrics, TimeProvider time)
 {
     /// <summary>After which mail whose address is missing is looked at again in any case; it goes on at once when the address is back. 15 min.</summary>
     private static readonly TimeSpan MissingWait = TimeSpan.FromMinutes(15);
@@ -42,8 +42,18 @@ internal sealed partial class Deliverer(
             result.DecideRest(RecipientOutcome.Local(OutcomeKind.Deferred, "4.3.5", "The subscription has no egress address"));
             return;
         }
+        if (part.Wait is { } byHand)
+        {
+            result.PutOff(byHand.WaitsFor, byHand.Until, byHand.Status, byHand.Text);
+            return;
+        }
         NextHopPlan plan = part.Plan ?? await ResolveAsync(message.Subscription, job.Recipients[0].ForwardPath, cancellationToken);
         result.Provider = plan.Provider;
+        if (suspended?.WaitForProvider(plan.Provider) is { } wait)
+        {
+            result.PutOff(wait.WaitsFor, wait.Until, wait.Status, wait.Text);
+            return;
+        }
         if (plan.Failure is { } failure)
         {
             result.DecideRest(failure);

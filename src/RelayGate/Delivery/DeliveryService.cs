@@ -46,7 +46,7 @@ public sealed partial class DeliveryService : IHostedService, IDisposable
     private Task[] _workers = [];
 
     public DeliveryService(
-        QueueScheduler scheduler, QueueWriter writer, WaitingMail waiting, EgressStates states, NextHopResolver resolver, TlsPlanner tls, TrustedAuthorities authorities, EgressPermission mayLeaveFrom, IPv6Switch ipv6OffBy, LocalAddresses local, ChunkReader readChunk, DsnOriginLookup dsnOrigin, ReplyRuleBook rules, RelayGateOptions options,
+        QueueScheduler scheduler, QueueWriter writer, WaitingMail waiting, SuspendedDestinations suspended, EgressStates states, NextHopResolver resolver, TlsPlanner tls, TrustedAuthorities authorities, EgressPermission mayLeaveFrom, IPv6Switch ipv6OffBy, LocalAddresses local, ChunkReader readChunk, DsnOriginLookup dsnOrigin, ReplyRuleBook rules, RelayGateOptions options,
         RelayGateMetrics metrics, MailLog mailLog, TimeProvider time, ILogger<DeliveryService> logger)
     {
         _scheduler = scheduler;
@@ -60,7 +60,7 @@ public sealed partial class DeliveryService : IHostedService, IDisposable
         _time = time;
         _logger = logger;
         _pool = new ConnectionPool(options.Delivery, time, readChunk, rules, authorities);
-        _deliverer = new Deliverer(resolver, tls, mayLeaveFrom, ipv6OffBy, local, _pool, states, options.Delivery, metrics, time) { SiteFound = scheduler.Learn, LoginRefused = refusal => LoginRefused?.Invoke(refusal) };
+        _deliverer = new Deliverer(resolver, tls, mayLeaveFrom, ipv6OffBy, local, _pool, suspended, states, options.Delivery, metrics, time) { SiteFound = scheduler.Learn, LoginRefused = refusal => LoginRefused?.Invoke(refusal) };
         _dsnPlanner = new DsnPlanner(options, OriginAsync, OwnMail.NewId);
         _recorder = new AttemptRecorder(options.Delivery);
     }

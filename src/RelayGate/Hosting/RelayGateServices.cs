@@ -113,6 +113,8 @@ public static class RelayGateServices
         services.AddSingleton<EgressUses>();
         services.AddSingleton(MakeEgressWatch);
         services.AddSingleton<WaitingMail>();
+        services.AddSingleton(provider => Reading(provider, store => new SuspendedDestinations(
+            store, provider.GetRequiredService<QueueWriter>(), provider.GetRequiredService<WaitingMail>(), provider.GetRequiredService<TimeProvider>())));
         services.AddSingleton<EgressStates>();
         services.AddSingleton<EgressControl>();
         services.AddSingleton<EgressStateViews>();

@@ -18,7 +18,7 @@ internal static class StoreSchema
     public const int ApplicationId = 0x524C5947;
 
     public const string Ddl = QueueDdl + UsageHistory.Ddl + ScriptSchema.Ddl + EgressUseRows.Ddl + EgressRows.Ddl + AuditRows.Ddl + AccountSchema.Ddl + RouteSql.Ddl + CredentialSchema.Ddl + NoticeSchema.Ddl + ReportSchedules.Ddl + WebhookSchema.Ddl
-        + DsnRates.Ddl + TlsReportRows.Ddl + StsRows.Ddl;
+        + DsnRates.Ddl + TlsReportRows.Ddl + StsRows.Ddl + SuspendedDestinations.Ddl;
 
     private const string QueueDdl = """
         create table setting_state (

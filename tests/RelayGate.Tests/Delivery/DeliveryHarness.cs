@@ -39,7 +39,7 @@ internal sealed class DeliveryHarness : IDisposable
         var dns = new DnsResolver(new DnsServers(Options.Delivery.Resolver ?? "127.0.0.1:1", Time, Options.Delivery.ResolverTrusted), Time);
         Resolver = new NextHopResolver(Options, dns, Rules, routes);
         var tls = new TlsPlanner(Options.Delivery, dns, Time, sts) { Observer = Observations.Add };
-        _deliverer = new Deliverer(Resolver, tls, (subscription, local, _) => new(MayLeaveFrom(subscription, local)), (subscription, _) => new(IPv6OffBy(subscription)), Local, Pool, new EgressStates(Time), Options.Delivery, Metrics, Time) { LoginRefused = LoginRefusals.Add };
+        _deliverer = new Deliverer(Resolver, tls, (subscription, local, _) => new(MayLeaveFrom(subscription, local)), (subscription, _) => new(IPv6OffBy(subscription)), Local, Pool, null, new EgressStates(Time), Options.Delivery, Metrics, Time) { LoginRefused = LoginRefusals.Add };
     }
 
     public TimeProvider Time { get; }

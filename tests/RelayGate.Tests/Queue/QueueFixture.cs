@@ -20,6 +20,7 @@ internal sealed class QueueFixture : IDisposable
     private readonly TempFolder? _folder;
     private readonly ulong _run = (ulong)Random.Shared.NextInt64();
     private QueueScheduler? _scheduler;
+    private SuspendedDestinations? _destinations;
     private int _ids;
 
     /// <param name="folder">A folder that stays; null: one of its own.</param>
@@ -80,6 +81,8 @@ internal sealed class QueueFixture : IDisposable
     public WaitingMail Waiting { get; private set; } = null!;
 
     public QueueAdministration NewAdministration() => new(Store, Writer, Scheduler, Lookup, Forecast, Ender, MailLog, Time, (_, _, _, _) => new(Egress));
+
+    public SuspendedDestinations Destinations => _destinations ??= new SuspendedDestinations(Store, Writer, Waiting, Time);
 
     /// <summary>How a message ends that is returned by hand; without a DSN, as here nobody writes one.</summary>
     public MessageEnder Ender { get; set; } = new(
@@ -254,6 +257,7 @@ internal sealed class QueueFixture : IDisposable
     {
         _scheduler?.Dispose();
         _scheduler = null;
+        _destinations = null;
         Writer.Dispose();
         Store.Dispose();
     }
