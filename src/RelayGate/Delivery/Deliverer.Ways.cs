@@ -20,10 +20,11 @@ internal sealed partial class Deliverer
         if (suspended is null or { IsNone: true })
             return await WaysOfAsync(job, cancellationToken);
         var parts = new List<JobPart>();
-        foreach (IGrouping<PutOff?, QueuedRecipient> group in job.Recipients.GroupBy(r => suspended.WaitForDomain(r.ForwardPath.Address.Domain?.Value ?? r.ForwardPath.Address.DomainText)))
+        PutOff? WaitOf(QueuedRecipient recipient) => suspended.WaitForDomain(recipient.ForwardPath.Address.Domain?.Value ?? recipient.ForwardPath.Address.DomainText);
+        foreach (IGrouping<WaitKey?, QueuedRecipient> group in job.Recipients.GroupBy(r => WaitOf(r)?.WaitsFor))
         {
             DeliveryJob some = job.For([.. group]);
-            if (group.Key is { } wait)
+            if (WaitOf(group.First()) is { } wait)
                 parts.Add(new JobPart(some, null, wait));
             else
                 parts.AddRange(await WaysOfAsync(some, cancellationToken));

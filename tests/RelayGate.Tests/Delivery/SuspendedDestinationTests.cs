@@ -46,8 +46,7 @@ public sealed class SuspendedDestinationTests
         await DeliveryGateway.UntilAsync(async () => await gateway.Queue.Count("recipient", "state = 0 and waits_for = 'to example.org' and attempts = 0") == 1);
 
         Assert.Contains("eve@example.net", Assert.Single(first.Rcpts), StringComparison.Ordinal);
-        Assert.Equal(1, await gateway.Queue.Count("recipient", "state = 1"));
-        await DeliveryGateway.UntilAsync(() => Task.FromResult(gateway.Queue.Scheduler.InFlight == 0));
+        await DeliveryGateway.UntilAsync(async () => await gateway.Queue.Count("recipient", "state = 1") == 1 && gateway.Queue.Scheduler.InFlight == 0);
         await gateway.Queue.Destinations.ResumeAsync(Example, "uid 0", default);
         gateway.Queue.Time.Advance(TimeSpan.FromSeconds(2));
         Assert.Contains("bob@example.org", Assert.Single((await hop.NextAsync()).Rcpts), StringComparison.Ordinal);
