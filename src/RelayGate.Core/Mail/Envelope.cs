@@ -51,13 +51,15 @@ public sealed record EnvelopeRecipient(ForwardPath ForwardPath, DsnNotify Notify
 /// <param name="SmtpUtf8">Whether MAIL carried SMTPUTF8 (RFC 6531).</param>
 /// <param name="Return">RET= of MAIL FROM.</param>
 /// <param name="EnvelopeId">ENVID= of MAIL FROM as written (xtext kept), or null (RFC 3461 §4.4).</param>
+/// <param name="RequireTls">MAIL carried REQUIRETLS (RFC 8689 §4.1).</param>
 public sealed record Envelope(
     ReversePath ReversePath,
     ImmutableArray<EnvelopeRecipient> Recipients,
     long? DeclaredOctets = null,
     bool SmtpUtf8 = false,
     DsnReturn Return = DsnReturn.Unspecified,
-    string? EnvelopeId = null)
+    string? EnvelopeId = null,
+    bool RequireTls = false)
 {
     public static Envelope Begin(ReversePath reversePath) => new(reversePath, []);
 

@@ -56,6 +56,9 @@ public enum FieldName : byte
     DkimSignature,
     PhpOriginatingScript,
     Precedence,
+
+    /// <summary>Whether TLS policies are to be enforced (RFC 8689 §5).</summary>
+    TlsRequired,
 }
 
 /// <summary>Knows the spelling of each <see cref="FieldName"/>.</summary>
@@ -101,6 +104,7 @@ public static class FieldNames
                 FieldName.ResentMessageId => "Resent-Message-ID",
                 FieldName.MimeVersion => "MIME-Version",
                 FieldName.DkimSignature => "DKIM-Signature",
+                FieldName.TlsRequired => "TLS-Required",
                 FieldName.PhpOriginatingScript => "X-PHP-Originating-Script",
                 _ => Hyphenate(name.ToString()),
             };

@@ -112,6 +112,8 @@ public sealed class HeaderSection
         bool isResent = false;
         bool isAuto = false;
         bool isList = false;
+        int tlsRequired = 0;
+        bool needsNoTls = false;
         bool is8Bit = false;
         string? messageId = null;
         string? script = null;
@@ -170,6 +172,9 @@ public sealed class HeaderSection
                 case FieldName.Precedence:
                     isList = isList || IsWord(ValueOf(field), "list"u8);
                     break;
+                case FieldName.TlsRequired:
+                    needsNoTls = ++tlsRequired == 1 && IsWord(ValueOf(field), "no"u8);
+                    break;
                 case FieldName.Subject:
                     subject ??= HeaderText.Clean(EncodedWords.Decode(HeaderText.Decode(ValueOf(field))), MaxTextOfFact);
                     break;
@@ -190,6 +195,7 @@ public sealed class HeaderSection
             HasResentFields = isResent,
             IsAutoSubmitted = isAuto,
             IsFromList = isList,
+            SaysTlsRequiredNo = needsNoTls,
             HasMessageId = messageId is { Length: > 0 },
             MessageId = messageId,
             ReceivedFields = received,

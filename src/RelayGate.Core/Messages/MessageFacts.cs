@@ -53,6 +53,9 @@ public sealed record MessageFacts
     /// <summary>List-Id, or Precedence list: from a mailing list.</summary>
     public bool IsFromList { get; init; }
 
+    /// <summary>There is one TLS-Required field, and it says <c>No</c>: the sender wants the mail delivered whatever TLS policies say (RFC 8689 §5).</summary>
+    public bool SaysTlsRequiredNo { get; init; }
+
     /// <summary>
     /// UTF-8 beyond US-ASCII stands in the header section (fields that are dropped aside): SMTPUTF8 is needed (RFC 6532).
     /// Octets above 127 that are not UTF-8 do not count: no extension makes them right.

@@ -58,8 +58,9 @@ public sealed record HelloCommand(SmtpVerb Verb, string Name) : SmtpCommand(Verb
 /// <param name="SmtpUtf8">RFC 6531 §3.4.</param>
 /// <param name="Return">RET= (RFC 3461 §4.3).</param>
 /// <param name="EnvelopeId">ENVID= as written, xtext kept (RFC 3461 §4.4), or null.</param>
+/// <param name="RequireTls">REQUIRETLS (RFC 8689 §4.1).</param>
 public sealed record MailCommand(
-    ReversePath ReversePath, long? Octets = null, bool SmtpUtf8 = false, DsnReturn Return = DsnReturn.Unspecified, string? EnvelopeId = null)
+    ReversePath ReversePath, long? Octets = null, bool SmtpUtf8 = false, DsnReturn Return = DsnReturn.Unspecified, string? EnvelopeId = null, bool RequireTls = false)
     : SmtpCommand(SmtpVerb.Mail)
 {
     private protected override void Write(StringBuilder text)
@@ -69,6 +70,8 @@ public sealed record MailCommand(
             text.Append(" SIZE=").Append(octets);
         if (SmtpUtf8)
             text.Append(" SMTPUTF8");
+        if (RequireTls)
+            text.Append(" REQUIRETLS");
         if (Return != DsnReturn.Unspecified)
             text.Append(Return == DsnReturn.Full ? " RET=FULL" : " RET=HDRS");
         if (EnvelopeId is not null)

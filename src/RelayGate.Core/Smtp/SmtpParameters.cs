@@ -34,6 +34,7 @@ internal static class SmtpParameters
         Auth = 32,
         Notify = 64,
         OriginalRecipient = 128,
+        RequireTls = 256,
     }
 
     public static SmtpSyntaxError? ReadMail(ReadOnlySpan<byte> rest, ref MailCommand mail)
@@ -63,6 +64,13 @@ internal static class SmtpParameters
                 if (hasValue)
                     return Malformed;
                 mail = mail with { SmtpUtf8 = true };
+            }
+            else if (SmtpCommandParser.Is(keyword, "REQUIRETLS"u8))
+            {
+                parameter = Seen.RequireTls;
+                if (hasValue)
+                    return Malformed;
+                mail = mail with { RequireTls = true };
             }
             else if (SmtpCommandParser.Is(keyword, "RET"u8))
             {

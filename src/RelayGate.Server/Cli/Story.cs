@@ -147,6 +147,8 @@ internal static class Story
         string via = Text(attempt, "nextHop") is { Length: > 0 } hop ? $", next hop {hop}{(Text(attempt, "remote") is { Length: > 0 } remote ? $" ({remote})" : "")}" : "";
         string local = Text(attempt, "local") is { Length: > 0 } from ? $", from {from}" : "";
         string tls = Text(attempt, "tls") is { Length: > 0 } version ? $", {version}" : "";
+        if (Text(attempt, "tlsPolicy") is { Length: > 0 } policy && policy is not ("may ok" or "none ok"))
+            tls += $", TLS policy {policy}";
         yield return Line(at, "attempt", $"ended at {Text(attempt, "stage")}{via}{local}{tls} in {Text(attempt, "seconds")} s");
         foreach (JsonNode? result in List(attempt, "results"))
         {

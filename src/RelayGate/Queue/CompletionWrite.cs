@@ -12,8 +12,8 @@ internal sealed class CompletionWrite : PendingWrite
 {
     // An attempt may be written again after a commit whose end was not known.
     private const string InsertAttempt = """
-        insert into attempt (id, started_at, position, duration, stage, next_hop, remote, local, tls, results, provider, class, subscription)
-        values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict do nothing
+        insert into attempt (id, started_at, position, duration, stage, next_hop, remote, local, tls, results, provider, class, subscription, tls_policy)
+        values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict do nothing
         """;
 
     private const string UpdateRecipient =
@@ -81,7 +81,7 @@ internal sealed class CompletionWrite : PendingWrite
         bool isNew = context.Prepared(InsertAttempt)
             .Bind(1, _id).Bind(2, _attempt.StartedAt.ToUnixTimeMilliseconds()).Bind(3, _job.Recipients[0].Index).Bind(4, (long)_attempt.Duration.TotalMilliseconds)
             .Bind(5, _attempt.Stage).Bind(6, _attempt.NextHop).Bind(7, _attempt.Remote).Bind(8, _attempt.Local).Bind(9, _attempt.Tls).BindUtf8(10, _results.Written)
-            .Bind(11, refusal?.Provider ?? _attempt.Provider).Bind(12, (int?)refusal?.Class).Bind(13, refusal is null ? null : _job.Message.Subscription)
+            .Bind(11, refusal?.Provider ?? _attempt.Provider).Bind(12, (int?)refusal?.Class).Bind(13, refusal is null ? null : _job.Message.Subscription).Bind(14, _attempt.TlsPolicy)
             .Execute() > 0;
         if (isNew && !_allDelivered)
             CountBounced(context);

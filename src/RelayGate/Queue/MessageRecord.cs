@@ -169,6 +169,9 @@ public sealed record RecordedLevel(string Level, string Name, string? Class, str
 public sealed record RecordedAttempt(
     DateTimeOffset At, double Seconds, string Stage, string NextHop, string Remote, string Local, string? Tls, ImmutableArray<RecordedResult> Results)
 {
+    /// <summary>The TLS policy in force and what came of it, for instance <c>dane ok</c> or <c>sts certificate-host-mismatch</c>; null: it did not get that far.</summary>
+    public string? TlsPolicy { get; init; }
+
     /// <summary>Who runs the next hop, or "".</summary>
     public string Provider { get; init; } = "";
 

@@ -103,6 +103,8 @@ internal static class MessageRows
         | (message.BodyIs8Bit ? MessageFlags.BodyIs8Bit : MessageFlags.None)
         | (message.IsDsn ? MessageFlags.IsDsn : MessageFlags.None)
         | (message.IsScriptInDoubt ? MessageFlags.ScriptInDoubt : MessageFlags.None)
+        | (message.RequiresTls ? MessageFlags.RequiresTls : MessageFlags.None)
+        | (message.IgnoresTlsPolicies ? MessageFlags.IgnoresTlsPolicies : MessageFlags.None)
         | (message.Body.IsChunked ? MessageFlags.IsChunked : MessageFlags.None)
         | (message.Class is { } messageClass ? (MessageFlags)(((int)messageClass + 1) << ClassShift) : MessageFlags.None);
 }

@@ -56,6 +56,8 @@ internal sealed class OfferWrite : PendingWrite
             // Raw UTF-8 in a header section that came without SMTPUTF8 goes on as the 8-bit content it was (docs/decisions/0002-raw-utf8-headers.md).
             HeaderNeedsUtf8 = (message.Facts.HeaderNeedsUtf8 && message.Envelope.SmtpUtf8) || message.Early.HeaderFrom is { Address.IsAscii: false },
             BodyIs8Bit = message.Facts.BodyIs8Bit || message.Facts.HeaderNeedsUtf8,
+            RequiresTls = message.Envelope.RequireTls,
+            IgnoresTlsPolicies = message.Facts.SaysTlsRequiredNo && !message.Envelope.RequireTls,
             HeaderSection = message.HeaderSection,
             Body = message.Body.AddReference(),
         };

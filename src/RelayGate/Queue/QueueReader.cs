@@ -94,6 +94,8 @@ internal static class QueueReader
                 HeaderNeedsUtf8 = flags.HasFlag(MessageFlags.HeaderNeedsUtf8),
                 BodyIs8Bit = flags.HasFlag(MessageFlags.BodyIs8Bit),
                 IsDsn = flags.HasFlag(MessageFlags.IsDsn),
+                RequiresTls = flags.HasFlag(MessageFlags.RequiresTls),
+                IgnoresTlsPolicies = flags.HasFlag(MessageFlags.IgnoresTlsPolicies),
                 HeaderSection = header,
                 Body = flags.HasFlag(MessageFlags.IsChunked) ? MessageBody.InStore(row.Int64(7) - header.Length) : Body(row.Blob(9)),
             };

@@ -58,6 +58,14 @@ internal enum MessageFlags
 
     /// <summary>Any other PHP script of its uid may have made it.</summary>
     ScriptInDoubt = 64,
+
+    /// <summary>REQUIRETLS (RFC 8689 §4).</summary>
+    RequiresTls = 128,
+
+    // 256 to 1792: the class (MessageRows.ClassBits).
+
+    /// <summary>TLS-Required: No (RFC 8689 §5).</summary>
+    IgnoresTlsPolicies = 2048,
 }
 
 internal static class RecordCodes

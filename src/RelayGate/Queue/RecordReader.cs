@@ -112,6 +112,7 @@ internal static class RecordReader
         {
             Report = row.NullableText(8),
             Provider = row.Text(9),
+            TlsPolicy = row.NullableText(10),
         };
     }
 

@@ -138,6 +138,7 @@ internal static class StoreSchema
           remote text not null,
           local text not null,
           tls text,
+          tls_policy text,
           results text not null,
           report text,
           provider text not null,

@@ -37,7 +37,7 @@ public sealed class StsPolicies : IDisposable
     private readonly TimeProvider _time;
     private readonly ILogger<StsPolicies> _logger;
     private readonly BoundedCache<string, Entry> _entries = new(MaxInMemory);
-    private readonly ConcurrentDictionary<string, Task<StsFinding>> _fetching = new(StringComparer.Ordinal);
+    private readonly ConcurrentDictionary<string, Lazy<Task<StsFinding>>> _fetching = new(StringComparer.Ordinal);
     private readonly ConcurrentDictionary<string, DateTimeOffset> _used = new(StringComparer.Ordinal); // Since the last round.
     private readonly SemaphoreSlim _turns = new(MaxFetches);
     private readonly BackgroundLoop _loop = new();
@@ -142,8 +142,9 @@ public sealed class StsPolicies : IDisposable
         }
     }
 
+    /// <summary>One fetch of a domain at a time: Lazy, because GetOrAdd may make a value that it does not keep.</summary>
     private Task<StsFinding> FetchOnceAsync(string domain, string id) =>
-        _fetching.GetOrAdd(domain, static (domain, state) => Task.Run(() => state.Self.FetchAndKeepAsync(domain, state.Id)), (Self: this, Id: id));
+        _fetching.GetOrAdd(domain, static (domain, state) => new Lazy<Task<StsFinding>>(() => Task.Run(() => state.Self.FetchAndKeepAsync(domain, state.Id))), (Self: this, Id: id)).Value;
 
     private async Task<StsFinding> FetchAndKeepAsync(string domain, string id)
     {

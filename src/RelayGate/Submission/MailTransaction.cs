@@ -76,7 +76,7 @@ internal sealed class MailTransaction(QueueId id, DateTimeOffset receivedAt, Sen
     }
 
     public static Envelope EnvelopeOf(MailCommand mail, ImmutableArray<EnvelopeRecipient> recipients) =>
-        new(mail.ReversePath, recipients, mail.Octets, mail.SmtpUtf8, mail.Return, mail.EnvelopeId);
+        new(mail.ReversePath, recipients, mail.Octets, mail.SmtpUtf8, mail.Return, mail.EnvelopeId, mail.RequireTls);
 
     private static bool CountsRecipients(SenderAccount account) =>
         account.Levels.Any(static level => level.IsEnforced && level.Limits.Limits.Any(static limit => limit.Unit == LimitUnit.Recipients));

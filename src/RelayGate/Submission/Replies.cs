@@ -33,6 +33,7 @@ internal static class Replies
 
     public static readonly SmtpReply LineTooLong = SmtpReply.Parse("500 5.5.2 Line too long");
     public static readonly SmtpReply BareLineEnd = SmtpReply.Parse("500 5.5.2 A command ends with CRLF, not with CR or LF alone");
+    public static readonly SmtpReply RequireTlsNeedsTls = SmtpReply.Parse("530 5.7.0 REQUIRETLS is for sessions over TLS");
     public static readonly SmtpReply NeedsSmtpUtf8 = SmtpReply.Parse("553 5.6.7 A non-ASCII address needs SMTPUTF8 at MAIL");
     public static readonly SmtpReply OriginalRecipientNeedsSmtpUtf8 = SmtpReply.Parse("501 5.5.4 Non-ASCII in ORCPT needs SMTPUTF8 at MAIL");
     public static readonly SmtpReply ChunkTooLarge = SmtpReply.Parse("552 5.3.4 Chunk is larger than any message may be");

@@ -22,6 +22,11 @@ internal sealed partial class SmtpSession
             await EndAsync(Replies.TooManyTransactions);
             return;
         }
+        if (mail.RequireTls && _tls is null)
+        {
+            await BadAsync(Replies.RequireTlsNeedsTls);
+            return;
+        }
         DateTimeOffset now = _service.Time.GetUtcNow();
         SenderIdentity identity = _login ?? await IdentifyAsync();
         if (!TryCountIdentity(identity))

@@ -168,7 +168,7 @@ internal sealed partial class SmtpSession : IAsyncDisposable
         _isEsmtp = hello.Verb == SmtpVerb.Ehlo;
         _source = null;
         _claims = null;
-        return IdleCommandAsync(_isEsmtp ? _service.Ehlo(OffersStartTls, OffersAuth, _client.IsUnix) : _service.Helo);
+        return IdleCommandAsync(_isEsmtp ? _service.Ehlo(OffersStartTls, OffersAuth, _client.IsUnix, isTls: _tls is not null) : _service.Helo);
     }
 
     private ValueTask ClaimAsync(XClaimCommand claim)

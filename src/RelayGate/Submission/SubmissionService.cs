@@ -38,7 +38,7 @@ public sealed class SubmissionService : IDisposable
         Logins.Detected += OnGuessing;
         Greeting = SmtpReply.Parse($"220 {options.Hostname} ESMTP RelayGate");
         Helo = SmtpReply.Parse($"250 {options.Hostname}");
-        _ehlo = [.. Enumerable.Range(0, 8).Select(i => EhloReply(startTls: (i & 2) != 0, auth: (i & 1) != 0, isUnix: (i & 4) != 0))];
+        _ehlo = [.. Enumerable.Range(0, 16).Select(i => EhloReply(startTls: (i & 2) != 0, auth: (i & 1) != 0, isUnix: (i & 4) != 0, isTls: (i & 8) != 0))];
     }
 
     /// <summary>Passwords are being guessed; once for each address and login in the time for which it is refused. On a session's thread: must not block.</summary>
@@ -78,7 +78,7 @@ public sealed class SubmissionService : IDisposable
     public void Dispose() => Sessions.Dispose();
 
     /// <summary>The reply to EHLO: exactly what works on this connection now.</summary>
-    internal SmtpReply Ehlo(bool offersStartTls, bool offersAuth, bool isUnix) => _ehlo[(isUnix ? 4 : 0) + (offersStartTls ? 2 : 0) + (offersAuth ? 1 : 0)];
+    internal SmtpReply Ehlo(bool offersStartTls, bool offersAuth, bool isUnix, bool isTls) => _ehlo[(isTls ? 8 : 0) + (isUnix ? 4 : 0) + (offersStartTls ? 2 : 0) + (offersAuth ? 1 : 0)];
 
     internal QueueId NewId(DateTimeOffset now)
     {
@@ -100,9 +100,11 @@ public sealed class SubmissionService : IDisposable
         GuessingDetected?.Invoke(guessing);
     }
 
-    private SmtpReply EhloReply(bool startTls, bool auth, bool isUnix)
+    private SmtpReply EhloReply(bool startTls, bool auth, bool isUnix, bool isTls)
     {
         List<string> lines = [Options.Hostname, "PIPELINING", $"SIZE {Options.MaxMessageOctets}", "8BITMIME", "SMTPUTF8", "ENHANCEDSTATUSCODES", "CHUNKING", "DSN"];
+        if (isTls)
+            lines.Add("REQUIRETLS");
         if (startTls)
             lines.Add("STARTTLS");
         if (auth)

@@ -215,6 +215,30 @@ public class SubmissionTests
     }
 
     [Fact]
+    public async Task REQUIRETLS_is_offered_over_TLS_alone_and_kept_with_the_message()
+    {
+        await using SubmissionHost host = await SubmissionHost.StartAsync();
+        await using TestClient client = host.ConnectFrom(IPAddress.Parse("198.51.100.1"), ListenerTls.StartTls);
+        await client.ReadAsync();
+        Assert.DoesNotContain("REQUIRETLS", await client.CommandAsync("EHLO x"), StringComparison.Ordinal);
+        await client.CommandAsync("MAIL FROM:<info@shop.test> REQUIRETLS", "530 5.7.0");
+        using var tls = await client.StartTlsAfterAsync("STARTTLS");
+        Assert.Contains("250-REQUIRETLS", await client.CommandAsync("EHLO x"), StringComparison.Ordinal);
+        await client.LogInAsync();
+        await client.CommandAsync("MAIL FROM:<info@shop.test> REQUIRETLS=1", "501 5.5.4");
+        foreach ((string parameter, string field, long flags) in new (string, string, long)[]
+            { (" REQUIRETLS", "", 128), (" REQUIRETLS", "TLS-Required: No\r\n", 128), ("", "tls-required: NO\r\n", 2048), ("", "TLS-Required: Yes\r\n", 0), ("", "TLS-Required: No\r\nTLS-Required: No\r\n", 0) })
+        {
+            await client.CommandAsync($"MAIL FROM:<info@shop.test>{parameter}", "250");
+            await client.CommandAsync("RCPT TO:<a@dest.test>", "250");
+            await client.CommandAsync("DATA", "354");
+            string reply = await client.CommandAsync($"From: info@shop.test\r\n{field}\r\nHello\r\n.", "250");
+            Assert.True(Core.Mail.QueueId.TryParse(TestClient.RefOf(reply), out Core.Mail.QueueId id));
+            Assert.Equal([flags], await host.QueryAsync("select flags & 2176 from message where id = $1", static row => row.GetInt64(0), id.ToBytes()));
+        }
+    }
+
+    [Fact]
     public async Task A_client_on_loopback_needs_no_TLS_at_a_STARTTLS_listener()
     {
         await using SubmissionHost host = await SubmissionHost.StartAsync();
