@@ -47,7 +47,8 @@ internal sealed class DsnPlanner(RelayGateOptions options, DsnOriginLookup origi
         if (recipients is null)
             return null;
         // RFC 3461 §4.3: RET=FULL speaks of failures; other reports return the header section alone.
-        bool whole = anyFailed && message.Return != DsnReturn.Headers && !message.Body.IsChunked && message.Octets <= options.Dsn.MaxReturned;
+        // RFC 8689 §5: of what required TLS the header section alone comes back, whatever RET says.
+        bool whole = anyFailed && !message.RequiresTls && message.Return != DsnReturn.Headers && !message.Body.IsChunked && message.Octets <= options.Dsn.MaxReturned;
         QueueId id = newId(endedAt);
         DsnOrigin origin = await originOf(message, CancellationToken.None);
         ComposedDsn composed = DsnComposer.Compose(new DsnRequest(

@@ -19,7 +19,7 @@ internal sealed partial class SmtpClientSession
     {
         QueuedMessage message = transaction.Message;
         transaction.Stage = DeliveryStage.Local;
-        if (message.RequiresTls && !Keywords.RequireTls)
+        if (message.RequiresTls && !Keywords.RequireTls && !message.IsDsn) // RFC 8689 §5: a report is not given up for it.
             transaction.DecideRest(TlsPlanner.RequirementNotMet($"The message requires TLS on its whole way, and {NextHop.Host} does not offer REQUIRETLS"));
         if (Keywords.SizeLimit is { } limit && message.Octets > limit)
             transaction.DecideRest(RecipientOutcome.Local(OutcomeKind.Failed, "5.3.4", $"The message has {message.Octets} octets, {NextHop.Host} takes {limit}"));
@@ -68,7 +68,7 @@ internal sealed partial class SmtpClientSession
             _transport.Append(" BODY=8BITMIME"u8);
         if (utf8)
             _transport.Append(" SMTPUTF8"u8);
-        if (message.RequiresTls)
+        if (message.RequiresTls && Keywords.RequireTls && (!message.IsDsn || Tls is { IsVerified: true }))
             _transport.Append(" REQUIRETLS"u8);
         if (Keywords.Dsn)
         {

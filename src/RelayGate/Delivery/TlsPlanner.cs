@@ -45,10 +45,12 @@ public sealed class TlsPlanner(DeliveryOptions options, DnsResolver dns, TimePro
     internal ValueTask<TlsDecision> DecideAsync(NextHopPlan plan, NextHopAddress address, QueuedMessage message, CancellationToken cancellationToken)
     {
         TlsMode floor = address.IsSmarthost ? address.Tls.Mode : plan.Tls ?? ProviderMode(plan.Provider) ?? options.Tls.Policy;
-        bool isOptional = !message.RequiresTls && floor < TlsMode.Dane && (floor == TlsMode.None || message.IgnoresTlsPolicies || address.IsSmarthost || plan.Domain is null);
+        bool isRequired = message.RequiresTls && !message.IsDsn; // RFC 8689 §5: a report asks for it where it can, and is not given up for it.
+        bool isOptional = !isRequired && floor < TlsMode.Dane && (floor == TlsMode.None || message.IgnoresTlsPolicies || address.IsSmarthost || plan.Domain is null);
+        bool isReport = message is { IsDsn: true, IgnoresTlsPolicies: true }; // Nobody is told of the delivery of TLS reports (RFC 8460 §5.3).
         if (isOptional)
-            return new(new TlsDecision(Configured(address, floor), plan.Domain is { } domain && !address.IsSmarthost ? PublishedTlsPolicy.NotFound(domain) : null));
-        return DecideByDomainAsync(plan, address, floor, message.RequiresTls, message.IgnoresTlsPolicies, cancellationToken);
+            return new(new TlsDecision(Configured(address, floor), plan.Domain is { } domain && !address.IsSmarthost && !isReport ? PublishedTlsPolicy.NotFound(domain) : null));
+        return DecideByDomainAsync(plan, address, floor, isRequired, message.IgnoresTlsPolicies, cancellationToken);
     }
 
     private async ValueTask<TlsDecision> DecideByDomainAsync(

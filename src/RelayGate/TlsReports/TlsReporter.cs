@@ -305,7 +305,7 @@ public sealed class TlsReporter : IDisposable
             {
                 QueueId id = OwnMail.NewId(now);
                 ComposedDsn content = TlsReportMail.Compose(id, report, _from, to, packed, now);
-                QueuedMessage message = OwnMail.Make(id, "", new ForwardPath(to), origin.Egress, content, origin.Keys, now + _options.Delivery.Retry.First);
+                QueuedMessage message = OwnMail.Make(id, "", new ForwardPath(to), origin.Egress, content, origin.Keys, now + _options.Delivery.Retry.First) with { IgnoresTlsPolicies = true };
                 RecordRows.WriteNoticeDetail(context.Scratch, TlsReportMail.Subject(report), origin);
                 byte[] detail = context.Scratch.Written.ToArray(); // The record's own columns are written in the same buffer.
                 message = message with { RowId = OwnMail.Insert(context, message, RecordKind.Notice, "tls-report", now, detail) };

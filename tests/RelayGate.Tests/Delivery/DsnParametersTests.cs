@@ -53,6 +53,19 @@ public sealed class DsnParametersTests
         Assert.Contains("Gr\u00fc\u00dfe", dsn.Text, StringComparison.Ordinal);
     }
 
+    [Theory]
+    [InlineData(true, OutcomeKind.Delivered)]
+    [InlineData(false, OutcomeKind.Failed)]
+    public async Task A_report_about_a_message_that_requires_TLS_is_not_given_up_for_it(bool isReport, OutcomeKind outcome)
+    {
+        await using var hop = new FakeNextHop();
+        using var harness = new DeliveryHarness(hop.Url);
+        QueuedMessage message = DeliveryHarness.Message(MessageBody.FromBytes("x\r\n"u8.ToArray())) with { RequiresTls = true, IsDsn = isReport };
+
+        Assert.Equal(outcome, (await harness.AttemptAsync(DeliveryHarness.Job(message))).Outcomes[0]!.Kind);
+        Assert.All(hop.Messages, static m => Assert.DoesNotContain("REQUIRETLS", m.Mail, StringComparison.Ordinal));
+    }
+
     [Fact]
     public async Task An_address_that_needs_SMTPUTF8_gets_an_ASCII_report_where_the_next_hop_lacks_it()
     {

@@ -77,6 +77,12 @@ public sealed class DsnPlannerTests
     }
 
     [Fact]
+    public void Of_a_message_that_requires_TLS_only_the_header_comes_back_whatever_is_asked_for() => Assert.DoesNotContain(
+        "The first line.",
+        Encoding.UTF8.GetString(Plan(Message("The first line.\r\n") with { Return = DsnReturn.Full, RequiresTls = true }, TimeSpan.Zero, Result(0, DeliveryResult.Failed))!.Body),
+        StringComparison.Ordinal);
+
+    [Fact]
     public void A_body_in_the_store_is_not_returned()
     {
         QueuedMessage message = Message("") with { Body = MessageBody.InStore(400_000) };
