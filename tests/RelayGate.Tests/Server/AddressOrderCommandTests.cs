@@ -53,6 +53,31 @@ public sealed class AddressOrderCommandTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task A_refused_address_is_told_of_to_the_administrator_and_its_owner_and_stands_at_the_address()
+    {
+        await OkAsync("subscription set acme --contact owner@shop.test");
+        _nextHop.Script = static e => e.Verb == "MAIL" && e.Line.Contains("info@shop.test", StringComparison.Ordinal)
+            ? new HopAction.Raw("554 5.7.1 Service unavailable; Client host [127.0.0.11] blocked using zen.spamhaus.org; https://check.spamhaus.org/query/ip/127.0.0.11\r\n") : null;
+        await SendAsync();
+
+        ReceivedMessage[] mails = [await _nextHop.NextAsync(), await _nextHop.NextAsync()];
+        Assert.Equal(["RCPT TO:<owner@shop.test>", "RCPT TO:<postmaster@relay.test>"], mails.Select(static m => m.Rcpts[0].Split(" NOTIFY")[0]).Order());
+        Assert.All(mails, static mail =>
+        {
+            Assert.Contains("ip-blocked: address 127.0.0.11 at ", mail.Text, StringComparison.Ordinal);
+            Assert.Contains("zen.spamhaus.org", mail.Text, StringComparison.Ordinal);
+        });
+        string shown = await OkAsync("ip show 127.0.0.11");
+        Assert.Matches("paused at .* since .* until .*, ip-blocked by zen.spamhaus.org, 1 waiting  554 5.7.1 Service unavailable", shown);
+        JsonNode state = JsonNode.Parse(await OkAsync("ip show 127.0.0.11 --json"))!["states"]![0]!;
+        _nextHop.Script = static _ => null;
+
+        await OkAsync($"ip resume 127.0.0.11 --provider {(string)state["provider"]!}");
+
+        Assert.Equal("127.0.0.11", (await _nextHop.NextAsync()).Client.ToString());
+    }
+
+    [Fact]
     public async Task A_drained_address_is_chosen_by_no_new_message_and_keeps_what_it_has()
     {
         await OkAsync("ip rest 127.0.0.11");
