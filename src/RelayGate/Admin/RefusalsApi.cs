@@ -33,7 +33,7 @@ internal sealed class RefusalsApi(RefusalLog log, TenantTurns turns)
         return answer;
     }
 
-    private static JsonNode Written(RefusalGroup group, ImmutableArray<RefusalKey> keys)
+    private static JsonObject Written(RefusalGroup group, ImmutableArray<RefusalKey> keys)
     {
         var node = new JsonObject();
         for (int i = 0; i < keys.Length; i++)

@@ -33,7 +33,7 @@ internal sealed class ReplyRulesApi(ReplyRuleBook book, QueueWriter writer, Time
     }
 
     /// <summary>The host tells the provider where none is named.</summary>
-    private JsonNode Test(AdminRequest r)
+    private JsonObject Test(AdminRequest r)
     {
         ReplyRules rules = book.Current;
         string text = r.Query("reply") ?? throw AdminRequest.Bad("reply is missing");
