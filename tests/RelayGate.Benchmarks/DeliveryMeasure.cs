@@ -9,6 +9,7 @@ using RelayGate.Core.Mail;
 using RelayGate.Core.Policy;
 using RelayGate.Delivery;
 using RelayGate.Dns;
+using RelayGate.Egress;
 using RelayGate.Queue;
 using RelayGate.Replies;
 using RelayGate.Telemetry;
@@ -77,7 +78,7 @@ internal static class DeliveryMeasure
             while (Interlocked.Decrement(ref left) >= 0)
             {
                 var result = new AttemptResult(job.Recipients.Length, TimeProvider.System);
-                await deliverer.AttemptAsync(job, result, CancellationToken.None);
+                await deliverer.AttemptAsync(new JobPart(job, null), result, CancellationToken.None);
                 DeliveryAttempt attempt = recorder.Record(job, result, job.Message.ReceivedAt, TimeSpan.Zero, 0.5);
                 if (attempt.Results[0].Result != DeliveryResult.Delivered)
                     throw new InvalidOperationException(attempt.Results[0].Reply);
