@@ -15,6 +15,9 @@ switch (args)
     case ["scale", .. { Length: > 0 } rest]:
         await ScaleMeasure.RunAsync(rest);
         break;
+    case ["deferred", .. { Length: > 0 } rest]:
+        await DeferredMeasure.RunAsync(rest);
+        break;
     case ["replay", .. string[] rest]:
         await ReplayBenchmark.RunAsync(rest);
         break;

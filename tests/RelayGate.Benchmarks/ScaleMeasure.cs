@@ -19,7 +19,7 @@ internal static class ScaleMeasure
     private static readonly TimeSpan StartPatience = TimeSpan.FromMinutes(2);
     private static readonly byte[] Content = MakeContent();
 
-    private sealed record Run(string Name, double ReadySeconds, double ReadyMegabytes, double PeakMegabytes, double Rate);
+    internal sealed record Run(string Name, double ReadySeconds, double ReadyMegabytes, double PeakMegabytes, double Rate);
 
     public static async Task RunAsync(string[] args)
     {
@@ -67,14 +67,14 @@ internal static class ScaleMeasure
         }
     }
 
-    private static double Median(IEnumerable<double> values)
+    internal static double Median(IEnumerable<double> values)
     {
         double[] sorted = [.. values.Order()];
         return sorted[sorted.Length / 2];
     }
 
     /// <summary>Two domains and ten mailboxes to each subscription, with contacts, passwords and some limits of their own.</summary>
-    private static string MakeStore(string folder, string name, int subscriptions)
+    internal static string MakeStore(string folder, string name, int subscriptions)
     {
         string data = Directory.CreateDirectory(Path.Combine(folder, name)).FullName;
         File.SetUnixFileMode(data, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
@@ -105,7 +105,7 @@ internal static class ScaleMeasure
         return data;
     }
 
-    private static async Task<Run> MeasureAsync(string name, string program, string folder, string data, string nextHop, int messages, Func<int, int> senderOf)
+    internal static async Task<Run> MeasureAsync(string name, string program, string folder, string data, string nextHop, int messages, Func<int, int> senderOf)
     {
         string config = Path.Combine(folder, "appsettings.json");
         await File.WriteAllTextAsync(config, $$"""

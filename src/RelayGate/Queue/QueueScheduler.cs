@@ -124,8 +124,8 @@ public sealed partial class QueueScheduler : IDisposable
             (SubscriptionFlow flow, DestinationLane lane) = (running.Flow, running.Flow.Lane);
             lane.InFlight--;
             flow.InFlight--;
-            if (_lanes.IsEarned(lane.Key))
-                lane.Note(end);
+            if (end != JobEnd.Neutral)
+                NoteHealth(job, lane, end);
             Leave(job, lane);
             GiveBack(running.Health);
             Grant(lane);
@@ -314,6 +314,18 @@ public sealed partial class QueueScheduler : IDisposable
             return;
         known.IsWithdrawn = withdrawn;
         _withdrawn += withdrawn ? 1 : -1;
+    }
+
+    /// <summary>Notes how a job fared where it counts from now on: its attempt may have found the site of its domain.</summary>
+    private void NoteHealth(DeliveryJob job, DestinationLane lane, JobEnd end)
+    {
+        string key = _lanes.KeyOf(job.Message.Subscription, job.Recipients[0]);
+        if (!_lanes.IsEarned(key))
+            return;
+        if (key == lane.Key || _laneByKey.TryGetValue(key, out lane!))
+            lane.Note(end);
+        else
+            _earned.Set(key, (DestinationLanes.FirstBound, end == JobEnd.Served ? LaneHealth.Serves : LaneHealth.Stuck));
     }
 
     private DestinationLane NewLane(string key)
