@@ -1,6 +1,7 @@
 using System.Collections.Immutable;
 using System.Net;
 using RelayGate.Configuration;
+using RelayGate.Queue;
 using RelayGate.Core.Policy;
 using RelayGate.Replies;
 using RelayGate.Tls;
@@ -17,6 +18,9 @@ public sealed class ConnectionPool : IDisposable
 {
     /// <summary>How long a delivery waits for a free connection before its job goes back to the queue. 1 min.</summary>
     public static readonly TimeSpan WaitLimit = TimeSpan.FromMinutes(1);
+
+    /// <summary>Idle time after which the local address of a session is looked at again: a burst costs no look.</summary>
+    private static readonly TimeSpan LookAgain = TimeSpan.FromMilliseconds(100);
 
     private readonly Lock _lock = new();
     private readonly DeliveryOptions _options;
@@ -110,11 +114,15 @@ public sealed class ConnectionPool : IDisposable
             session ??= await WaitAsync(waiter!, cancellationToken);
             if (session is null)
                 return null;
-            if (!session.WasOpened || !session.IsStale)
+            if (!session.WasOpened || !(session.IsStale || IsOrphaned(session)))
                 return session;
             Discard(session); // Closed by the next hop while it was idle.
         }
     }
+
+    /// <summary>Whether the local address of a session has gone from this host while it was idle: what is sent over it would stall until its time limit.</summary>
+    private bool IsOrphaned(SmtpClientSession session) =>
+        session.LocalAddress is { } local && _time.GetElapsedTime(session.IdleSince) >= LookAgain && !LocalAddresses.CanBind(local);
 
     /// <summary>Takes a session back: kept if another transaction may follow, else closed. Every session taken comes back here once.</summary>
     internal void Return(SmtpClientSession session)

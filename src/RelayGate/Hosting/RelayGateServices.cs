@@ -153,8 +153,10 @@ public static class RelayGateServices
     private static EgressWatch MakeEgressWatch(IServiceProvider provider)
     {
         AccountAdministration accounts = provider.GetRequiredService<AccountAdministration>();
-        return ActivatorUtilities.CreateInstance<EgressWatch>(provider, (Func<CancellationToken, Task<IReadOnlyList<AddressInUse>>>)(async token =>
+        EgressWatch watch = ActivatorUtilities.CreateInstance<EgressWatch>(provider, (Func<CancellationToken, Task<IReadOnlyList<AddressInUse>>>)(async token =>
             [.. (await accounts.InUseAsync(token)).Select(static a => new AddressInUse(a.Address, a.Whose))]));
+        provider.GetRequiredService<AccountDirectory>().Changed += _ => watch.LookAgain();
+        return watch;
     }
 
     private static QueueScheduler MakeScheduler(RelayGateOptions options, IServiceProvider provider)

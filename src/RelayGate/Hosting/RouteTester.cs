@@ -12,7 +12,7 @@ using RelayGate.Queue;
 namespace RelayGate.Hosting;
 
 /// <summary>Says which way mail would go now, by the same look-ups as an attempt; nothing is dialled.</summary>
-internal sealed class RouteTester(NextHopResolver resolver, AccountDirectory accounts, LocalAddresses local, RelayGateOptions options)
+internal sealed class RouteTester(NextHopResolver resolver, AccountDirectory accounts, RelayGateOptions options)
 {
     public async Task<RoutePlan> RunAsync(string? subscription, MailboxAddress recipient, CancellationToken cancellationToken)
     {
@@ -29,13 +29,13 @@ internal sealed class RouteTester(NextHopResolver resolver, AccountDirectory acc
         return new RoutePlan(new RouteView(route.Key, route.NextHop, route.Login?.User, route.Tls, "stored"), plan.Provider, EgressText.ForPeople(egress), stops, fault);
     }
 
-    private RouteStop Stop(NextHopAddress address, EgressChoice egress, string? ipv6OffBy)
+    private static RouteStop Stop(NextHopAddress address, EgressChoice egress, string? ipv6OffBy)
     {
         AddressFamily family = address.EndPoint.AddressFamily;
         EgressBinding? binding = EgressBinding.For(egress, family);
         string? whyNot = family == AddressFamily.InterNetworkV6 && ipv6OffBy is not null ? $"IPv6 is switched off for {ipv6OffBy}"
             : binding is null ? $"the egress has no {(family == AddressFamily.InterNetwork ? "IPv4" : "IPv6")} address"
-            : binding.Address is { } needed && !local.Check(needed) ? $"{needed} is not on this host" : null;
+            : binding.Address is { } needed && !LocalAddresses.CanBind(needed) ? $"{needed} is not on this host" : null;
         return new RouteStop(
             address.Host, address.Remote, binding?.Address?.ToString(), whyNot is null ? binding!.Helo : null, address.Tls.Mode.Word(), address.IsImplicitTls, whyNot);
     }

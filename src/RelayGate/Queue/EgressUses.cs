@@ -10,7 +10,7 @@ public sealed class EgressUses(SqliteRelayStore store, QueueWriter writer, Local
     public async Task<EgressUse> OfAsync(IPAddress address, CancellationToken cancellationToken)
     {
         EgressUse stored = await store.ReadRawAsync(connection => EgressUseRows.Read(connection, address.ToString()), cancellationToken);
-        DateTimeOffset? missingSince = local.Check(address) ? null : local.MissingSince(address) ?? time.GetUtcNow();
+        DateTimeOffset? missingSince = LocalAddresses.CanBind(address) ? null : local.MissingSince(address) ?? time.GetUtcNow();
         return stored with { LastUse = local.LastUseOf(address) ?? stored.LastUse, MissingSince = missingSince };
     }
 

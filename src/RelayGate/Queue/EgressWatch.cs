@@ -29,6 +29,7 @@ public sealed class EgressWatch(
     private const int RoundsOfAll = 12; // Between two looks at all addresses, and two writings of uses: a minute.
 
     private readonly BackgroundLoop _loop = new();
+    private int _lookAgain;
     private Dictionary<IPAddress, string> _whose = [];
     private Dictionary<IPAddress, DateTimeOffset> _told = []; // Missing, as it is stored.
 
@@ -49,6 +50,9 @@ public sealed class EgressWatch(
         _loop.Start(RunAsync);
     }
 
+    /// <summary>Who leaves from where may have changed: the next round looks at all addresses. Never blocks.</summary>
+    public void LookAgain() => Volatile.Write(ref _lookAgain, 1);
+
     /// <summary>Ends the rounds and writes what is left. While the writer still runs.</summary>
     public async Task StopAsync()
     {
@@ -68,9 +72,7 @@ public sealed class EgressWatch(
             await SaveUsesAsync(cancellationToken);
             return;
         }
-        foreach (IPAddress address in local.Missing)
-            local.Check(address);
-        await TellAsync(cancellationToken);
+        await TellAsync([.. local.Missing.Where(local.Check)], cancellationToken);
     }
 
     private async Task RunAsync()
@@ -80,7 +82,7 @@ public sealed class EgressWatch(
         {
             for (int round = 1; await timer.WaitForNextTickAsync(_loop.Stopping); round++)
             {
-                bool all = round % RoundsOfAll == 0;
+                bool all = Interlocked.Exchange(ref _lookAgain, 0) != 0 || round % RoundsOfAll == 0;
                 await RunOnceAsync(() => LookAsync(all, _loop.Stopping));
             }
         }
@@ -109,19 +111,21 @@ public sealed class EgressWatch(
     private async Task LookAtAllAsync(CancellationToken cancellationToken)
     {
         _whose = (await inUse(cancellationToken)).ToDictionary(static a => a.Address, static a => a.Whose);
+        IPAddress[] back = [.. local.Missing.Where(local.Check)];
         foreach (IPAddress address in _whose.Keys)
             local.Check(address);
         foreach (IPAddress address in local.Missing)
         {
             // Mail that was accepted before its address was changed may still want to leave from it.
-            if (!_whose.ContainsKey(address) && !local.Check(address) && await waiting.CountAsync(WaitKey.Ip(address), 1, cancellationToken) == 0)
+            if (!_whose.ContainsKey(address) && await waiting.CountAsync(WaitKey.Ip(address), 1, cancellationToken) == 0)
                 await ForgetAsync(address, cancellationToken);
         }
-        await TellAsync(cancellationToken);
+        await TellAsync(back, cancellationToken);
     }
 
-    /// <summary>Stores and tells what has changed since it was last told.</summary>
-    private async Task TellAsync(CancellationToken cancellationToken)
+    /// <summary>Stores and tells what has changed since it was last told, and has the mail of what is back go on.</summary>
+    /// <param name="back">Found again in this round: perhaps missed since the round before, and never told of.</param>
+    private async Task TellAsync(IReadOnlyList<IPAddress> back, CancellationToken cancellationToken)
     {
         var news = new List<AddressNews>();
         foreach (IPAddress address in local.Missing)
@@ -134,16 +138,17 @@ public sealed class EgressWatch(
             if (!local.IsMissing(address))
                 news.Add(new AddressNews(address, IsBack: true, _whose.GetValueOrDefault(address), since));
         }
-        if (news.Count == 0)
-            return;
-        await writer.RunAsync(
-            context =>
-            {
-                foreach (AddressNews one in news)
-                    EgressUseRows.Missing(context, one.Address, one.IsBack ? null : one.Since);
-                return news.Count;
-            },
-            cancellationToken);
+        if (news.Count > 0)
+        {
+            await writer.RunAsync(
+                context =>
+                {
+                    foreach (AddressNews one in news)
+                        EgressUseRows.Missing(context, one.Address, one.IsBack ? null : one.Since);
+                    return news.Count;
+                },
+                cancellationToken);
+        }
         foreach (AddressNews one in news)
         {
             if (one.IsBack)
@@ -151,9 +156,9 @@ public sealed class EgressWatch(
             else
                 _told[one.Address] = one.Since;
             Changed?.Invoke(one);
-            if (one.IsBack)
-                await waiting.WakeWaitersAsync(WaitKey.Ip(one.Address), cancellationToken);
         }
+        foreach (IPAddress address in back.Concat(news.Where(static n => n.IsBack).Select(static n => n.Address)).Distinct())
+            await waiting.WakeWaitersAsync(WaitKey.Ip(address), cancellationToken);
     }
 
     /// <summary>Nobody misses it any more: there is nothing to tell.</summary>

@@ -24,8 +24,8 @@ public sealed class LocalAddresses(TimeProvider time)
     /// <summary>All that are missing.</summary>
     public IReadOnlyCollection<IPAddress> Missing => [.. _missing.Keys];
 
-    /// <summary>Looks whether this host has an address, and notes it.</summary>
-    public bool Check(IPAddress address)
+    /// <summary>Looks whether this host has an address, and notes it. For <see cref="EgressWatch"/> alone, which sees to the mail that waits for it.</summary>
+    internal bool Check(IPAddress address)
     {
         bool isHere = CanBind(address);
         if (isHere)
