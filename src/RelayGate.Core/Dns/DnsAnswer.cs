@@ -66,6 +66,8 @@ public sealed record DnsAnswer(
             name = alias.Target;
         }
         SoaRecord? soa = message.Authority.OfType<SoaRecord>().FirstOrDefault();
+        if (soa is null && name == question.Name && message.Code == DnsResponseCode.NoError && message.Authority.Any(static r => r.Type == DnsType.Ns))
+            return Failure(question.Name, $"refers us to other servers about {question}"); // RFC 2308 §2.2: no statement that there is no such record.
         uint negative = soa is null ? UnknownNegativeSeconds : Math.Min(Math.Min(soa.Ttl, soa.Minimum), MaxNegativeSeconds);
         return new DnsAnswer(
             message.Code == DnsResponseCode.NameError ? DnsOutcome.NoName : DnsOutcome.NoData, [], name,

@@ -113,7 +113,7 @@ public sealed record DnsMessage(
         return true;
     }
 
-    private static bool IsKnown(DnsType type) => type is DnsType.A or DnsType.Aaaa or DnsType.Cname or DnsType.Ptr or DnsType.Mx or DnsType.Soa or DnsType.Txt or DnsType.Tlsa;
+    private static bool IsKnown(DnsType type) => type is DnsType.A or DnsType.Ns or DnsType.Aaaa or DnsType.Cname or DnsType.Ptr or DnsType.Mx or DnsType.Soa or DnsType.Txt or DnsType.Tlsa;
 
     /// <param name="wire">The message up to the end of the data.</param>
     private static bool TryReadData(ReadOnlySpan<byte> wire, int start, string name, DnsType type, uint ttl, [NotNullWhen(true)] out DnsRecord? record)
@@ -127,7 +127,7 @@ public sealed record DnsMessage(
             case DnsType.Aaaa when data.Length == 16:
                 record = new AddressRecord(name, type, ttl, new IPAddress(data));
                 break;
-            case DnsType.Cname or DnsType.Ptr:
+            case DnsType.Cname or DnsType.Ptr or DnsType.Ns:
                 if (DnsNameCodec.TryRead(wire, ref position, out string target) && position == wire.Length)
                     record = new NameRecord(name, type, ttl, target);
                 break;

@@ -7,6 +7,7 @@ namespace RelayGate.Core.Dns;
 public enum DnsType : ushort
 {
     A = 1,
+    Ns = 2,
     Cname = 5,
     Soa = 6,
     Ptr = 12,
@@ -38,7 +39,7 @@ public sealed record AddressRecord(string Name, DnsType Type, uint Ttl, IPAddres
 /// <param name="Exchange">Host name; "" for the null MX (RFC 7505).</param>
 public sealed record MxRecord(string Name, uint Ttl, ushort Preference, string Exchange) : DnsRecord(Name, DnsType.Mx, Ttl);
 
-/// <summary>CNAME or PTR: a name that stands for another.</summary>
+/// <summary>CNAME, PTR or NS: a name in place of, or about, another.</summary>
 public sealed record NameRecord(string Name, DnsType Type, uint Ttl, string Target) : DnsRecord(Name, Type, Ttl);
 
 /// <param name="Minimum">Upper bound for the TTL of a negative answer (RFC 2308 §4).</param>

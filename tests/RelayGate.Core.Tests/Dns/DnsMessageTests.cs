@@ -135,4 +135,20 @@ public class DnsMessageTests
 
         Assert.Equal(DnsOutcome.Failed, DnsAnswer.Read(question, new DnsMessage(1, DnsResponseCode.NoError, false, false, question, chain, [])).Outcome);
     }
+
+    [Theory]
+    [InlineData(false, false, DnsOutcome.NoData)]
+    [InlineData(true, true, DnsOutcome.NoData)]
+    [InlineData(true, false, DnsOutcome.Failed)] // RFC 2308 §2.2: a referral.
+    public void Name_servers_without_SOA_say_nothing_of_what_exists(bool nameServers, bool soa, DnsOutcome expected)
+    {
+        var question = new DnsQuestion("lame.test", DnsType.Mx);
+        ImmutableArray<DnsRecord> authority =
+        [
+            .. nameServers ? [new NameRecord("lame.test", DnsType.Ns, 300, "ns.lame.test")] : Array.Empty<DnsRecord>(),
+            .. soa ? [new SoaRecord("lame.test", 300, 60)] : Array.Empty<DnsRecord>(),
+        ];
+
+        Assert.Equal(expected, DnsAnswer.Read(question, new DnsMessage(1, DnsResponseCode.NoError, false, false, question, [], authority)).Outcome);
+    }
 }
