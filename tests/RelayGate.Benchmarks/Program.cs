@@ -18,6 +18,9 @@ switch (args)
     case ["deferred", .. { Length: > 0 } rest]:
         await DeferredMeasure.RunAsync(rest);
         break;
+    case ["latency", .. { Length: > 0 } rest]:
+        await LatencyMeasure.RunAsync(rest);
+        break;
     case ["replay", .. string[] rest]:
         await ReplayBenchmark.RunAsync(rest);
         break;

@@ -15,9 +15,7 @@ internal static class ScaleMeasure
 {
     private const int DomainsOfEach = 2;
     private const int MailboxesOfEach = 10;
-    private const int Sessions = 20;
     private static readonly TimeSpan StartPatience = TimeSpan.FromMinutes(2);
-    private static readonly byte[] Content = MakeContent();
 
     internal sealed record Run(string Name, double ReadySeconds, double ReadyMegabytes, double PeakMegabytes, double Rate);
 
@@ -115,106 +113,21 @@ internal static class ScaleMeasure
               "Delivery": { "NextHop": "smtp://{{nextHop}}" } } }
             """);
         long started = Stopwatch.GetTimestamp();
-        using var server = Process.Start(new ProcessStartInfo(program) { ArgumentList = { "serve", "--config", config }, UseShellExecute = false, RedirectStandardOutput = true, RedirectStandardError = true })!;
-        _ = server.StandardError.ReadToEndAsync(); // The mail log.
-        try
-        {
-            using var patience = new CancellationTokenSource(StartPatience);
-            IPEndPoint? listener = null;
-            string? line;
-            while ((line = await server.StandardOutput.ReadLineAsync(patience.Token)) is not null && !line.Contains("ready", StringComparison.Ordinal))
-            {
-                if (line.StartsWith("SMTP ", StringComparison.Ordinal))
-                    listener = IPEndPoint.Parse(line.Split(' ')[1]);
-            }
-            if (line is null || listener is null)
-                throw new InvalidOperationException("The gateway did not start");
-            double ready = Stopwatch.GetElapsedTime(started).TotalSeconds;
-            double readyMegabytes = Megabytes(server.Id, "VmRSS:");
-            await LoadAsync(listener, messages / 10, n => senderOf(messages + n));
-            long load = Stopwatch.GetTimestamp();
-            await LoadAsync(listener, messages, senderOf);
-            double rate = messages / Stopwatch.GetElapsedTime(load).TotalSeconds;
-            return new Run(name, ready, readyMegabytes, Megabytes(server.Id, "VmHWM:"), rate);
-        }
-        finally
-        {
-            if (!server.HasExited)
-            {
-                using Process kill = Process.Start("kill", ["-TERM", server.Id.ToString(CultureInfo.InvariantCulture)])!;
-                await kill.WaitForExitAsync();
-                await server.WaitForExitAsync();
-            }
-        }
+        await using GatewayRun server = await GatewayRun.StartAsync(program, config, StartPatience);
+        double ready = Stopwatch.GetElapsedTime(started).TotalSeconds;
+        double readyMegabytes = Megabytes(server.Id, "VmRSS:");
+        await SmtpLoad.RunAsync(server.Listener, messages / 10, n => SenderOf(senderOf(messages + n)));
+        long load = Stopwatch.GetTimestamp();
+        await SmtpLoad.RunAsync(server.Listener, messages, n => SenderOf(senderOf(n)));
+        double rate = messages / Stopwatch.GetElapsedTime(load).TotalSeconds;
+        return new Run(name, ready, readyMegabytes, Megabytes(server.Id, "VmHWM:"), rate);
     }
+
+    private static string SenderOf(int subscription) => $"user0@site{subscription}a.test";
 
     private static double Megabytes(int pid, string field)
     {
         string line = File.ReadLines($"/proc/{pid}/status").First(l => l.StartsWith(field, StringComparison.Ordinal));
         return long.Parse(line.Split(' ', StringSplitOptions.RemoveEmptyEntries)[1], CultureInfo.InvariantCulture) / 1024.0;
-    }
-
-    private static async Task LoadAsync(IPEndPoint server, int messages, Func<int, int> senderOf)
-    {
-        int next = -1;
-        await Task.WhenAll(Enumerable.Range(0, Sessions).Select(_ => Task.Run(async () =>
-        {
-            byte[] buffer = new byte[4096];
-            for (int n = Interlocked.Increment(ref next); n < messages; n = Interlocked.Increment(ref next))
-                await SendAsync(server, $"user0@site{senderOf(n)}a.test", buffer);
-        })));
-    }
-
-    /// <summary>As the load generator of the side-by-side benchmark does: a session for the message, every command after the reply to the one before.</summary>
-    private static async Task SendAsync(IPEndPoint server, string sender, byte[] buffer)
-    {
-        using var socket = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
-        await socket.ConnectAsync(server);
-        await ExpectAsync(socket, buffer, "220");
-        await SayAsync(socket, buffer, "EHLO bench.test\r\n"u8.ToArray(), "250");
-        await SayAsync(socket, buffer, Encoding.ASCII.GetBytes($"MAIL FROM:<{sender}>\r\n"), "250");
-        await SayAsync(socket, buffer, "RCPT TO:<someone@dest.test>\r\n"u8.ToArray(), "250");
-        await SayAsync(socket, buffer, "DATA\r\n"u8.ToArray(), "354");
-        await SayAsync(socket, buffer, Content, "250");
-        await SayAsync(socket, buffer, "QUIT\r\n"u8.ToArray(), "221");
-    }
-
-    private static async Task SayAsync(Socket socket, byte[] buffer, ReadOnlyMemory<byte> octets, string code)
-    {
-        await socket.SendAsync(octets);
-        await ExpectAsync(socket, buffer, code);
-    }
-
-    private static async Task ExpectAsync(Socket socket, byte[] buffer, string code)
-    {
-        int length = 0;
-        do
-        {
-            int read = await socket.ReceiveAsync(buffer.AsMemory(length));
-            if (read == 0)
-                throw new IOException("The gateway closed the session");
-            length += read;
-        }
-        while (!IsWhole(buffer.AsSpan(0, length)));
-        string reply = Encoding.ASCII.GetString(buffer, 0, length);
-        if (!reply.StartsWith(code, StringComparison.Ordinal))
-            throw new IOException($"The gateway answered: {reply}");
-    }
-
-    /// <summary>Whether the last line is the last of its reply.</summary>
-    private static bool IsWhole(ReadOnlySpan<byte> reply)
-    {
-        if (!reply.EndsWith("\r\n"u8))
-            return false;
-        int start = reply[..^2].LastIndexOf((byte)'\n') + 1;
-        return reply[start + 3] == ' ';
-    }
-
-    private static byte[] MakeContent()
-    {
-        var text = new StringBuilder("From: <user0@elsewhere.test>\r\nTo: <someone@dest.test>\r\nSubject: scale\r\n\r\n");
-        while (text.Length < 4096)
-            text.Append("A line of text as people write them, sixty-odd characters.\r\n");
-        return Encoding.ASCII.GetBytes(text.Append(".\r\n").ToString());
     }
 }
