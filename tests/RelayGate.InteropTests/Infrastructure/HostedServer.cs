@@ -45,7 +45,33 @@ public sealed class HostedServer : IAsyncLifetime
         loop.example. MX 10 localhost.loop.example.
         localhost.loop.example. A 127.0.0.1
         empty.example. TXT "neither MX nor address"
+        half-dead.example. MX 10 dead.prefer.example.
+        half-dead.example. MX 10 mx2.example.com.
+        alias.example. CNAME second.example.
+        aliased-mx.example. MX 10 mx.aliased-mx.example.
+        mx.aliased-mx.example. CNAME mx2.example.com.
+        chain.example. CNAME chain2.example.
+        chain2.example. CNAME aliased-mx.example.
+        ghost.example. MX 5 mx.ghost.example.
+        ghost.example. MX 10 mx2.example.com.
+        dead-six.example. MX 5 mx.dead-six.example.
+        dead-six.example. MX 10 mx2.example.com.
+        mx.dead-six.example. AAAA 2001:db8::209
+        lop-sided.example. MX 5 mx.lop-sided.example.
+        mx.lop-sided.example. AAAA 2001:db8::209
+        mx.lop-sided.example. A 203.0.113.202
+        UPPER.example. MX 10 MX2.Example.COM.
+        wordy.example. MX 10 mx2.example.com.
+        lame.example. NS ns.lame.example.
+        ns.lame.example. A 203.0.113.209
+        loop-cname.example. CNAME loop-cname2.example.
+        loop-cname2.example. CNAME loop-cname.example.
         """;
+
+    /// <summary>Records that are many: 300 MX hosts, of which all but the preferred one are dead, and 20 KB of text.</summary>
+    private static string LongZone => string.Concat(Enumerable.Range(0, 300).Select(i => $"many.example. MX {(i == 150 ? 1 : 10 + i)} {(i == 150 ? "mx2.example.com." : $"mx{i}.many.example.")}\n"
+        + $"mx{i}.many.example. A 203.0.113.209\nwordy.example. TXT \"{i} {new string('x', 200)}\"\n"
+        + (i < 100 ? $"_mta-sts.wordy.example. TXT \"{i} {new string('x', 200)}\"\n_smtp._tls.wordy.example. TXT \"{i} {new string('x', 200)}\"\n" : "")));
 
     private NetworkNamespace? _inside;
     private NetworkNamespace? _outside;
@@ -141,7 +167,7 @@ public sealed class HostedServer : IAsyncLifetime
     private async Task StartDnsAsync()
     {
         TestFolder folder = Gateway.Folder;
-        folder.Write("zone", Zone + "\n");
+        folder.Write("zone", Zone + "\n" + LongZone);
         string configuration = folder.Write("nsd.conf", $"""
             server:
               ip-address: 203.0.113.53
@@ -160,6 +186,9 @@ public sealed class HostedServer : IAsyncLifetime
             zone:
               name: "."
               zonefile: "zone"
+            zone:
+              name: "servfail.example."
+              zonefile: "missing"
 
             """);
         string[] command = _outside!.Inside("nsd", "-d", "-c", configuration);

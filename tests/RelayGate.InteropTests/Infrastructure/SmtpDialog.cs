@@ -20,12 +20,17 @@ public sealed class SmtpDialog : IDisposable
 
     public NetworkStream Stream { get; }
 
-    public static async Task<SmtpDialog> ConnectAsync(int port)
+    public static Task<SmtpDialog> ConnectAsync(int port) => ConnectAsync(new IPEndPoint(IPAddress.Loopback, port));
+
+    /// <param name="server">A port, or a unix socket, which is the same in every network namespace.</param>
+    public static async Task<SmtpDialog> ConnectAsync(EndPoint server)
     {
-        var socket = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
+        var socket = new Socket(server.AddressFamily, SocketType.Stream, server.AddressFamily == AddressFamily.Unix ? ProtocolType.Unspecified : ProtocolType.Tcp);
         try
         {
-            await socket.ConnectAsync(new IPEndPoint(IPAddress.Loopback, port));
+            if (server.AddressFamily != AddressFamily.Unix)
+                socket.NoDelay = true;
+            await socket.ConnectAsync(server);
         }
         catch (SocketException)
         {
