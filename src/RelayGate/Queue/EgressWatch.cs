@@ -127,11 +127,6 @@ public sealed class EgressWatch(
     /// <param name="back">Found again in this round: perhaps missed since the round before, and never told of.</param>
     private async Task TellAsync(IReadOnlyList<IPAddress> back, CancellationToken cancellationToken)
     {
-        foreach (IPAddress found in local.TakeFound())
-        {
-            if (!_told.ContainsKey(found)) // Gone and back between two looks: not worth telling, but mail waits for it.
-                await waiting.WakeWaitersAsync(WaitKey.Ip(found), cancellationToken);
-        }
         var news = new List<AddressNews>();
         foreach (IPAddress address in local.Missing)
         {

@@ -14,7 +14,6 @@ public sealed class LocalAddresses(TimeProvider time)
     private const int MaxUses = 4096;
 
     private readonly ConcurrentDictionary<IPAddress, DateTimeOffset> _missing = new();
-    private readonly ConcurrentDictionary<IPAddress, bool> _found = new(); // No longer missing, and nobody was told.
     private readonly ConcurrentDictionary<IPAddress, DateTimeOffset> _uses = new();
 
     /// <summary>Since when an address is known to be missing; null: it is not.</summary>
@@ -29,15 +28,12 @@ public sealed class LocalAddresses(TimeProvider time)
     internal bool Check(IPAddress address)
     {
         bool isHere = CanBind(address);
-        if (!isHere)
+        if (isHere)
+            _missing.TryRemove(address, out _);
+        else
             NoteMissing(address);
-        else if (_missing.TryRemove(address, out _))
-            _found.TryAdd(address, true);
         return isHere;
     }
-
-    /// <summary>Takes the addresses that were missing and are here, each once.</summary>
-    internal List<IPAddress> TakeFound() => [.. _found.Keys.Where(address => _found.TryRemove(address, out _))];
 
     /// <summary>An address could not be bound.</summary>
     public void NoteMissing(IPAddress address)
