@@ -80,7 +80,7 @@ internal sealed class MailServer : IAsyncDisposable
     /// <summary>A certificate with its key in one file each, as all three want them.</summary>
     public static (string Certificate, string Key) MakeCertificate(TestFolder folder)
     {
-        using var key = RSA.Create(2048); // OpenSMTPD as Debian builds it fails with keys on curves.
+        using var key = RSA.Create(2048);
         var request = new CertificateRequest("CN=mx.dest.test", key, HashAlgorithmName.SHA256, RSASignaturePadding.Pkcs1);
         using X509Certificate2 made = request.CreateSelfSigned(TimeProvider.System.GetUtcNow().AddDays(-1), TimeProvider.System.GetUtcNow().AddDays(1));
         string keyPath = folder.Write("key.pem", key.ExportPkcs8PrivateKeyPem());

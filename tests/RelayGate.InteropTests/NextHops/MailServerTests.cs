@@ -36,7 +36,6 @@ public sealed class MailServerTests
     [MailServerTheory]
     [InlineData(MailServer.Postfix, "smtpd_tls_security_level = may\nsmtpd_tls_cert_file = CERT\nsmtpd_tls_key_file = KEY")]
     [InlineData(MailServer.Exim, "tls_advertise_hosts = *\ntls_certificate = CERT\ntls_privatekey = KEY\nchunking_advertise_hosts = *")]
-    [InlineData(MailServer.OpenSmtpd, "pki mx.dest.test cert \"CERT\"\npki mx.dest.test key \"KEY\"\nlisten tls pki mx.dest.test")]
     public async Task STARTTLS_is_used_and_bodies_arrive_octet_for_octet(string server, string settings)
     {
         using var folder = new TestFolder();
