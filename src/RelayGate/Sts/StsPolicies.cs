@@ -150,6 +150,8 @@ public sealed class StsPolicies : IDisposable
     {
         try
         {
+            if (_entries.TryGet(domain, out Entry now) && now.Kept is { } fresh && fresh.Id == id && _time.GetUtcNow() - fresh.FetchedAt < RetryAfter)
+                return new StsFinding(fresh.Policy); // Another has fetched it since this was asked for.
             await _turns.WaitAsync(_loop.Stopping);
             StsFinding finding;
             try
@@ -160,12 +162,11 @@ public sealed class StsPolicies : IDisposable
             {
                 _turns.Release();
             }
-            long stamp = _entries.StampOf(domain);
-            DateTimeOffset now = _time.GetUtcNow();
+            DateTimeOffset fetchedAt = _time.GetUtcNow();
             KeptPolicy? kept = null;
             if (finding.Policy is { } policy)
             {
-                kept = new KeptPolicy(domain, id, policy, now);
+                kept = new KeptPolicy(domain, id, policy, fetchedAt);
                 await _writer.WriteAsync(db =>
                 {
                     StsRows.Save(db, kept);
@@ -176,7 +177,8 @@ public sealed class StsPolicies : IDisposable
             {
                 kept = _entries.TryGet(domain, out Entry before) ? before.Kept : await _store.ReadAsync(db => StsRows.Find(db, domain), _loop.Stopping);
             }
-            _entries.Add(domain, new Entry(kept, finding.Policy is null ? finding : null, now + RetryAfter), stamp);
+            _entries.Invalidate(domain); // Who has read the store before must not put that over this.
+            _entries.Add(domain, new Entry(kept, finding.Policy is null ? finding : null, fetchedAt + RetryAfter), _entries.StampOf(domain));
             return finding;
         }
         finally
