@@ -150,8 +150,9 @@ public sealed class StsPolicies : IDisposable
     {
         try
         {
-            if (_entries.TryGet(domain, out Entry now) && now.Kept is { } fresh && fresh.Id == id && _time.GetUtcNow() - fresh.FetchedAt < RetryAfter)
-                return new StsFinding(fresh.Policy); // Another has fetched it since this was asked for.
+            KeptPolicy? kept = _entries.TryGet(domain, out Entry known) ? known.Kept : await _store.ReadAsync(db => StsRows.Find(db, domain), _loop.Stopping);
+            if (kept is not null && kept.Id == id && _time.GetUtcNow() - kept.FetchedAt < RetryAfter)
+                return new StsFinding(kept.Policy); // Another has fetched it since this was asked for.
             await _turns.WaitAsync(_loop.Stopping);
             StsFinding finding;
             try
@@ -163,19 +164,14 @@ public sealed class StsPolicies : IDisposable
                 _turns.Release();
             }
             DateTimeOffset fetchedAt = _time.GetUtcNow();
-            KeptPolicy? kept = null;
             if (finding.Policy is { } policy)
             {
-                kept = new KeptPolicy(domain, id, policy, fetchedAt);
+                KeptPolicy fetched = kept = new KeptPolicy(domain, id, policy, fetchedAt);
                 await _writer.WriteAsync(db =>
                 {
-                    StsRows.Save(db, kept);
+                    StsRows.Save(db, fetched);
                     return true;
                 });
-            }
-            else
-            {
-                kept = _entries.TryGet(domain, out Entry before) ? before.Kept : await _store.ReadAsync(db => StsRows.Find(db, domain), _loop.Stopping);
             }
             _entries.Invalidate(domain); // Who has read the store before must not put that over this.
             _entries.Add(domain, new Entry(kept, finding.Policy is null ? finding : null, fetchedAt + RetryAfter), _entries.StampOf(domain));
