@@ -67,7 +67,7 @@ internal static class DeferredMeasure
     {
         using SqliteRelayStore store = SqliteRelayStore.Open(data);
         using StoreConnection connection = store.OpenWriteConnection();
-        long now = DateTimeOffset.UtcNow.ToUnixTimeMilliseconds();
+        long now = TimeProvider.System.GetUtcNow().ToUnixTimeMilliseconds();
         string numbers = $"with recursive n(i) as (select 0 union all select i + 1 from n where i + 1 < {deferred}) ";
         string id = $"unhex(printf('%012X%020X', {now - 3_600_000} + i / 1000, i))";
         string[] statements =

@@ -9,7 +9,8 @@ internal sealed class RefusalList
 {
     private readonly Option<string?> _groupBy = new("--group-by")
     {
-        Description = "Count refusals of next hops by ip, provider, class, list, subscription, domain, code (with commas).", HelpName = "KEYS",
+        Description = "Count refusals of next hops by ip, provider, class, list, subscription, domain, code (with commas).",
+        HelpName = "KEYS",
     };
 
     private readonly (Option<string?> Option, string Parameter)[] _filters =

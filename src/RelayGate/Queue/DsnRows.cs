@@ -29,7 +29,8 @@ internal sealed class DsnRows
         _now = now;
         _notification = OwnMail.Make(
             dsn.Id, original.Subscription, dsn.Recipient, original.Egress,
-            new ComposedDsn(dsn.HeaderSection, dsn.Body, dsn.HeaderNeedsUtf8, dsn.BodyIs8Bit), [], nextAttempt) with { RequiresTls = original.RequiresTls };
+            new ComposedDsn(dsn.HeaderSection, dsn.Body, dsn.HeaderNeedsUtf8, dsn.BodyIs8Bit), [], nextAttempt) with
+        { RequiresTls = original.RequiresTls };
     }
 
     public QueueId Id => _notification.Id;

@@ -32,21 +32,21 @@ internal static class OwnMail
     /// <param name="nextAttempt">When it is due if this process does not attempt it at once.</param>
     public static QueuedMessage Make(
         QueueId id, string subscription, ForwardPath recipient, EgressChoice egress, ComposedDsn content, ImmutableArray<DkimKey> keys, DateTimeOffset nextAttempt) => new()
-    {
-        Id = id,
-        RowId = 0,
-        Subscription = subscription,
-        ReceivedAt = id.Timestamp,
-        ReversePath = ReversePath.Null,
-        Recipients = [new QueuedRecipient(0, recipient, DsnNotify.Never, null, RecipientState.Pending, 0, nextAttempt, null)],
-        RecipientCount = 1,
-        Egress = egress,
-        HeaderNeedsUtf8 = content.HeaderNeedsUtf8,
-        BodyIs8Bit = content.BodyIs8Bit,
-        IsDsn = true,
-        HeaderSection = content.Signed(keys, id.Timestamp).HeaderSection,
-        Body = MessageBody.FromBytes(content.Body),
-    };
+        {
+            Id = id,
+            RowId = 0,
+            Subscription = subscription,
+            ReceivedAt = id.Timestamp,
+            ReversePath = ReversePath.Null,
+            Recipients = [new QueuedRecipient(0, recipient, DsnNotify.Never, null, RecipientState.Pending, 0, nextAttempt, null)],
+            RecipientCount = 1,
+            Egress = egress,
+            HeaderNeedsUtf8 = content.HeaderNeedsUtf8,
+            BodyIs8Bit = content.BodyIs8Bit,
+            IsDsn = true,
+            HeaderSection = content.Signed(keys, id.Timestamp).HeaderSection,
+            Body = MessageBody.FromBytes(content.Body),
+        };
 
     /// <summary>Puts it into the queue with its record. To be told as enqueued after the commit, with the row id that is returned.</summary>
     /// <param name="identity">What made it, as the record names it: dsn or notice.</param>

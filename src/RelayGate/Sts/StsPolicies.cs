@@ -37,7 +37,7 @@ public sealed class StsPolicies : IDisposable
     private readonly TimeProvider _time;
     private readonly ILogger<StsPolicies> _logger;
     private readonly BoundedCache<string, Entry> _entries = new(MaxInMemory);
-    private readonly ConcurrentDictionary<string, Lazy<Task<StsFinding>>> _fetching = new(StringComparer.Ordinal);
+    private readonly Dictionary<string, Task<StsFinding>> _fetching = new(StringComparer.Ordinal); // Guarded by itself.
     private readonly ConcurrentDictionary<string, DateTimeOffset> _used = new(StringComparer.Ordinal); // Since the last round.
     private readonly SemaphoreSlim _turns = new(MaxFetches);
     private readonly BackgroundLoop _loop = new();
@@ -98,7 +98,8 @@ public sealed class StsPolicies : IDisposable
         {
             DnsAnswer answer = await _dns.ResolveAsync(new DnsQuestion($"_mta-sts.{kept.Domain}", DnsType.Txt), token);
             if (answer.Outcome == DnsOutcome.Found && StsPolicy.ReadId(answer.Records) is { } id)
-                await FetchOnceAsync(kept.Domain, id).WaitAsync(token);
+                if (FetchOnce(kept.Domain, id) is { } fetch) // Null: the next round has time for it.
+                    await fetch.WaitAsync(token);
         });
     }
 
@@ -130,11 +131,11 @@ public sealed class StsPolicies : IDisposable
 
     private async Task<StsFinding> WaitForAsync(string domain, string id, CancellationToken cancellationToken)
     {
-        if (_fetching.Count >= MaxWaiting && !_fetching.ContainsKey(domain))
+        if (FetchOnce(domain, id) is not { } fetch)
             return new StsFinding(null, TlsResult.StsPolicyFetchError, "Too many MTA-STS policies are being fetched");
         try
         {
-            return await FetchOnceAsync(domain, id).WaitAsync(Patience, _time, cancellationToken);
+            return await fetch.WaitAsync(Patience, _time, cancellationToken);
         }
         catch (TimeoutException)
         {
@@ -142,9 +143,16 @@ public sealed class StsPolicies : IDisposable
         }
     }
 
-    /// <summary>One fetch of a domain at a time: Lazy, because GetOrAdd may make a value that it does not keep.</summary>
-    private Task<StsFinding> FetchOnceAsync(string domain, string id) =>
-        _fetching.GetOrAdd(domain, static (domain, state) => new Lazy<Task<StsFinding>>(() => Task.Run(() => state.Self.FetchAndKeepAsync(domain, state.Id))), (Self: this, Id: id)).Value;
+    /// <summary>One fetch of a domain at a time, for all who ask for it; null: too many are under way.</summary>
+    private Task<StsFinding>? FetchOnce(string domain, string id)
+    {
+        lock (_fetching)
+        {
+            if (_fetching.TryGetValue(domain, out Task<StsFinding>? fetch) || _fetching.Count >= MaxWaiting)
+                return fetch;
+            return _fetching[domain] = Task.Run(() => FetchAndKeepAsync(domain, id));
+        }
+    }
 
     private async Task<StsFinding> FetchAndKeepAsync(string domain, string id)
     {
@@ -179,7 +187,8 @@ public sealed class StsPolicies : IDisposable
         }
         finally
         {
-            _fetching.TryRemove(domain, out _);
+            lock (_fetching)
+                _fetching.Remove(domain);
         }
     }
 

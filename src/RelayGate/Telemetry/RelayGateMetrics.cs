@@ -49,7 +49,8 @@ public sealed class RelayGateMetrics : IDisposable
         TlsPolicies = new LabelledCounter(Meter, "relaygate_tls_policy_total", "Sessions with next hops, and those that came to nothing before one, by the TLS policy in force and what came of it.", ["policy", "result"],
             [("may", "ok"), ("dane", "ok"), ("sts", "ok")]);
         Refusals = new LabelledCounter(Meter, "relaygate_delivery_refusals_total", "Recipients refused by next hops, by provider and by what the refusal is about.", ["provider", "class"],
-            [.. ReplyClassNames.All.Skip(1).Select(static c => (OtherProvider, c))]) { MaxLabelSets = 1500 };
+            [.. ReplyClassNames.All.Skip(1).Select(static c => (OtherProvider, c))])
+        { MaxLabelSets = 1500 };
         Dsns = new LabelledCounter(Meter, "relaygate_dsns_total", "Delivery status notifications put into the queue.", []);
         SuppressedDsns = new LabelledCounter(Meter, "relaygate_dsns_suppressed_total", "Delivery status notifications not sent because a bound was reached; their failures are recorded.", ["reason"],
             ("per-sender", ""), ("backscatter", ""));

@@ -151,7 +151,8 @@ internal sealed class StormInternet : IAsyncDisposable
             int domain = (address[2] << 8) | address[3];
             bool isHome = address[1] == 101;
             StormKind kind = isHome ? StormKind.Good : address[1] == 111 ? StormKind.ClosesAtOnce : StormKinds.Of(domain);
-            await new StormSession(this, socket, stream, kind, isHome ? null : domain).RunAsync(_stop.Token);
+            using var session = new StormSession(this, socket, stream, kind, isHome ? null : domain);
+            await session.RunAsync(_stop.Token);
         }
         catch (Exception e) when (e is IOException or OperationCanceledException or ObjectDisposedException or SocketException)
         {

@@ -5,11 +5,13 @@ namespace RelayGate.InteropTests.Storm;
 
 /// <summary>One session of an MX host of the storm.</summary>
 /// <param name="domain">Null: the home of the sender, where reports come to.</param>
-internal sealed class StormSession(StormInternet internet, Socket socket, NetworkStream stream, StormKind kind, int? domain)
+internal sealed class StormSession(StormInternet internet, Socket socket, NetworkStream stream, StormKind kind, int? domain) : IDisposable
 {
     private readonly StreamReader _reader = new(stream, Encoding.Latin1, detectEncodingFromByteOrderMarks: false, 4096, leaveOpen: true);
     private readonly List<string> _recipients = [];
     private string? _reversePath;
+
+    public void Dispose() => _reader.Dispose();
 
     public async Task RunAsync(CancellationToken cancellationToken)
     {

@@ -75,10 +75,10 @@ internal sealed partial class StormTally
         int ignored = 0;
         foreach (Match match in FinalRecipient().Matches(message))
         {
-            if (_fates.TryGetValue((id, match.Groups[1].Value), out StormFate? fate))
+            if (_fates.TryGetValue((id, match.Groups["recipient"].Value), out StormFate? fate))
                 Settle(fate, fate.Report, ref ignored);
             else
-                Strange.Enqueue($"report of {id} to {match.Groups[1].Value}");
+                Strange.Enqueue($"report of {id} to {match.Groups["recipient"].Value}");
         }
     }
 
@@ -96,6 +96,6 @@ internal sealed partial class StormTally
     [GeneratedRegex(@"<storm\.\d+@shop\.test>")]
     private static partial Regex StormId();
 
-    [GeneratedRegex(@"^Final-Recipient: rfc822; ?(\S+)\r\n(?:Action: failed)\r\n", RegexOptions.Multiline | RegexOptions.IgnoreCase)]
+    [GeneratedRegex(@"^Final-Recipient: rfc822; ?(?<recipient>\S+)\r\nAction: failed\r\n", RegexOptions.Multiline | RegexOptions.IgnoreCase | RegexOptions.ExplicitCapture)]
     private static partial Regex FinalRecipient();
 }

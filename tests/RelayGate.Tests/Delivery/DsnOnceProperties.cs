@@ -19,18 +19,26 @@ public sealed class DsnOnceProperties
 {
     [Fact]
     public void Each_failed_recipient_is_named_once_and_nobody_else_is() =>
-        Check.One(Config.QuickThrowOnFailure.WithMaxTest(8), Prop.ForAll(Gen.Choose(0, int.MaxValue - 1).ToArbitrary(), seed => new Run(seed).PlayAsync().GetAwaiter().GetResult()));
+        Check.One(Config.QuickThrowOnFailure.WithMaxTest(8), Prop.ForAll(Gen.Choose(0, int.MaxValue - 1).ToArbitrary(), Play));
 
-    private sealed class Run(int seed)
+    private static void Play(int seed)
+    {
+        using var run = new Run(seed);
+        run.PlayAsync().GetAwaiter().GetResult();
+    }
+
+    private sealed class Run(int seed) : IDisposable
     {
         private readonly Random _random = new(seed);
         private readonly QueueFixture _queue = new();
         private readonly Dictionary<(QueueId Message, string Recipient), DeliveryResult> _ends = [];
         private readonly Dictionary<QueueId, string> _reports = [];
 
+        public void Dispose() => _queue.Dispose();
+
         public async Task PlayAsync()
         {
-            using QueueFixture queue = _queue;
+            QueueFixture queue = _queue;
             queue.Options.Hostname = "relay.test";
             queue.Options.Delivery.Retry.GiveUpAfter = TimeSpan.FromHours(8);
             queue.Options.Dsn.PerSender = 0;

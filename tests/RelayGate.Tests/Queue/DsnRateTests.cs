@@ -71,7 +71,8 @@ public sealed class DsnRateTests : IDisposable
             job = await _queue.TakeAsync();
         }
         var dsn = new PreparedDsn(
-            _queue.NewId(), new ForwardPath(MailboxAddress.Parse(sender)), Encoding.ASCII.GetBytes("Subject: failed\r\n\r\n"), "Text.\r\n"u8.ToArray(), false, false) { IsToHosted = isHosted };
+            _queue.NewId(), new ForwardPath(MailboxAddress.Parse(sender)), Encoding.ASCII.GetBytes("Subject: failed\r\n\r\n"), "Text.\r\n"u8.ToArray(), false, false)
+        { IsToHosted = isHosted };
         await _queue.EndAsync(job, DeliveryResult.Failed, dsn: dsn);
         return await _queue.Text($"select report from attempt where id = x'{Convert.ToHexString(message.Id.ToBytes())}'");
     }

@@ -5,14 +5,15 @@ using RelayGate.Tests.Fakes;
 namespace RelayGate.Tests.Server;
 
 /// <summary>What people do by hand about an address, by commands alone, and what becomes of mail meanwhile.</summary>
-public sealed class AddressOrderCommandTests : IAsyncLifetime
+public sealed class AddressOrderCommandTests : IAsyncLifetime, IAsyncDisposable
 {
-    private readonly FakeNextHop _nextHop = new();
+    private FakeNextHop _nextHop = null!;
     private TestGateway _gateway = null!;
     private CommandRun _command = null!;
 
     public async Task InitializeAsync()
     {
+        _nextHop = new FakeNextHop();
         _gateway = await TestGateway.StartAsync(_nextHop.Url, static options => options.Egress.IPv4 = "127.0.0.9");
         _command = new CommandRun(_gateway.ControlSocket);
         await OkAsync("subscription add acme --ipv4 127.0.0.11");
@@ -20,7 +21,9 @@ public sealed class AddressOrderCommandTests : IAsyncLifetime
         await OkAsync("mailbox add info@shop.test --password-stdin", "secret-7\n");
     }
 
-    public async Task DisposeAsync()
+    Task IAsyncLifetime.DisposeAsync() => DisposeAsync().AsTask();
+
+    public async ValueTask DisposeAsync()
     {
         await _gateway.DisposeAsync();
         await _nextHop.DisposeAsync();
