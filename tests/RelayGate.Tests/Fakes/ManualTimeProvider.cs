@@ -57,6 +57,13 @@ public sealed class ManualTimeProvider(DateTimeOffset? start = null) : TimeProvi
         }
     }
 
+    /// <summary>Whether a timer fires when the clock comes to a moment; a test waits for it before it moves the clock there.</summary>
+    public bool HasTimer(DateTimeOffset at)
+    {
+        lock (_lock)
+            return _timers.Exists(t => t.Due == _elapsed + (at - _now).Ticks);
+    }
+
     /// <summary>Sets the wall clock alone, as a clock step does; monotonic time goes on undisturbed.</summary>
     public void StepWallClock(TimeSpan by)
     {
