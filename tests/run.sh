@@ -23,7 +23,7 @@ case "$sdk" in 1[0-9].*) ;; *) stop "the .NET 10 SDK is needed, found $sdk" ;; e
 
 # --- Debian packages of the programs that the interoperation tests drive -------------------------------------------
 packages="php-cli libphp-phpmailer msmtp swaks libnet-ssleay-perl curl openssl sqlite3 python3 opendkim-tools opendkim
-  python3-dkim nsd iproute2 util-linux sudo libgnutls-dane0 libidn12 libnsl2 libevent-2.1-7"
+  python3-dkim nsd unbound ldnsutils iproute2 util-linux sudo libgnutls-dane0 libidn12 libnsl2 libevent-2.1-7"
 missing() {
   local p
   for p in $1; do

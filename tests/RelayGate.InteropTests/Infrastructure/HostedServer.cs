@@ -168,31 +168,6 @@ public sealed class HostedServer : IAsyncLifetime
     {
         TestFolder folder = Gateway.Folder;
         folder.Write("zone", Zone + "\n" + LongZone);
-        string configuration = folder.Write("nsd.conf", $"""
-            server:
-              ip-address: 203.0.113.53
-              username: ""
-              chroot: ""
-              zonesdir: "{folder.FullName}"
-              database: ""
-              pidfile: "{folder["nsd.pid"]}"
-              xfrdfile: "{folder["xfrd"]}"
-              zonelistfile: "{folder["zones"]}"
-              xfrdir: "{folder.FullName}"
-              server-count: 1
-              verbosity: 1
-            remote-control:
-              control-enable: no
-            zone:
-              name: "."
-              zonefile: "zone"
-            zone:
-              name: "servfail.example."
-              zonefile: "missing"
-
-            """);
-        string[] command = _outside!.Inside("nsd", "-d", "-c", configuration);
-        _dns = BackgroundProgram.Start(command[0], command[1..], folder.FullName);
-        await _dns.SaysAsync("nsd started", TimeSpan.FromSeconds(10));
+        _dns = await NameServer.StartAsync(_outside!, folder, "203.0.113.53", (".", "zone"), ("servfail.example.", "missing"));
     }
 }
