@@ -128,10 +128,17 @@ public sealed record StsPolicy(StsMode Mode, ImmutableArray<string> Mx, TimeSpan
 /// <summary>What is known of a domain's MTA-STS policy.</summary>
 /// <param name="Policy">Null: none, or none that could be had.</param>
 /// <param name="Result">Not Ok: it has one that could not be fetched or read.</param>
-/// <param name="Reason">One line; null when the result is Ok.</param>
+/// <param name="Reason">What is wrong, one line; null: nothing.</param>
 public sealed record StsFinding(StsPolicy? Policy, TlsResult Result = TlsResult.Ok, string? Reason = null)
 {
+    /// <summary>The domain has none.</summary>
     public static readonly StsFinding None = new(Policy: null);
+
+    /// <summary>Whether it has one, or what it says, could not be found out: another time perhaps.</summary>
+    public bool IsUnknown => Policy is null && Reason is not null;
+
+    /// <summary>It could not be found out for no fault of the domain's that would be told of.</summary>
+    public static StsFinding Unknown(string reason) => new(Policy: null, TlsResult.Ok, reason);
 }
 
 /// <summary>Gives the MTA-STS policy of a domain, from the cache or freshly fetched. Never throws for what others do.</summary>

@@ -64,7 +64,7 @@ internal sealed partial class Deliverer
         {
             TlsDecision first = await tlsPlanner.DecideAsync(one, address, message, cancellationToken);
             TlsDecision second = await tlsPlanner.DecideAsync(other, address, message, cancellationToken);
-            if (first.Policy != second.Policy || first.Refusal is null != second.Refusal is null)
+            if (first.Policy != second.Policy || first.Refusal?.Status != second.Refusal?.Status)
                 return false;
         }
         return true;

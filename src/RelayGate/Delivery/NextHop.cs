@@ -17,7 +17,7 @@ public sealed record NextHopAddress(string Host, IPEndPoint EndPoint, bool IsSma
     /// <summary>What a connection is checked against. Part of what connections are shared by.</summary>
     public TlsPolicy Tls { get; init; } = TlsPolicy.May;
 
-    /// <summary>The address was found in DNS with every answer on the way authentic (RFC 7672 §2.2).</summary>
+    /// <summary>The address was found in DNS with every answer on the way authentic (RFC 7672 §2.2). A lookup of the other family that failed is no answer.</summary>
     public bool IsSecure { get; init; }
 
     /// <summary>The name at the end of the host's aliases; null: it is no alias.</summary>

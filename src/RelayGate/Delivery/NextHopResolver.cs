@@ -123,12 +123,14 @@ public sealed partial class NextHopResolver
         Task<DnsAnswer> ipv4 = _dns.ResolveAsync(new DnsQuestion(host, DnsType.A), cancellationToken).AsTask();
         DnsAnswer ipv6 = await _dns.ResolveAsync(new DnsQuestion(host, DnsType.Aaaa), cancellationToken);
         DnsAnswer first = await ipv4;
-        return new HostAddresses(
-            [.. first.Records.Concat(ipv6.Records).OfType<AddressRecord>().Select(r => r.Address)],
-            first.Fault ?? ipv6.Fault)
+        // What one family's lookup failing hides is the addresses, not whether the zone is signed: that the other answer says. Else whoever can make
+        // one lookup fail could make mail go without DANE (RFC 7672 §2.1).
+        DnsAnswer[] answers = [.. new[] { first, ipv6 }.Where(static a => a.Outcome != DnsOutcome.Failed)];
+        string? end = answers.FirstOrDefault()?.Name;
+        return new HostAddresses([.. answers.SelectMany(static a => a.Records).OfType<AddressRecord>().Select(static r => r.Address)], first.Fault ?? ipv6.Fault)
         {
-            IsSecure = first.IsAuthentic && ipv6.IsAuthentic,
-            AliasedTo = first.Name != host ? first.Name : null,
+            IsSecure = answers.Length > 0 && Array.TrueForAll(answers, static a => a.IsAuthentic),
+            AliasedTo = end != host ? end : null,
         };
     }
 

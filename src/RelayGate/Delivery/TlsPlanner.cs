@@ -21,7 +21,12 @@ namespace RelayGate.Delivery;
 public sealed class TlsPlanner(DeliveryOptions options, DnsResolver dns, TimeProvider time, StsLookup? sts = null)
 {
     private const string CryptographicFailure = "4.7.5";
-    private const string RequireTlsNeeded = "5.7.30"; // RFC 8689 §7.
+
+    /// <summary>RFC 8689 §7: a host does not offer REQUIRETLS.</summary>
+    private const string RequireTlsNeeded = "5.7.30";
+
+    /// <summary>RFC 5248: there is no session, or can be none, that TLS protects as the message requires.</summary>
+    internal const string EncryptionNeeded = "5.7.10";
 
     /// <summary>Hears of each session and of what kept one from being, for TLS reports.</summary>
     public TlsObserver? Observer { get; init; }
@@ -59,13 +64,20 @@ public sealed class TlsPlanner(DeliveryOptions options, DnsResolver dns, TimePro
         PublishedTlsPolicy? published = plan.Domain is { } domain && !address.IsSmarthost ? PublishedTlsPolicy.NotFound(domain) : null;
         TlsDecision decision = new(Configured(address, floor == TlsMode.Dane ? TlsMode.Encrypt : floor), published);
         bool wantsDane = floor == TlsMode.Dane || (options.Tls.Dane && (plan.Domain is not null || isRequired));
-        if (wantsDane && dns.IsTrusted && (plan.IsSecure || address.IsSmarthost) && await DaneAsync(plan, address, cancellationToken) is { } dane)
-            decision = dane;
-        else if (floor == TlsMode.Dane)
-            decision = Refuse(decision, TlsResult.DaneRequired, $"{address.Host} has no TLSA record that DNSSEC protects, and DANE is configured for it");
-        else if (published is not null && options.Tls.MtaSts && sts is not null && !ignoresPolicies)
-            decision = ApplySts(await sts(plan.Domain!, cancellationToken), plan.Domain!, address, floor, isRequired, decision);
-        return isRequired && decision.Refusal is null && !decision.Policy.IsVerified ? Require(plan, address, decision) : decision;
+        TlsDecision? dane = wantsDane && dns.IsTrusted && (plan.IsSecure || address.IsSmarthost) ? await DaneAsync(plan, address, cancellationToken) : null;
+        if (dane is { Refusal: not null } or { Policy.Mode: TlsMode.Dane })
+            return dane.Value;
+        if (floor == TlsMode.Dane)
+            return Refuse(dane ?? decision, dane?.Flaw ?? TlsResult.DaneRequired, $"{address.Host} has no usable TLSA record that DNSSEC protects, and DANE is configured for it");
+        if (dane is { } unusable) // RFC 7672 §2.2: TLS all the same, and no less than without them.
+            decision = unusable with { Policy = Configured(address, floor > TlsMode.Encrypt ? floor : TlsMode.Encrypt) };
+        StsFinding finding = StsFinding.None;
+        if (published is not null && options.Tls.MtaSts && sts is not null && !ignoresPolicies)
+        {
+            finding = await sts(plan.Domain!, cancellationToken);
+            decision = ApplySts(finding, plan.Domain!, address, isRequired, decision);
+        }
+        return isRequired && decision.Refusal is null && !decision.Policy.IsVerified ? Require(plan, address, decision, finding) : decision;
     }
 
     /// <summary>Without a policy of the domain: what is configured for this host.</summary>
@@ -75,80 +87,85 @@ public sealed class TlsPlanner(DeliveryOptions options, DnsResolver dns, TimePro
             return address.Tls;
         if (mode == TlsMode.May && options.Tls.MinimumVersion == TlsVersion.Tls12)
             return TlsPolicy.May;
-        return new TlsPolicy(mode) { Minimum = options.Tls.MinimumVersion, Names = mode >= TlsMode.Verify ? [address.Host.Trim('[', ']')] : [] };
+        string name = address.Host.StartsWith('[') ? address.EndPoint.Address.ToString() : address.Host;
+        return new TlsPolicy(mode) { Minimum = options.Tls.MinimumVersion, Names = mode >= TlsMode.Verify ? [name] : [] };
     }
 
     private TlsMode? ProviderMode(string provider) => provider.Length > 0 && options.Providers.TryGetValue(provider, out ProviderOptions? own) ? own.Tls : null;
 
     /// <summary>REQUIRETLS without a policy that verifies: the name of the host must have come by a safe way, and its certificate is verified (RFC 8689 §4.2.1, §8.2).</summary>
-    private TlsDecision Require(NextHopPlan plan, NextHopAddress address, TlsDecision decision)
+    private TlsDecision Require(NextHopPlan plan, NextHopAddress address, TlsDecision decision, StsFinding finding)
     {
         if (address.IsSmarthost || plan.IsSecure || plan.Domain is null)
             return decision with { Policy = Configured(address, TlsMode.Verify) };
-        return Refuse(decision, TlsResult.DnssecInvalid, $"The message requires TLS, and neither DNSSEC nor MTA-STS protects the MX hosts of {plan.Domain}") with
-        {
-            Refusal = RequirementNotMet($"The message requires TLS, and neither DNSSEC nor MTA-STS protects the MX hosts of {plan.Domain}"),
-        };
+        if (finding.Result == TlsResult.Ok)
+            decision = decision with { Published = null, Flaw = TlsResult.ValidationFailure }; // Nothing the domain has published is at fault: it is not told.
+        if (finding.IsUnknown)
+            return Refuse(decision, decision.Flaw, $"The message requires TLS, and whether MTA-STS protects the MX hosts of {plan.Domain} cannot be said now: {finding.Reason}");
+        string reason = $"The message requires TLS, and neither DNSSEC nor MTA-STS protects the MX hosts of {plan.Domain}";
+        return Refuse(decision, decision.Flaw, reason) with { Refusal = RequirementNotMet(reason, EncryptionNeeded) };
     }
 
     /// <summary>A host cannot do what REQUIRETLS asks for; the message fails when none can.</summary>
-    internal static RecipientOutcome RequirementNotMet(string text) =>
-        RecipientOutcome.Local(OutcomeKind.NextHost, RequireTlsNeeded, text) with { FailsAtTheEnd = true };
+    internal static RecipientOutcome RequirementNotMet(string text, string status = RequireTlsNeeded) =>
+        RecipientOutcome.Local(OutcomeKind.NextHost, status, text) with { FailsAtTheEnd = true };
 
-    private static TlsDecision ApplySts(StsFinding finding, string domain, NextHopAddress address, TlsMode floor, bool isRequired, TlsDecision decision)
+    private static TlsDecision ApplySts(StsFinding finding, string domain, NextHopAddress address, bool isRequired, TlsDecision decision)
     {
         if (finding.Policy is not { } policy)
             return finding.Result == TlsResult.Ok ? decision : decision with { Published = new(TlsPolicyType.Sts, domain, [], []), Flaw = finding.Result, Reason = finding.Reason };
         if (policy.Mode == StsMode.None)
             return decision;
-        var published = new PublishedTlsPolicy(TlsPolicyType.Sts, domain, policy.Lines, policy.Mx);
+        decision = decision with { Published = new PublishedTlsPolicy(TlsPolicyType.Sts, domain, policy.Lines, policy.Mx), Flaw = TlsResult.Ok, Reason = null };
         bool isEnforced = policy.Mode == StsMode.Enforce || isRequired;
         if (!policy.Covers(address.Host))
         {
             string reason = $"{address.Host} is not among the hosts that the MTA-STS policy of {domain} names";
-            return isEnforced
-                ? Refuse(decision with { Published = published }, TlsResult.ValidationFailure, reason)
-                : decision with { Published = published, Flaw = TlsResult.ValidationFailure, Reason = reason };
+            return isEnforced ? Refuse(decision, TlsResult.ValidationFailure, reason) : decision with { Flaw = TlsResult.ValidationFailure, Reason = reason };
         }
-        if (!isEnforced && floor >= TlsMode.Encrypt)
-            return decision with { Published = published }; // What is configured is enforced, and that is more than telling.
-        return decision with
-        {
-            Published = published,
-            Policy = new TlsPolicy(TlsMode.Sts) { Minimum = decision.Policy.Minimum, Names = [address.Host], IsEnforced = isEnforced },
-        };
+        if (!isEnforced && decision.Policy.Mode >= TlsMode.Encrypt)
+            return decision; // What is configured, or unusable TLSA records ask for, is enforced, and that is more than telling.
+        return decision with { Policy = new TlsPolicy(TlsMode.Sts) { Minimum = decision.Policy.Minimum, Names = [address.Host], IsEnforced = isEnforced } };
     }
 
     /// <summary>Looks for TLSA records (RFC 7672 §2.2).</summary>
-    /// <returns>Null: the host has none that DNSSEC protects.</returns>
+    /// <returns>Null: the host has none that DNSSEC protects. Encrypt: it has some, and none is usable.</returns>
     private async ValueTask<TlsDecision?> DaneAsync(NextHopPlan plan, NextHopAddress address, CancellationToken cancellationToken)
     {
         if (address.Host.StartsWith('['))
             return null;
         // §2.1.3: where addresses are insecure no TLSA record is asked for, except at an alias whose own record is secure.
-        bool aliasIsSecure = address.AliasedTo is null ? address.IsSecure
-            : (await dns.ResolveAsync(new DnsQuestion(address.Host, DnsType.Cname), cancellationToken)) is { IsAuthentic: true, Outcome: DnsOutcome.Found };
-        if (address.IsSecure && address.AliasedTo is { } target && await DaneAtAsync(plan, address, target, cancellationToken) is { } there)
+        if (address.IsSecure && await DaneAtAsync(plan, address, address.AliasedTo ?? address.Host, cancellationToken) is { } there)
             return there;
-        return aliasIsSecure ? await DaneAtAsync(plan, address, address.Host, cancellationToken) : null;
+        if (address.AliasedTo is null)
+            return null;
+        DnsAnswer alias = await dns.ResolveAsync(new DnsQuestion(address.Host, DnsType.Cname), cancellationToken);
+        if (alias.Outcome == DnsOutcome.Failed)
+            return CannotSay(address, address.Host, alias);
+        return alias is { IsAuthentic: true, Outcome: DnsOutcome.Found } ? await DaneAtAsync(plan, address, address.Host, cancellationToken) : null;
     }
+
+    /// <summary>§2.1.2: a host that might have records is not used without them.</summary>
+    private TlsDecision CannotSay(NextHopAddress address, string name, DnsAnswer failure) =>
+        Refuse(Unverified(name), TlsResult.DnssecInvalid, $"{failure.Fault}: whether {address.Host} has TLSA records cannot be said");
+
+    private TlsDecision Unverified(string name) => new(new TlsPolicy(TlsMode.Encrypt) { Minimum = options.Tls.MinimumVersion }, new PublishedTlsPolicy(TlsPolicyType.Tlsa, name, [], []));
 
     /// <param name="name">The TLSA base domain.</param>
     private async ValueTask<TlsDecision?> DaneAtAsync(NextHopPlan plan, NextHopAddress address, string name, CancellationToken cancellationToken)
     {
         var question = new DnsQuestion($"_{address.EndPoint.Port}._tcp.{name}", DnsType.Tlsa);
         DnsAnswer answer = await dns.ResolveAsync(question, cancellationToken);
-        var none = new TlsDecision(new TlsPolicy(TlsMode.Encrypt) { Minimum = options.Tls.MinimumVersion }, new PublishedTlsPolicy(TlsPolicyType.Tlsa, name, [], []));
-        if (answer.Outcome == DnsOutcome.Failed) // §2.1.2: a host that might have records is not used without them.
-            return Refuse(none, TlsResult.DnssecInvalid, $"{answer.Fault}: whether {address.Host} has TLSA records cannot be said");
+        if (answer.Outcome == DnsOutcome.Failed)
+            return CannotSay(address, name, answer);
         if (answer.Outcome != DnsOutcome.Found || !answer.IsAuthentic)
             return null;
         ImmutableArray<TlsaRecord> records = [.. answer.Records.OfType<TlsaRecord>()];
         var published = new PublishedTlsPolicy(TlsPolicyType.Tlsa, name, [.. records.Select(static r => r.ToString())], []);
         ImmutableArray<TlsaRecord> usable =
             [.. records.Where(TlsaMatch.IsUsable).OrderBy(static r => r.Usage).ThenBy(static r => r.Selector).ThenBy(static r => r.Matching).ThenBy(static r => Convert.ToHexString(r.Data.AsSpan()))];
-        if (usable.IsEmpty) // §2.2: TLS all the same, unverified.
-            return none with { Published = published, Flaw = TlsResult.TlsaInvalid, Reason = $"None of the TLSA records of {address.Host} can be used" };
+        if (usable.IsEmpty)
+            return Unverified(name) with { Published = published, Flaw = TlsResult.TlsaInvalid, Reason = $"None of the TLSA records of {address.Host} can be used" };
         ImmutableArray<string> names = usable.Any(static r => r.Usage == TlsaMatch.TrustAnchor)
             ? [.. new[] { name, address.Host, plan.Domain }.OfType<string>().Distinct(StringComparer.Ordinal)] // §3.2.2
             : [name];

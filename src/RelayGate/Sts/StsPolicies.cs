@@ -74,7 +74,7 @@ public sealed class StsPolicies : IDisposable
         if (kept is not null && (_used.Count < MaxInMemory || _used.ContainsKey(domain)))
             _used[domain] = now;
         if (id is null || id == kept?.Id)
-            return kept is null ? StsFinding.None : new StsFinding(kept.Policy);
+            return kept is not null ? new StsFinding(kept.Policy) : answer.Fault is { } fault ? StsFinding.Unknown(fault) : StsFinding.None;
         StsFinding fetched = entry.Failure is { } failure && now < entry.RetryAt ? failure : await WaitForAsync(domain, id, cancellationToken);
         return fetched.Policy is null && kept is not null ? new StsFinding(kept.Policy, fetched.Result, fetched.Reason) : fetched;
     }
@@ -132,7 +132,7 @@ public sealed class StsPolicies : IDisposable
     private async Task<StsFinding> WaitForAsync(string domain, string id, CancellationToken cancellationToken)
     {
         if (FetchOnce(domain, id) is not { } fetch)
-            return new StsFinding(null, TlsResult.StsPolicyFetchError, "Too many MTA-STS policies are being fetched");
+            return StsFinding.Unknown("Too many MTA-STS policies are being fetched");
         try
         {
             return await fetch.WaitAsync(Patience, _time, cancellationToken);

@@ -1,6 +1,8 @@
 using System.Net;
 using System.Security.Cryptography;
 using System.Security.Cryptography.X509Certificates;
+using RelayGate.Core.Dns;
+using RelayGate.Core.Mail;
 using RelayGate.Core.Policy;
 using RelayGate.Core.Tls;
 using RelayGate.Delivery;
@@ -77,7 +79,7 @@ public sealed class DaneTests : IAsyncLifetime, IDisposable
         var policy = new TlsPolicy(TlsMode.Dane)
         {
             Names = ["mx.dest.test"],
-            Tlsa = [new Core.Dns.TlsaRecord("", 1, 2, 0, 1, [.. SHA256.HashData(_authority.Root.RawData)])],
+            Tlsa = [new TlsaRecord("", 1, 2, 0, 1, [.. SHA256.HashData(_authority.Root.RawData)])],
         };
 
         Assert.Equal((TlsResult.Ok, null), PeerCertificate.Check(policy, _certificate, sent));
@@ -161,6 +163,48 @@ public sealed class DaneTests : IAsyncLifetime, IDisposable
     }
 
     [Fact]
+    public async Task An_address_lookup_that_fails_takes_nothing_of_what_the_other_proves()
+    {
+        using X509Certificate2 other = _authority.Issue(["mx.dest.test"]);
+        Tlsa(3, 1, 1, other);
+        _dns.BrokenQuestions[new DnsQuestion("mx.dest.test", DnsType.Aaaa)] = true;
+        await AssertDeferredAsync(TlsResult.CertificateNotTrusted);
+
+        _dns.Mx("other.test", 10, "mx.other.test").Cname("mx.other.test", "host.provider.test").Aaaa("host.provider.test", "2001:db8::1");
+        _dns.BrokenQuestions[new DnsQuestion("mx.other.test", DnsType.A)] = true;
+        using DeliveryHarness harness = Harness(trusted: true);
+        NextHopPlan plan = await harness.Resolver.ResolveAsync("acme", new ForwardPath(MailboxAddress.Parse("b@other.test")), CancellationToken.None);
+        Assert.Equal((true, "host.provider.test"), (Assert.Single(plan.Addresses).IsSecure, plan.Addresses[0].AliasedTo));
+    }
+
+    [Fact]
+    public async Task An_alias_that_cannot_be_looked_up_by_itself_is_passed_over()
+    {
+        _dns.Clear();
+        using X509Certificate2 other = _authority.Issue(["mx.dest.test"]);
+        _dns.Mx("dest.test", 10, "mx.dest.test").Cname("mx.dest.test", "host.provider.test").A("host.provider.test", "127.0.0.31");
+        Tlsa(3, 1, 1, other);
+        _dns.Insecure["host.provider.test"] = true;
+        _dns.BrokenQuestions[new DnsQuestion("mx.dest.test", DnsType.Cname)] = true;
+
+        await AssertDeferredAsync(TlsResult.DnssecInvalid);
+        Assert.Equal(0, _hop.Connections);
+    }
+
+    [Theory]
+    [InlineData(TlsMode.Verify, "verify certificate-not-trusted")]
+    [InlineData(TlsMode.Dane, "encrypt tlsa-invalid")]
+    public async Task Records_of_which_none_is_usable_lower_nothing_that_is_configured(TlsMode mode, string expected)
+    {
+        _dns.Tlsa(TlsaName, 1, 1, 1, new byte[32]);
+
+        (AttemptResult result, _) = await AttemptAsync(mode: mode);
+
+        Assert.Equal((OutcomeKind.Deferred, "4.7.5", expected), (result.Outcomes[0]!.Kind, result.Outcomes[0]!.Status, result.TlsOutcome!.ToString()));
+        Assert.Empty(_hop.Messages);
+    }
+
+    [Fact]
     public async Task Records_of_which_none_is_usable_demand_TLS_without_more()
     {
         _dns.Tlsa(TlsaName, 1, 1, 1, new byte[32]).Tlsa(TlsaName, 3, 1, 1, [1, 2]).Tlsa(TlsaName, 3, 7, 1, new byte[32]);
@@ -212,7 +256,7 @@ public sealed class DaneTests : IAsyncLifetime, IDisposable
         Assert.Equal("host.provider.test", Assert.Single(_hop.ServerNames)); // SNI is the base domain of the records.
 
         using X509Certificate2 other = _authority.Issue(["mx.dest.test"]);
-        _dns.Remove(end, Core.Dns.DnsType.Tlsa);
+        _dns.Remove(end, DnsType.Tlsa);
         Tlsa(3, 1, 1, other);
         await AssertDeferredAsync(TlsResult.CertificateNotTrusted);
         _dns.Insecure["host.provider.test"] = true;

@@ -116,6 +116,20 @@ public sealed class SmarthostTests
     }
 
     [Fact]
+    public async Task REQUIRETLS_verifies_a_smarthost_that_is_an_IPv6_address()
+    {
+        using var folder = new TempFolder();
+        using var authority = new TestAuthority();
+        await using var hop = new FakeNextHop(System.Net.IPAddress.IPv6Loopback) { Extensions = ["STARTTLS", "REQUIRETLS"], Certificate = authority.Serve(authority.Issue(["::1"])) };
+        using var harness = new DeliveryHarness($"smtp://{hop.EndPoint}", change: o => o.Delivery.Tls.AuthoritiesPath = authority.WriteRoot(folder.Path));
+        DeliveryJob job = DeliveryHarness.Job(DeliveryHarness.Job().Message with { RequiresTls = true, Egress = DeliveryHarness.EgressFrom(null, "::1") });
+
+        AttemptResult result = await harness.AttemptAsync(job);
+
+        Assert.Equal((OutcomeKind.Delivered, "verify ok"), (result.Outcomes[0]!.Kind, result.TlsOutcome!.ToString()));
+    }
+
+    [Fact]
     public async Task Recipients_whose_ways_have_parted_since_go_each_its_own_way()
     {
         await using var usual = new FakeNextHop();

@@ -66,6 +66,9 @@ public sealed class FakeDns : IAsyncDisposable
     /// <summary>Names that get SERVFAIL whatever the behaviour.</summary>
     public ConcurrentDictionary<string, bool> Broken { get; } = new();
 
+    /// <summary>Questions about one type alone that get SERVFAIL.</summary>
+    public ConcurrentDictionary<DnsQuestion, bool> BrokenQuestions { get; } = new();
+
     public uint Ttl { get; set; } = 300;
 
     /// <summary>Sets AD, as a resolver that validates; not for <see cref="Insecure"/> names.</summary>
@@ -170,7 +173,7 @@ public sealed class FakeDns : IAsyncDisposable
         Questions.Enqueue((question, tcp));
         if (query[11] > 0 && (query[end + 7] & 0x80) != 0)
             Interlocked.Increment(ref _withDo);
-        DnsBehaviour behaviour = Broken.ContainsKey(question.Name) ? DnsBehaviour.ServerFailure : Behaviour;
+        DnsBehaviour behaviour = Broken.ContainsKey(question.Name) || BrokenQuestions.ContainsKey(question) ? DnsBehaviour.ServerFailure : Behaviour;
         switch (behaviour)
         {
             case DnsBehaviour.Silence:

@@ -209,6 +209,43 @@ public sealed class StsPoliciesTests : IAsyncLifetime, IDisposable
     }
 
     [Fact]
+    public async Task A_policy_counts_beside_TLSA_records_of_which_none_is_usable()
+    {
+        _dns.Authentic = true;
+        _queue.Options.Delivery.ResolverTrusted = true;
+        _dns.Tlsa($"_{_hop.EndPoint.Port}._tcp.mx1.dest.test", 1, 1, 1, new byte[32]);
+        var told = new List<TlsObservation>();
+
+        AttemptResult good = await AttemptAsync(told);
+        _hop.Certificate = null;
+        AttemptResult selfSigned = await AttemptAsync(told);
+
+        Assert.Equal("sts ok", good.TlsOutcome!.ToString());
+        Assert.Equal((OutcomeKind.Deferred, "sts certificate-not-trusted"), (selfSigned.Outcomes[0]!.Kind, selfSigned.TlsOutcome!.ToString()));
+        Assert.Equal([("sts", TlsResult.Ok), ("sts", TlsResult.CertificateNotTrusted)], told.Select(o => (o.Policy.TypeWord, o.Result)));
+        _host.Policy = _host.Policy.Replace("enforce", "testing", StringComparison.Ordinal);
+        await SetIdAsync("2");
+        Assert.Equal("encrypt ok", (await AttemptAsync()).TlsOutcome!.ToString());
+    }
+
+    [Fact]
+    public async Task REQUIRETLS_waits_where_a_policy_cannot_be_had_for_now()
+    {
+        DeliveryJob job = DeliveryHarness.Job(DeliveryHarness.Job().Message with { RequiresTls = true });
+        using DeliveryHarness harness = Harness();
+        _dns.Broken["_mta-sts.dest.test"] = true;
+
+        AttemptResult unanswered = await harness.AttemptAsync(job);
+        _dns.Broken.Clear();
+        await AdvanceAsync(TimeSpan.FromSeconds(11)); // So long a failure is kept.
+        _host.Status = "500 Oops";
+        AttemptResult unfetched = await harness.AttemptAsync(job);
+
+        Assert.All(new[] { unanswered, unfetched }, r => Assert.Equal((OutcomeKind.Deferred, "4.7.5"), (r.Outcomes[0]!.Kind, r.Outcomes[0]!.Status)));
+        Assert.Equal((TlsResult.StsPolicyFetchError, "sts"), (Assert.Single(harness.Observations).Result, harness.Observations[0].Policy.TypeWord)); // Not of our DNS.
+    }
+
+    [Fact]
     public async Task The_senders_own_TLS_Required_No_overrides_the_policy()
     {
         _hop.Certificate = null;
@@ -239,8 +276,10 @@ public sealed class StsPoliciesTests : IAsyncLifetime, IDisposable
 
         _dns.Mx("open.test", 10, "mx1.dest.test");
         DeliveryJob open = DeliveryHarness.Job(job.Message, "a@open.test");
+        int told = harness.Observations.Count;
         AttemptResult unsafeHosts = await harness.AttemptAsync(open);
-        Assert.Equal((OutcomeKind.Failed, "5.7.30"), (unsafeHosts.Outcomes[0]!.Kind, unsafeHosts.Outcomes[0]!.Status));
+        Assert.Equal((OutcomeKind.Failed, "5.7.10"), (unsafeHosts.Outcomes[0]!.Kind, unsafeHosts.Outcomes[0]!.Status));
+        Assert.Equal(told, harness.Observations.Count); // The domain has published nothing that would be wrong.
     }
 
     private StsPolicies Start(bool mayLeave = true)
