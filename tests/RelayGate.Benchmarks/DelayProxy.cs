@@ -7,7 +7,6 @@ namespace RelayGate.Benchmarks;
 
 /// <summary>
 /// A TCP proxy that is as far away as a next hop on the internet: every octet arrives half a round trip later, and a connection takes a whole one.
-/// It counts the messages that the next hop took by DATA.
 /// </summary>
 internal sealed class DelayProxy : IAsyncDisposable
 {
@@ -16,22 +15,19 @@ internal sealed class DelayProxy : IAsyncDisposable
     private readonly TimeSpan _roundTrip;
     private readonly IPEndPoint _target;
     private readonly Task _accepting;
-    private int _messages;
     private int _connections;
 
-    public DelayProxy(IPEndPoint target, TimeSpan roundTrip, int port)
+    public DelayProxy(IPEndPoint target, TimeSpan roundTrip)
     {
         _target = target;
         _roundTrip = roundTrip;
-        _listener.Bind(new IPEndPoint(IPAddress.Loopback, port));
+        _listener.Bind(new IPEndPoint(IPAddress.Loopback, 0));
         _listener.Listen(4096);
         EndPoint = (IPEndPoint)_listener.LocalEndPoint!;
         _accepting = Task.Run(AcceptAsync);
     }
 
     public IPEndPoint EndPoint { get; }
-
-    public int Messages => Volatile.Read(ref _messages);
 
     public int Connections => Volatile.Read(ref _connections);
 
@@ -67,7 +63,7 @@ internal sealed class DelayProxy : IAsyncDisposable
             {
                 await Task.Delay(_roundTrip, _stop.Token); // SYN, SYN and ACK.
                 await server.ConnectAsync(_target, _stop.Token);
-                await Task.WhenAll(PumpAsync(client, server, count: false), PumpAsync(server, client, count: true));
+                await Task.WhenAll(PumpAsync(client, server), PumpAsync(server, client));
             }
             catch (Exception e) when (e is SocketException or OperationCanceledException)
             {
@@ -76,7 +72,7 @@ internal sealed class DelayProxy : IAsyncDisposable
         }
     }
 
-    private async Task PumpAsync(Socket from, Socket to, bool count)
+    private async Task PumpAsync(Socket from, Socket to)
     {
         var way = Channel.CreateBounded<(long Due, byte[] Octets)>(new BoundedChannelOptions(1024) { SingleReader = true, SingleWriter = true });
         Task arriving = ArriveAsync(way.Reader, to);
@@ -84,12 +80,9 @@ internal sealed class DelayProxy : IAsyncDisposable
         {
             var buffer = new byte[64 * 1024];
             long half = (long)(_roundTrip.TotalSeconds / 2 * Stopwatch.Frequency);
-            bool contentDue = false;
             int read;
             while ((read = await from.ReceiveAsync(buffer, _stop.Token)) > 0)
             {
-                if (count)
-                    contentDue = Count(buffer.AsSpan(0, read), contentDue);
                 await way.Writer.WriteAsync((Stopwatch.GetTimestamp() + half, buffer[..read]), _stop.Token);
             }
         }
@@ -98,15 +91,6 @@ internal sealed class DelayProxy : IAsyncDisposable
             way.Writer.Complete();
         }
         await arriving;
-    }
-
-    /// <summary>A next hop that has said 354 last replies next to the content.</summary>
-    private bool Count(ReadOnlySpan<byte> replies, bool contentDue)
-    {
-        if (contentDue && replies[0] == '2')
-            Interlocked.Increment(ref _messages);
-        ReadOnlySpan<byte> last = replies.TrimEnd("\r\n"u8);
-        return last[(last.LastIndexOf((byte)'\n') + 1)..].StartsWith("354"u8);
     }
 
     private async Task ArriveAsync(ChannelReader<(long Due, byte[] Octets)> way, Socket to)

@@ -1,8 +1,6 @@
-using System.Buffers;
 using System.Collections.Immutable;
 using System.Diagnostics;
 using System.Net;
-using System.Net.Sockets;
 using System.Text;
 using RelayGate.Configuration;
 using RelayGate.Core.Mail;
@@ -59,15 +57,9 @@ internal static class DeliveryMeasure
     /// <summary>A receiver that acknowledges everything, until its standard input ends.</summary>
     public static async Task SinkAsync()
     {
-        using var listener = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
-        listener.Bind(new IPEndPoint(IPAddress.Loopback, 0));
-        listener.Listen(512);
-        Console.WriteLine(listener.LocalEndPoint);
-        using var stop = new CancellationTokenSource();
-        Task accepting = AcceptAsync(listener, stop.Token);
+        await using var sink = new CountingSink(withChunking: false);
+        Console.WriteLine(sink.EndPoint);
         await Console.In.ReadToEndAsync();
-        await stop.CancelAsync();
-        await accepting;
     }
 
     private static async Task SendAsync(Deliverer deliverer, AttemptRecorder recorder, DeliveryJob job, int messages, int sessions)
@@ -109,58 +101,5 @@ internal static class DeliveryMeasure
             Body = MessageBody.FromBytes(Encoding.ASCII.GetBytes(body.ToString())),
         };
         return new DeliveryJob(message, [recipient]);
-    }
-
-    private static async Task AcceptAsync(Socket listener, CancellationToken cancellationToken)
-    {
-        try
-        {
-            while (true)
-                _ = ServeAsync(await listener.AcceptAsync(cancellationToken));
-        }
-        catch (OperationCanceledException)
-        {
-            // The measurement is over.
-        }
-    }
-
-    private static async Task ServeAsync(Socket socket)
-    {
-        using Socket client = socket;
-        client.NoDelay = true;
-        byte[] buffer = ArrayPool<byte>.Shared.Rent(256 * 1024);
-        int length = 0;
-        bool inData = false;
-        var reply = new ArrayBufferWriter<byte>();
-        reply.Write("220 sink\r\n"u8);
-        while (true)
-        {
-            if (reply.WrittenCount > 0)
-                await client.SendAsync(reply.WrittenMemory, SocketFlags.None);
-            reply.ResetWrittenCount();
-            int read = await client.ReceiveAsync(buffer.AsMemory(length), SocketFlags.None);
-            if (read == 0)
-                return;
-            length += read;
-            int position = 0;
-            while (true)
-            {
-                ReadOnlySpan<byte> rest = buffer.AsSpan(position, length - position);
-                int end = rest.IndexOf(inData ? "\r\n.\r\n"u8 : "\r\n"u8);
-                if (end < 0)
-                    break;
-                ReadOnlySpan<byte> line = rest[..end];
-                position += end + (inData ? 5 : 2);
-                if (inData)
-                    reply.Write("250 2.0.0 Ok: taken\r\n"u8);
-                else if (line.StartsWith("EHLO"u8))
-                    reply.Write("250-sink\r\n250-PIPELINING\r\n250-SIZE 52428800\r\n250-ENHANCEDSTATUSCODES\r\n250 8BITMIME\r\n"u8);
-                else
-                    reply.Write(line.StartsWith("DATA"u8) ? "354 go\r\n"u8 : "250 2.1.0 Ok\r\n"u8);
-                inData = !inData && line.StartsWith("DATA"u8);
-            }
-            buffer.AsSpan(position, length - position).CopyTo(buffer);
-            length -= position;
-        }
     }
 }

@@ -6,8 +6,9 @@ using System.Net.Sockets;
 namespace RelayGate.Benchmarks;
 
 /// <summary>
-/// Messages a second through to a next hop (Postfix's smtp-sink) that is a round trip of 50 ms away: RelayGate and, given the folder of a side-by-side
-/// benchmark with adapters (lib.sh, peers/NAME.sh), other servers. <c>latency PROGRAM [messages] [milliseconds] [rounds] [FOLDER PEER...]</c>.
+/// Messages a second through to a next hop that is a round trip of 50 ms away and offers PIPELINING and CHUNKING: RelayGate (once more without CHUNKING) and,
+/// given the folder of a side-by-side benchmark with adapters (lib.sh, peers/NAME.sh), other servers.
+/// <c>latency PROGRAM [messages] [milliseconds] [rounds] [FOLDER PEER...]</c>.
 /// </summary>
 internal static class LatencyMeasure
 {
@@ -24,19 +25,18 @@ internal static class LatencyMeasure
         string? bench = args.Length > 4 ? args[4] : null;
         string[] peers = args.Length > 5 ? args[5..] : [];
         string folder = Directory.CreateDirectory(Path.Combine("/var/tmp", $"relaygate-latency-{Environment.ProcessId}")).FullName;
-        int sinkPort = FreePort();
-        using Process sink = Process.Start(new ProcessStartInfo("smtp-sink", ["-c", $"127.0.0.1:{sinkPort}", "1024"]) { UseShellExecute = false, RedirectStandardOutput = true })!;
-        _ = sink.StandardOutput.ReadToEndAsync();
+        await using var sink = new CountingSink(withChunking: true);
         try
         {
-            var target = new IPEndPoint(IPAddress.Loopback, sinkPort);
-            await UntilOpenAsync(target);
             List<Run> runs = [];
             for (int round = 0; round < rounds; round++)
             {
-                runs.Add(await MeasureRelayGateAsync(program, Path.Combine(folder, $"r{round}"), target, roundTrip, messages));
+                runs.Add(await MeasureRelayGateAsync("relaygate", program, Path.Combine(folder, $"r{round}"), sink, roundTrip, messages));
+                sink.WithChunking = false;
+                runs.Add(await MeasureRelayGateAsync("without BDAT", program, Path.Combine(folder, $"d{round}"), sink, roundTrip, messages));
+                sink.WithChunking = true;
                 foreach (string peer in peers)
-                    runs.Add(await MeasurePeerAsync(bench!, peer, target, roundTrip, messages));
+                    runs.Add(await MeasurePeerAsync(bench!, peer, sink, roundTrip, messages));
             }
             Console.WriteLine($"{messages} messages of 4 KiB, {SmtpLoad.Sessions} sessions, next hop {roundTrip.TotalMilliseconds:0} ms away, medians of {rounds}");
             Console.WriteLine($"{"server",-14}{"accepted/s",12}{"delivered/s",13}{"connections",13}{"lost",6}{"  × first",9}");
@@ -49,17 +49,15 @@ internal static class LatencyMeasure
         }
         finally
         {
-            sink.Kill();
-            await sink.WaitForExitAsync();
             Directory.Delete(folder, recursive: true);
         }
     }
 
-    private static async Task<Run> MeasureRelayGateAsync(string program, string folder, IPEndPoint target, TimeSpan roundTrip, int messages)
+    private static async Task<Run> MeasureRelayGateAsync(string name, string program, string folder, CountingSink sink, TimeSpan roundTrip, int messages)
     {
         Directory.CreateDirectory(folder);
         string data = ScaleMeasure.MakeStore(folder, "data", 1);
-        await using var proxy = new DelayProxy(target, roundTrip, 0);
+        await using var proxy = new DelayProxy(sink.EndPoint, roundTrip);
         string config = Path.Combine(folder, "appsettings.json");
         await File.WriteAllTextAsync(config, $$"""
             { "RelayGate": { "Hostname": "relay.bench.test", "DataDirectory": "{{data}}",
@@ -69,14 +67,14 @@ internal static class LatencyMeasure
               "Delivery": { "NextHop": "smtp://{{proxy.EndPoint}}" } } }
             """);
         await using GatewayRun server = await GatewayRun.StartAsync(program, config, Patience);
-        return await MeasureAsync("relaygate", server.Listener, proxy, messages, "user0@site0a.test");
+        return await MeasureAsync(name, server.Listener, sink, proxy, messages, "user0@site0a.test");
     }
 
     /// <summary>Starts and stops a peer by its adapter, in a shell of its own.</summary>
-    private static async Task<Run> MeasurePeerAsync(string bench, string peer, IPEndPoint target, TimeSpan roundTrip, int messages)
+    private static async Task<Run> MeasurePeerAsync(string bench, string peer, CountingSink sink, TimeSpan roundTrip, int messages)
     {
         int port = FreePort();
-        await using var proxy = new DelayProxy(target, roundTrip, 0);
+        await using var proxy = new DelayProxy(sink.EndPoint, roundTrip);
         async Task ShellAsync(string step)
         {
             var start = new ProcessStartInfo("bash", ["-c", $". \"$1/lib.sh\"; load_peer \"$2\"; {step}", "bash", bench, peer])
@@ -92,7 +90,7 @@ internal static class LatencyMeasure
         await ShellAsync("peer_check && start_peer");
         try
         {
-            return await MeasureAsync(peer, new IPEndPoint(IPAddress.Loopback, port), proxy, messages, "sender@src.example");
+            return await MeasureAsync(peer, new IPEndPoint(IPAddress.Loopback, port), sink, proxy, messages, "sender@src.example");
         }
         finally
         {
@@ -100,20 +98,22 @@ internal static class LatencyMeasure
         }
     }
 
-    private static async Task<Run> MeasureAsync(string name, IPEndPoint server, DelayProxy proxy, int messages, string sender)
+    private static async Task<Run> MeasureAsync(string name, IPEndPoint server, CountingSink sink, DelayProxy proxy, int messages, string sender)
     {
         int warm = Math.Min(200, messages / 10);
+        int before = sink.Messages;
         await SmtpLoad.RunAsync(server, warm, _ => sender);
-        await UntilAsync(() => proxy.Messages >= warm);
+        await UntilAsync(() => sink.Messages - before >= warm);
         int connections = proxy.Connections;
-        int before = proxy.Messages;
+        before = sink.Messages;
         long started = Stopwatch.GetTimestamp();
         await SmtpLoad.RunAsync(server, messages, _ => sender);
         double accepted = messages / Stopwatch.GetElapsedTime(started).TotalSeconds;
-        await UntilAsync(() => proxy.Messages - before >= messages);
-        double delivered = (proxy.Messages - before) / Stopwatch.GetElapsedTime(started).TotalSeconds;
+        await UntilAsync(() => sink.Messages - before >= messages);
+        int taken = sink.Messages - before;
+        double delivered = taken / Stopwatch.GetElapsedTime(started).TotalSeconds;
         Console.Error.WriteLine($"{name}: {accepted:0} accepted/s, {delivered:0} delivered/s");
-        return new Run(name, accepted, delivered, proxy.Messages - before, proxy.Connections - connections);
+        return new Run(name, accepted, delivered, taken, proxy.Connections - connections);
     }
 
     /// <summary>Waits until something is so; gives up after <see cref="Patience"/>, which the figures then show.</summary>
@@ -122,23 +122,6 @@ internal static class LatencyMeasure
         long started = Stopwatch.GetTimestamp();
         while (!condition() && Stopwatch.GetElapsedTime(started) < Patience)
             await Task.Delay(5);
-    }
-
-    private static async Task UntilOpenAsync(IPEndPoint target)
-    {
-        for (int attempt = 0; ; attempt++)
-        {
-            using var socket = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
-            try
-            {
-                await socket.ConnectAsync(target);
-                return;
-            }
-            catch (SocketException) when (attempt < 100)
-            {
-                await Task.Delay(50); // Not up yet.
-            }
-        }
     }
 
     private static int FreePort()
