@@ -164,7 +164,7 @@ internal sealed partial class Deliverer(
                 }
                 if (!job.TryBegin())
                 {
-                    result.IsNoAttempt = result.IsEmpty;
+                    result.IsNoAttempt = true; // No host was told of it, and what kept one from being told is nobody's any more.
                     result.DecideRest(RecipientOutcome.Local(OutcomeKind.Deferred, "4.3.0", "Held, deleted or returned by hand before the attempt began"));
                     return false;
                 }

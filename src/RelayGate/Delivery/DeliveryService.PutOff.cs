@@ -22,6 +22,8 @@ public sealed partial class DeliveryService
             [.. job.Recipients.Select(recipient => new RecipientResult(recipient, DeliveryResult.Deferred, wait.Text, wait.Status, until))]);
         PreparedDsn? dsn = await PlanDsnAsync(job, local);
         CompletionResult done = await _waiting.PutOffAsync(job, wait, until, dsn, stamp);
+        if (!done.IsWritten)
+            return true;
         foreach (QueuedRecipient recipient in job.Recipients)
         {
             _metrics.PutOffs.Increment(wait.WaitsFor.Kind);

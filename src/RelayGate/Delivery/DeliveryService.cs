@@ -155,7 +155,10 @@ public sealed partial class DeliveryService : IHostedService, IDisposable
             return JobEnd.Neutral;
         DeliveryAttempt attempt = _recorder.Record(job, result, startedAt, took, Random.Shared.NextDouble());
         PreparedDsn? dsn = await PlanDsnAsync(job, attempt);
-        Tell(job, attempt, dsn, await _writer.CompleteAsync(job, attempt, dsn));
+        CompletionResult done = await _writer.CompleteAsync(job, attempt, dsn);
+        if (!done.IsWritten)
+            return JobEnd.Neutral;
+        Tell(job, attempt, dsn, done);
         if (result.AddressWait is var (waitsFor, _) && _waiting.HasEnded(waitsFor, stamp))
             await _waiting.WakeWaitersAsync(waitsFor); // By hand, while the refusal was on its way into the store.
         return EndOf(job, result, took - result.Waited);

@@ -47,11 +47,12 @@ public sealed class HeldExpiry : IDisposable
     {
         while (true)
         {
+            int ended = 0;
             HeldPage page = await _held.OldestAsync(_time.GetUtcNow() - _giveUpAfter, Page);
             try
             {
                 foreach (HeldForTooLong old in page.TooOld)
-                    await _delivery.GiveUpAsync(old);
+                    ended += await _delivery.GiveUpAsync(old) ? 1 : 0;
             }
             finally
             {
@@ -60,6 +61,8 @@ public sealed class HeldExpiry : IDisposable
             }
             if (page.TooOld.IsEmpty || _stopping)
                 return page.OldestLeft;
+            if (ended == 0)
+                return page.TooOld[0].Message.AgedFrom; // In attempts that began before they were held: looked at again soon.
         }
     }
 
@@ -90,14 +93,17 @@ public sealed class HeldExpiry : IDisposable
 public sealed partial class DeliveryService
 {
     /// <summary>Ends a message that was held for too long: recorded, logged and reported to its sender like a delivery that was given up.</summary>
-    internal async Task GiveUpAsync(HeldForTooLong old)
+    /// <returns>False: it is not held any more, or in an attempt that began before it was.</returns>
+    internal async Task<bool> GiveUpAsync(HeldForTooLong old)
     {
         MessageEnd end = await PlanEndAsync(
             old.Message, "5.4.7", $"Given up after {AttemptRecorder.Age(_time.GetUtcNow() - old.Message.AgedFrom)}: {old.Why}"); // RFC 3463: delivery time expired.
         long seq = old.Message.RowId;
-        CompletionResult done = await _writer.EndAsync(end, context => HoldRows.Find(context, seq) is ({ Reason: > HoldReason.Fault }, _)); // Not let go meanwhile.
+        CompletionResult done = await _writer.EndAsync(
+            end, context => HoldRows.Find(context, seq) is ({ Reason: > HoldReason.Fault }, _) && QueueOrders.StillWaits(context.Connection, old.Message) == true && _scheduler.TryWithdraw(seq));
         if (done.IsWritten)
             Tell(end, done);
+        return done.IsWritten;
     }
 
     /// <summary>What is recorded, and who hears of it, when a message is given up without an attempt.</summary>

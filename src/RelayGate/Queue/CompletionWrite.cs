@@ -74,7 +74,8 @@ internal sealed class CompletionWrite : PendingWrite
     public override void Execute(WriteContext context)
     {
         _dsnRows?.Begin();
-        _isSkipped = _still is { } still && !still(context);
+        // What was withdrawn before it came to a transaction has been ended, or held, by another write: nothing of it counts.
+        _isSkipped = _still is { } still ? !still(context) : !_job.TryBegin();
         if (_isSkipped)
             return;
         ReplyFinding? refusal = ReplyClasses.Gravest(_attempt.Results, static result => result.Finding);
@@ -94,8 +95,10 @@ internal sealed class CompletionWrite : PendingWrite
     {
         try
         {
-            context.Feed.Add(_job.Message.Id);
             _dsnRows?.Committed(context);
+            if (_isSkipped)
+                return;
+            context.Feed.Add(_job.Message.Id);
             DateTimeOffset? next = null;
             foreach (RecipientResult result in _attempt.Results)
             {
@@ -243,7 +246,7 @@ internal sealed class CompletionWrite : PendingWrite
 }
 
 /// <summary>What a completion came to.</summary>
-/// <param name="IsWritten">False: the message was not held any more, and nothing happened.</param>
+/// <param name="IsWritten">False: the message does not stand as it did any more, and nothing happened.</param>
 /// <param name="HasDsn">Whether the DSN that was planned entered the queue.</param>
 /// <param name="Suppression">Why it did not, where a bound was reached.</param>
 public readonly record struct CompletionResult(bool IsWritten, bool HasDsn, DsnSuppression Suppression);

@@ -21,6 +21,7 @@ internal sealed class PutOffWrite(
     private readonly TaskCompletionSource<CompletionResult> _done = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly DsnRows? _dsnRows = dsn is null ? null : new DsnRows(job.Message, dsn, dsnOptions, buffers, now, nextAttempt);
     private DateTimeOffset _due;
+    private bool _isWritten;
 
     /// <summary>Completes when it is durable.</summary>
     public Task<CompletionResult> Done => _done.Task;
@@ -30,6 +31,9 @@ internal sealed class PutOffWrite(
     public override void Execute(WriteContext context)
     {
         _dsnRows?.Begin();
+        _isWritten = job.TryBegin();
+        if (!_isWritten)
+            return; // It was withdrawn: another write has ended or held it.
         bool isOverNow = isOver();
         _due = isOverNow ? now : until;
         int changed = 0;
@@ -52,13 +56,15 @@ internal sealed class PutOffWrite(
     {
         try
         {
-            context.Feed.Add(job.Message.Id);
             _dsnRows?.Committed(context);
+            if (!_isWritten)
+                return;
+            context.Feed.Add(job.Message.Id);
             context.Rescheduled(_due);
         }
         finally
         {
-            _done.TrySetResult(new CompletionResult(true, _dsnRows is { IsInserted: true }, _dsnRows?.Suppression ?? DsnSuppression.None));
+            _done.TrySetResult(new CompletionResult(_isWritten, _dsnRows is { IsInserted: true }, _dsnRows?.Suppression ?? DsnSuppression.None));
         }
     }
 

@@ -136,8 +136,10 @@ public sealed class DeliveryJob(QueuedMessage message, ImmutableArray<QueuedReci
     /// <summary>The same job for some of its recipients alone.</summary>
     public DeliveryJob For(ImmutableArray<QueuedRecipient> some) => new(this, some);
 
-    /// <summary>Asked before its first transaction begins: from then on it cannot be withdrawn.</summary>
-    /// <returns>False: the message was held, deleted or returned by hand while this waited; no next hop is told of it.</returns>
+    /// <summary>
+    /// Asked before its first transaction begins, and for what never came to one when its outcome is written: from then on it cannot be withdrawn.
+    /// </summary>
+    /// <returns>False: the message was held, deleted or returned by hand while this waited; no next hop is told of it, and nothing is written.</returns>
     public bool TryBegin() => Interlocked.CompareExchange(ref _state.Value, Begun, Waiting) != Withdrawn;
 
     /// <summary>Keeps it from beginning.</summary>
