@@ -19,7 +19,7 @@ internal sealed class CompletionWrite : PendingWrite
     private const string UpdateRecipient =
         "update recipient set state = ?, attempts = ?, next_attempt = ?, last_reply = ?, waits_for = ?, delay_noticed = max(delay_noticed, ?), last_class = ? where message = ? and position = ?";
 
-    private const string SelectMessage = "select held from message where seq = ?";
+    private const string SelectMessage = "select held, egress from message where seq = ?";
     private const string CountStates = "select count(*) filter (where state = 0), count(*) filter (where state = 1), count(*) filter (where state = 2) from recipient where message = ?";
     private const string KeepMessage = "update message set expires_at = ?, held = 0, held_at = null where seq = ?";
     private const string SelectPlan = "select plan from subscription where name = ?";
@@ -38,6 +38,7 @@ internal sealed class CompletionWrite : PendingWrite
     private readonly Func<WriteContext, bool>? _still;
     private readonly DsnRows? _dsnRows;
     private bool _isSkipped;
+    private bool _isRebound;
 
     /// <param name="now">Time of the attempt's end.</param>
     /// <param name="keepFailed">How long the content of a message that failed for a recipient is kept.</param>
@@ -102,7 +103,7 @@ internal sealed class CompletionWrite : PendingWrite
             DateTimeOffset? next = null;
             foreach (RecipientResult result in _attempt.Results)
             {
-                if (result.Result == DeliveryResult.Deferred && result.NextAttempt is { } at && (next is null || at < next))
+                if (result.Result == DeliveryResult.Deferred && NextOf(result) is { } at && (next is null || at < next))
                     next = at;
             }
             if (next is { } due)
@@ -138,6 +139,8 @@ internal sealed class CompletionWrite : PendingWrite
         if (!select.Step())
             return false; // The administrator deleted it while the attempt ran.
         var held = (HoldReason)select.Int64(0);
+        // What was said of the address it left from then is not said of the one it leaves from now: it goes on from there at once.
+        _isRebound = !EgressText.IsStill(select.Text(1), _job.Message.Egress);
         select.Reset();
         foreach (RecipientResult result in _attempt.Results)
         {
@@ -147,10 +150,10 @@ internal sealed class CompletionWrite : PendingWrite
                 DeliveryResult.Failed => RecipientState.Failed,
                 _ => RecipientState.Pending,
             };
-            long? next = state == RecipientState.Pending && held == HoldReason.None ? (result.NextAttempt ?? _now).ToUnixTimeMilliseconds() : null;
+            long? next = state == RecipientState.Pending && held == HoldReason.None ? (NextOf(result) ?? _now).ToUnixTimeMilliseconds() : null;
             string? waitsFor = state == RecipientState.Pending ? result.WaitsFor?.Text : null;
             context.Prepared(UpdateRecipient)
-                .Bind(1, (long)state).Bind(2, result.Recipient.Attempts + (_still is not null || waitsFor is not null ? 0 : 1)).Bind(3, next).Bind(4, result.Reply).Bind(5, waitsFor)
+                .Bind(1, (long)state).Bind(2, result.Recipient.Attempts + (_still is not null || waitsFor is not null ? 0 : 1)).Bind(3, next).Bind(4, result.Reply).Bind(5, _isRebound ? null : waitsFor)
                 .Bind(6, _dsn is not null && _dsn.Delayed.Contains(result.Recipient.Index) ? 1 : 0).Bind(7, (long)result.Class).Bind(8, seq).Bind(9, result.Recipient.Index)
                 .Execute();
         }
@@ -174,6 +177,8 @@ internal sealed class CompletionWrite : PendingWrite
         RecordRows.SetOutcome(context, _id, outcome, _now);
         return true;
     }
+
+    private DateTimeOffset? NextOf(RecipientResult result) => _isRebound ? _now : result.NextAttempt;
 
     /// <summary>Counts what failed where the message was counted; at its subscription's plan of now. Mail of our own counts nowhere.</summary>
     private void CountBounced(WriteContext context)

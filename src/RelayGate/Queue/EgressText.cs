@@ -21,6 +21,13 @@ internal static class EgressText
         return new EgressChoice(Address(parts[3], parts[4]), Address(parts[5], parts[6]), parts[2], parts[0], parts[1] == System);
     }
 
+    /// <summary>Whether a stored choice still is the one that a message in memory was read or made with: no order has changed it.</summary>
+    public static bool IsStill(string stored, EgressChoice egress)
+    {
+        string text = Format(egress);
+        return stored == text || Format(Parse(stored)) == text;
+    }
+
     private static EgressAddress? Address(string address, string helo) => address.Length == 0 ? null : new EgressAddress(IPAddress.Parse(address), helo);
 
     /// <summary>Addresses with their names, and why, in one line.</summary>

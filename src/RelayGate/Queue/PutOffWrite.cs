@@ -18,6 +18,8 @@ internal sealed class PutOffWrite(
         where message = ? and position = ? and next_attempt is not null
         """;
 
+    private const string SelectEgress = "select egress from message where seq = ?";
+
     private readonly TaskCompletionSource<CompletionResult> _done = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly DsnRows? _dsnRows = dsn is null ? null : new DsnRows(job.Message, dsn, dsnOptions, buffers, now, nextAttempt);
     private DateTimeOffset _due;
@@ -34,7 +36,7 @@ internal sealed class PutOffWrite(
         _isWritten = job.TryBegin();
         if (!_isWritten)
             return; // It was withdrawn: another write has ended or held it.
-        bool isOverNow = isOver();
+        bool isOverNow = isOver() || IsRebound(context);
         _due = isOverNow ? now : until;
         int changed = 0;
         bool isNews = false;
@@ -50,6 +52,15 @@ internal sealed class PutOffWrite(
         if (isNews)
             RecordRows.SetOutcome(context, job.Message.Id.ToBytes(), RecordOutcome.Deferred, now);
         _dsnRows?.TryInsert(context);
+    }
+
+    /// <summary>It leaves from another address by now, for which it may not have to wait.</summary>
+    private bool IsRebound(WriteContext context)
+    {
+        SqliteStatement select = context.Prepared(SelectEgress).Bind(1, job.Message.RowId);
+        bool isRebound = select.Step() && !EgressText.IsStill(select.Text(0), job.Message.Egress);
+        select.Reset();
+        return isRebound;
     }
 
     public override void Committed(WriteContext context)

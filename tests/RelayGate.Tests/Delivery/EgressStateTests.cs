@@ -91,6 +91,34 @@ public sealed class EgressStateTests
     }
 
     [Fact]
+    public async Task What_is_rebound_while_the_old_address_is_being_refused_does_not_wait_for_the_old_address()
+    {
+        await using var world = new World();
+        using var asked = new SemaphoreSlim(0);
+        using var answer = new ManualResetEventSlim();
+        int mails = 0;
+        world.P.Script = e =>
+        {
+            if (e.Verb != "MAIL" || Interlocked.Increment(ref mails) > 1)
+                return null;
+            asked.Release();
+            answer.Wait(TimeSpan.FromSeconds(20));
+            return new HopAction.Raw(Blocked);
+        };
+        await world.AcceptAsync("acme", A, "one@p.test");
+        Assert.True(await asked.WaitAsync(TimeSpan.FromSeconds(10)));
+        world.Queue.Egress = DeliveryHarness.EgressFrom(B.ToString());
+
+        Assert.Equal(1, (await world.Queue.NewAdministration().OrderAsync(QueueOrder.Rebind, QueueSelection.OfSubscription("acme"))).Count);
+        answer.Set();
+
+        await world.AdvanceUntilAsync(() => world.P.Messages.Count == 1, TimeSpan.FromSeconds(1));
+        Assert.Equal("127.0.0.3", (await world.P.NextAsync()).Client.ToString());
+        Assert.True(world.Queue.Time.GetUtcNow() - world.Start < TimeSpan.FromMinutes(1));
+        Assert.Equal(EgressCondition.Paused, world.Gateway.States.Find(AAtP)!.Condition);
+    }
+
+    [Fact]
     public async Task What_waits_for_a_resting_address_uses_no_connection_and_stops_nobody_else()
     {
         await using var world = new World();

@@ -1,6 +1,7 @@
 using System.Collections.Immutable;
 using System.Net;
 using RelayGate.Core.Mail;
+using RelayGate.Core.Policy;
 using RelayGate.Queue;
 
 namespace RelayGate.Tests.Queue;
@@ -97,6 +98,23 @@ public sealed class PutOffTests
         Task<DeliveryJob> next = queue.TakeAsync();
         queue.Time.Advance(TimeSpan.FromSeconds(2));
         Assert.Equal(job.Message.Id, (await next).Message.Id);
+    }
+
+    [Fact]
+    public async Task What_leaves_from_another_address_by_now_does_not_wait_for_the_old_one()
+    {
+        using var queue = new QueueFixture();
+        _ = queue.Scheduler;
+        OfferedAndTaken taken = await OfferAsync(queue);
+        queue.Egress = new EgressChoice(new EgressAddress(IPAddress.Parse("192.0.2.12"), "two.acme.test"), null, "relay.example.net", "by-hand");
+        Assert.Equal(1, (await queue.NewAdministration().OrderAsync(QueueOrder.Rebind, QueueSelection.Of(taken.Id))).Count);
+
+        await PutOffAsync(queue, taken.Job, TimeSpan.FromHours(2));
+
+        Assert.Equal(1, await queue.Count("recipient", $"waits_for is null and next_attempt = {queue.Time.GetUtcNow().ToUnixTimeMilliseconds()}"));
+        Task<DeliveryJob> next = queue.TakeAsync();
+        queue.Time.Advance(TimeSpan.FromSeconds(2));
+        Assert.Equal(queue.Egress.IPv4, (await next).Message.Egress.IPv4);
     }
 
     [Fact]
