@@ -31,7 +31,7 @@ public sealed record PublishedTlsPolicy(TlsPolicyType Type, string Domain, Immut
 /// <summary>One session, or one failure before a session, for TLS reports (RFC 8460 §4).</summary>
 /// <param name="RecipientDomain">The domain whose mail was to be delivered: its _smtp._tls record says where reports go.</param>
 /// <param name="Result">Ok counts as a successful session.</param>
-/// <param name="Reason">One line for additional-information; null: none.</param>
+/// <param name="Reason">One line, for failure-reason-code (RFC 8460 §4.4); null: none.</param>
 /// <param name="MxHost">Null where the failure concerns no host, for instance a policy that could not be fetched.</param>
 /// <param name="Local">sending-mta-ip; null: not connected.</param>
 /// <param name="Remote">receiving-ip; null: not connected.</param>

@@ -16,7 +16,7 @@ public sealed class TlsReportTests
         [
             new TlsReportPolicy(
                 new PublishedTlsPolicy(TlsPolicyType.Sts, "example.org", ["version: STSv1", "mode: enforce", "mx: *.example.org", "max_age: 86400"], ["*.example.org"]), 5326, 303,
-                [new TlsFailure("certificate-expired", "mx1.example.org", "192.0.2.11", "203.0.113.5", "", 100), new TlsFailure("starttls-not-supported", "", "", "", "it was not offered", 203)]),
+                [new TlsFailure("certificate-expired", "mx1.example.org", "192.0.2.11", "203.0.113.5", "its certificate has expired", 100), new TlsFailure("starttls-not-supported", "", "", "", "it was not offered", 203)]),
             new TlsReportPolicy(PublishedTlsPolicy.NotFound("example.org"), 7, 0, ImmutableArray<TlsFailure>.Empty),
         ]);
 
@@ -63,6 +63,8 @@ public sealed class TlsReportTests
         Assert.Equal("203.0.113.5", detail.GetProperty("receiving-ip").GetString());
         Assert.Equal("mx1.example.org", detail.GetProperty("receiving-mx-hostname").GetString());
         Assert.Equal(100, detail.GetProperty("failed-session-count").GetInt64());
+        Assert.Equal("its certificate has expired", detail.GetProperty("failure-reason-code").GetString());
+        Assert.False(detail.TryGetProperty("additional-information", out _)); // A URI, and we have none.
         Assert.False(policy.GetProperty("failure-details")[1].TryGetProperty("receiving-ip", out _));
         Assert.Equal("no-policy-found", root.GetProperty("policies")[1].GetProperty("policy").GetProperty("policy-type").GetString());
         Assert.False(root.GetProperty("policies")[1].TryGetProperty("failure-details", out _));

@@ -62,7 +62,7 @@ public static class TlsReportJson
                 Text(json, "receiving-mx-hostname"u8, failure.MxHost);
                 Text(json, "receiving-ip"u8, failure.Remote);
                 json.WriteNumber("failed-session-count"u8, failure.Count);
-                Text(json, "additional-information"u8, failure.Reason);
+                Text(json, "failure-reason-code"u8, failure.Reason); // additional-information would be a URI.
                 json.WriteEndObject();
             }
             json.WriteEndArray();
