@@ -18,6 +18,13 @@ public sealed partial class AccountDirectory
         return (await _store.ReadAsync(db => new AccountReader(_cache, db).Address(name), cancellationToken))?.Owner;
     }
 
+    /// <summary>The server's own address of a family, as it is set now; null: none.</summary>
+    public async ValueTask<IPAddress?> ServerAddressAsync(AddressFamily family, CancellationToken cancellationToken)
+    {
+        EffectiveSettings settings = new AccountReader(_cache, null).Settings() ?? await _store.ReadAsync(db => new AccountReader(_cache, db).Settings()!, cancellationToken);
+        return family == AddressFamily.InterNetwork ? settings.IPv4 : settings.IPv6;
+    }
+
     /// <summary>Who has switched IPv6 off for mail of a subscription, as it is told; null: it is on.</summary>
     public async ValueTask<string?> IPv6OffByAsync(string subscription, CancellationToken cancellationToken)
     {

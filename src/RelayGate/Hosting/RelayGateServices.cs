@@ -94,12 +94,14 @@ public static class RelayGateServices
             return new NextHopResolver(options, provider.GetRequiredService<DnsResolver>(), provider.GetRequiredService<ReplyRuleBook>(), () => directory.Routes);
         });
         services.AddSingleton(_ => LoadAuthorities(options));
-        services.AddSingleton<OwnEgress>(provider =>
+        services.AddSingleton(provider =>
         {
             AccountDirectory directory = provider.GetRequiredService<AccountDirectory>();
-            return (local, token) => directory.MayLeaveFromAsync(AccountWrite.SystemSubscription, local, token);
+            return new OutwardDialer(
+                provider.GetRequiredService<DnsResolver>(), directory.ServerAddressAsync, (local, token) => directory.MayLeaveFromAsync(AccountWrite.SystemSubscription, local, token));
         });
-        services.AddSingleton<StsFetcher>();
+        services.AddSingleton(provider => new StsFetcher(
+            options.Delivery, provider.GetRequiredService<OutwardDialer>(), provider.GetRequiredService<TrustedAuthorities>(), provider.GetRequiredService<TimeProvider>()));
         services.AddSingleton<StsPolicies>();
         services.AddSingleton(provider => new TlsPlanner(
             options.Delivery, provider.GetRequiredService<DnsResolver>(), provider.GetRequiredService<TimeProvider>(), provider.GetRequiredService<StsPolicies>().FindAsync)

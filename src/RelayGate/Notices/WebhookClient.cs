@@ -21,9 +21,9 @@ internal sealed class WebhookClient : IDisposable
     private readonly TimeProvider _time;
     private readonly HttpClient _http;
 
-    public WebhookClient(DnsResolver dns, TimeProvider time)
+    public WebhookClient(OutwardDialer dialer, TimeProvider time)
     {
-        _dialer = new OutwardDialer(dns);
+        _dialer = dialer;
         _time = time;
         _http = new HttpClient(new SocketsHttpHandler
         {

@@ -26,7 +26,7 @@ public sealed class WebhookSender : IDisposable
     private readonly Dictionary<string, Task> _running = [];
     private readonly BackgroundLoop _loop = new();
 
-    public WebhookSender(SqliteRelayStore store, QueueWriter queue, DnsResolver dns, NoticeClock clock, RelayGateMetrics metrics, TimeProvider time, ILogger<WebhookSender> logger)
+    public WebhookSender(SqliteRelayStore store, QueueWriter queue, OutwardDialer dialer, NoticeClock clock, RelayGateMetrics metrics, TimeProvider time, ILogger<WebhookSender> logger)
     {
         _store = store;
         _queue = queue;
@@ -34,7 +34,7 @@ public sealed class WebhookSender : IDisposable
         _time = time;
         _logger = logger;
         _clock = clock;
-        _client = new WebhookClient(dns, time);
+        _client = new WebhookClient(dialer, time);
     }
 
     public Task StartAsync()

@@ -1,6 +1,5 @@
 using System.Net;
 using System.Net.Http.Headers;
-using RelayGate.Core.Notices;
 using RelayGate.Dns;
 using RelayGate.Telemetry;
 
@@ -18,14 +17,13 @@ internal sealed class TlsReportPoster : IDisposable
     private readonly HttpClient _http;
 
     /// <param name="allowLoopback">For tests and demos: loopback may be dialled.</param>
-    public TlsReportPoster(DnsResolver dns, bool allowLoopback)
+    public TlsReportPoster(OutwardDialer dialer, bool allowLoopback)
     {
-        var dialer = new OutwardDialer(dns);
         _http = new HttpClient(new SocketsHttpHandler
         {
             ConnectCallback = (context, cancellationToken) => dialer.ConnectAsync(
                 context.DnsEndPoint.Host, context.DnsEndPoint.Port,
-                address => allowLoopback && IPAddress.IsLoopback(address) ? null : PublicAddress.WhyNot(address) is { } what ? $"leads to {address}, which is {what}" : null, cancellationToken),
+                address => allowLoopback && IPAddress.IsLoopback(address) ? null : OutwardDialer.WhyInside(address), cancellationToken),
 #pragma warning disable CA5359 // As the standard allows; see above.
             SslOptions = { RemoteCertificateValidationCallback = static (_, _, _, _) => true },
 #pragma warning restore CA5359

@@ -51,7 +51,7 @@ public sealed class TlsReporter : IDisposable
     private DateOnly _removedBefore;
 
     public TlsReporter(
-        SqliteRelayStore store, QueueWriter queue, AccountDirectory accounts, DnsResolver dns, RelayGateOptions options, RelayGateMetrics metrics, MailLog mailLog,
+        SqliteRelayStore store, QueueWriter queue, AccountDirectory accounts, DnsResolver dns, OutwardDialer dialer, RelayGateOptions options, RelayGateMetrics metrics, MailLog mailLog,
         TimeProvider time, ILogger<TlsReporter> logger)
     {
         _store = store;
@@ -64,7 +64,7 @@ public sealed class TlsReporter : IDisposable
         _time = time;
         _logger = logger;
         _from = new NoticeReceivers(options).From;
-        _poster = new TlsReportPoster(dns, options.Delivery.AllowLoopback);
+        _poster = new TlsReportPoster(dialer, options.Delivery.AllowLoopback);
     }
 
     /// <summary>The day that runs, UTC.</summary>

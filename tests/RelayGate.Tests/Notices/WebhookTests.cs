@@ -42,6 +42,22 @@ public sealed class WebhookTests
     }
 
     [Fact]
+    public async Task No_webhook_is_called_from_an_address_that_is_a_subscriptions_own()
+    {
+        await using WebhookReceiver receiver = await WebhookReceiver.StartAsync();
+        await using TestGateway gateway = await TestGateway.StartAsync();
+        await AddAsync(gateway, receiver.Url);
+        AccountAdministration accounts = gateway.Get<AccountAdministration>();
+        Assert.True((await accounts.AddAddressAsync("127.0.0.1", null, isShared: false, default)).IsOk);
+        Assert.True((await accounts.AddSubscriptionAsync("acme", new SubscriptionChange { IPv4 = "127.0.0.1" }, default)).IsOk);
+
+        gateway.Get<NoticeBoard>().Raise(Exceeded);
+
+        Assert.Contains("no address of its own", (await AttemptsAsync(gateway, 1)).Attempts[0].Error, StringComparison.Ordinal);
+        Assert.Empty(receiver.Requests);
+    }
+
+    [Fact]
     public async Task Only_the_events_and_the_subscription_that_were_asked_for_are_sent()
     {
         await using WebhookReceiver receiver = await WebhookReceiver.StartAsync();

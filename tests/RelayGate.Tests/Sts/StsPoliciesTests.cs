@@ -286,7 +286,8 @@ public sealed class StsPoliciesTests : IAsyncLifetime, IDisposable
     {
         var dns = new DnsResolver(new DnsServers(_dns.EndPoint.ToString(), _queue.Time), _queue.Time);
         var authorities = new TrustedAuthorities(_queue.Options.Delivery.Tls.AuthoritiesPath);
-        var fetcher = new StsFetcher(_queue.Options, dns, authorities, (_, _) => new(mayLeave), _queue.Time);
+        var dialer = new OutwardDialer(dns, (_, _) => new((IPAddress?)null), (_, _) => new(mayLeave));
+        var fetcher = new StsFetcher(_queue.Options.Delivery, dialer, authorities, _queue.Time);
         return new StsPolicies(_queue.Store, _queue.Writer, dns, fetcher, _queue.Time, NullLogger<StsPolicies>.Instance);
     }
 

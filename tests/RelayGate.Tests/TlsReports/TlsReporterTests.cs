@@ -151,6 +151,35 @@ public sealed class TlsReporterTests
     }
 
     [Fact]
+    public async Task By_HTTPS_a_report_leaves_from_the_address_that_is_set_now_and_never_from_a_subscriptions_own()
+    {
+        await using var dns = new FakeDns();
+        await using WebhookReceiver receiver = await WebhookReceiver.StartAsync(withTls: true);
+        var from = new List<IPAddress?>();
+        receiver.Answer = context =>
+        {
+            from.Add(context.Connection.RemoteIpAddress);
+            return Task.CompletedTask;
+        };
+        dns.Txt("_smtp._tls.example.org", $"v=TLSRPTv1; rua={receiver.Url}");
+        await using TestGateway gateway = await StartAsync(null, dns);
+        AccountAdministration accounts = gateway.Get<AccountAdministration>();
+        Assert.True((await accounts.AddAddressAsync("127.0.0.1", null, isShared: false, default)).IsOk); // What the system would choose.
+        Assert.True((await accounts.AddSubscriptionAsync("acme", new SubscriptionChange { IPv4 = "127.0.0.1" }, default)).IsOk);
+        Observe(gateway, "example.org", TlsResult.Ok, 1);
+        _time.StepWallClock(TimeSpan.FromHours(19));
+
+        await gateway.Get<TlsReporter>().RunOnceAsync(default);
+        Assert.Empty(receiver.Requests);
+        Assert.Contains("no address of its own", (string?)(await ListAsync(gateway))[0]!["targets"]![0]!["error"], StringComparison.Ordinal);
+        Assert.True((await accounts.SetSettingAsync("Egress:IPv4", "127.0.0.9", default)).IsOk);
+        _time.StepWallClock(TimeSpan.FromHours(1));
+        await gateway.Get<TlsReporter>().RunOnceAsync(default);
+
+        Assert.Equal([IPAddress.Parse("127.0.0.9")], from);
+    }
+
+    [Fact]
     public async Task However_many_kinds_of_failure_there_are_few_rows_are_kept_and_all_are_counted()
     {
         await using var dns = new FakeDns();
