@@ -28,6 +28,7 @@ public sealed class ConnectionPool : IDisposable
     private readonly TimeProvider _time;
     private readonly ChunkReader _readChunk;
     private readonly ReplyRuleBook _rules;
+    private readonly OrderlyHosts _orderly;
     private readonly ITimer _watch;
     private readonly Dictionary<SessionKey, Lane> _lanes = [];
     private readonly Dictionary<(EgressBinding Egress, IPEndPoint Remote), List<Lane>> _byAddress = []; // Whatever is asked of TLS.
@@ -43,6 +44,7 @@ public sealed class ConnectionPool : IDisposable
         _time = time;
         _readChunk = readChunk;
         _rules = rules;
+        _orderly = new OrderlyHosts(time);
         TimeSpan shortest = new[] { options.Timeouts.Connect, options.Timeouts.Reply, options.Timeouts.Data }.Min();
         TimeSpan period = TimeSpan.FromTicks(Math.Clamp(shortest.Ticks / 4, TimeSpan.TicksPerMillisecond * 10, TimeSpan.TicksPerSecond));
         _watch = time.CreateTimer(static pool => ((ConnectionPool)pool!).Sweep(), this, period, period);
@@ -260,7 +262,7 @@ public sealed class ConnectionPool : IDisposable
 
     private SmtpClientSession NewSession(Lane lane)
     {
-        var session = new SmtpClientSession(lane.Key.Egress, lane.NextHop, _options, _authorities, _time, _readChunk, _rules) { Lane = lane };
+        var session = new SmtpClientSession(lane.Key.Egress, lane.NextHop, _options, _authorities, _time, _readChunk, _rules, _orderly) { Lane = lane };
         lane.AddSessions(1);
         _sessions.Add(session);
         return session;

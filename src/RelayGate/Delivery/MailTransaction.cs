@@ -20,6 +20,9 @@ internal sealed class MailTransaction(QueuedMessage message, ImmutableArray<Queu
     /// <summary>The end of the content may have reached the next hop: without its reply nobody knows whether it took the message.</summary>
     public bool ContentSent { get; set; }
 
+    /// <summary>DATA was answered by 354, so that the replies before it were those of MAIL and RCPT.</summary>
+    public bool IsInStep { get; set; }
+
     /// <summary>BDAT may be used where it is offered.</summary>
     public bool AllowBdat { get; init; } = true;
 
@@ -37,6 +40,16 @@ internal sealed class MailTransaction(QueuedMessage message, ImmutableArray<Queu
     {
         for (int i = 0; i < Outcomes.Length; i++)
             Outcomes[i] ??= outcome;
+    }
+
+    /// <summary>Takes back what replies have decided: they may have been about something else.</summary>
+    public void ForgetReplies()
+    {
+        for (int i = 0; i < Outcomes.Length; i++)
+        {
+            if (Outcomes[i] is { Code: not 0 })
+                Outcomes[i] = null;
+        }
     }
 
     public bool AnyUndecided() => Array.IndexOf(Outcomes, null) >= 0;

@@ -10,16 +10,19 @@ namespace RelayGate.Delivery;
 internal sealed partial class SmtpClientSession
 {
     private const int MaxPipelined = 100; // Commands sent before replies are read, so that both sides' socket buffers always have room (RFC 2920 §3.1).
-    private const int MaxPipelinedContent = 64 * 1024; // Larger messages wait for the replies to RCPT, lest they be sent in vain.
+    private const int MaxOneFlight = 64 * 1024; // Larger messages wait for the replies to RCPT, lest they be sent in vain.
+    private const int MaxSurplus = 100; // Replies.
 
     private static readonly TimeSpan PerPendingReply = TimeSpan.FromSeconds(5);
 
     /// <summary>Runs one transaction; every recipient has an outcome afterwards.</summary>
     /// <remarks>
     /// 1. What the next hop lacks is decided before anything is sent.
-    /// 2. MAIL and RCPT (and DATA, or BDAT with the content of a small message) go out in groups, all at once with PIPELINING.
-    /// 3. Replies are read in order. Mail data follows only when a recipient was accepted, as far as that is known in time.
-    /// 4. Nothing but a positive reply to the end of the mail data makes a recipient delivered.
+    /// 2. MAIL, RCPT and DATA go out in groups, all at once with PIPELINING. Where BDAT saves a round trip it takes the place of DATA: a small message
+    ///    goes to a host that is known to keep step (<see cref="OrderlyHosts"/>) in one flight.
+    /// 3. Replies are read in order. Mail data follows DATA only when a recipient was accepted.
+    /// 4. Nothing but a positive reply to the end of the mail data makes a recipient delivered. Where a reply was one too many, or none, nobody knows which
+    ///    reply was about whom: then none of them counts.
     /// </remarks>
     public async ValueTask TransactAsync(MailTransaction transaction)
     {
@@ -37,12 +40,20 @@ internal sealed partial class SmtpClientSession
             _needsReset = true;
             await SendEnvelopeAndContentAsync(transaction, reset);
             IsReusable = !_transport.HasBufferedInput && !_readsContentAsCommands;
+            if (!IsReusable)
+                _orderly.GotOutOfStep(NextHop.EndPoint);
             Disarm();
         }
         catch (Exception e) when (IsNetworkFailure(e))
         {
             // Garbage after content was sent, or silence, is no sign that the session was over before: the next hop may be at work on the message.
-            bool isAlive = HasExpired || (transaction.ContentSent && e is NextHopException { Status: NextHopException.NotSmtp });
+            bool isOutOfStep = e is NextHopException { Status: NextHopException.NotSmtp };
+            if (isOutOfStep)
+                _orderly.GotOutOfStep(NextHop.EndPoint);
+            bool lacksReply = HasExpired && Keywords.Pipelining && transaction.Stage != DeliveryStage.Mail; // To which command, nobody knows.
+            if ((isOutOfStep || lacksReply) && !transaction.IsInStep)
+                transaction.ForgetReplies();
+            bool isAlive = HasExpired || (transaction.ContentSent && isOutOfStep);
             transaction.EndedUnanswered = !transaction.MailAnswered && !isAlive;
             // With 421 to MAIL the content that went along was not taken: other hosts may be asked at once.
             bool isMailRefused = !transaction.MailAnswered && e is NextHopException { Reply: not null };
@@ -55,7 +66,6 @@ internal sealed partial class SmtpClientSession
     {
         QueuedMessage message = transaction.Message;
         bool pipelining = Keywords.Pipelining;
-        bool chunking = Keywords.Chunking && transaction.AllowBdat;
         bool utf8 = Keywords.SmtpUtf8 && NeedsUtf8(transaction);
 
         var pending = new PendingReplies { Reset = reset };
@@ -84,33 +94,33 @@ internal sealed partial class SmtpClientSession
         bool dataSent = false;
         if (pipelining && !pending.MailRefused)
         {
-            if (!chunking)
-            {
-                _transport.Append("DATA\r\n"u8);
-                dataSent = true;
-            }
-            else if (message.Octets <= MaxPipelinedContent && !message.Body.IsChunked)
+            if (GoesInOneFlight(transaction))
             {
                 AppendBdat(message);
                 transaction.ContentSent = true;
                 await AppendContentAsync(transaction, stuffed: false);
             }
+            else
+            {
+                _transport.Append("DATA\r\n"u8);
+                dataSent = true;
+            }
         }
         await FlushAndReadAsync(transaction, pending);
 
         if (transaction.ContentSent)
-            await ReadFinalReplyAsync(transaction, anyAccepted: pending.Accepted > 0, isBdat: true);
-        else if (dataSent)
-            await SendDataAsync(transaction, pending.Accepted > 0, isSent: true);
-        else if (pending.Accepted > 0 && chunking)
-            await SendBdatAsync(transaction);
-        else if (pending.Accepted > 0)
-            await SendDataAsync(transaction, anyAccepted: true, isSent: false);
+            await EndFlightAsync(transaction, anyAccepted: pending.Accepted > 0);
+        else if (dataSent || pending.Accepted > 0)
+            await SendDataAsync(transaction, pending.Accepted > 0, dataSent);
     }
+
+    private bool GoesInOneFlight(MailTransaction transaction) =>
+        Keywords.Chunking && transaction.AllowBdat && transaction.Message is { Octets: <= MaxOneFlight, Body.IsChunked: false } && _orderly.IsOrderly(NextHop.EndPoint);
 
     /// <summary>Sends what was gathered and reads the replies to MAIL and RCPT in order.</summary>
     private async ValueTask FlushAndReadAsync(MailTransaction transaction, PendingReplies pending)
     {
+        ThrowIfSpoken();
         Arm(_options.Timeouts.Reply + pending.Count * PerPendingReply);
         await _transport.FlushAsync();
         if (pending.Reset)
@@ -123,7 +133,7 @@ internal sealed partial class SmtpClientSession
         {
             pending.Mail = false;
             transaction.Stage = DeliveryStage.Mail;
-            pending.MailRefused = await ReadReplyAsync() / 100 != 2;
+            pending.MailRefused = await ReadEnvelopeReplyAsync() / 100 != 2;
             transaction.MailAnswered = true;
             if (pending.MailRefused)
                 transaction.DecideRest(OutcomeOfReply(DeliveryStage.Mail)); // At once: the next hop may close before it has answered RCPT.
@@ -133,7 +143,7 @@ internal sealed partial class SmtpClientSession
             int recipient = pending.RecipientAt(next);
             if (!pending.MailRefused)
                 transaction.Stage = DeliveryStage.Rcpt;
-            bool accepted = await ReadReplyAsync() / 100 == 2;
+            bool accepted = await ReadEnvelopeReplyAsync() / 100 == 2;
             if (pending.MailRefused)
                 continue; // A 2yz to RCPT after a refused MAIL means nothing.
             if (accepted)
@@ -150,19 +160,24 @@ internal sealed partial class SmtpClientSession
             transaction.Stage = DeliveryStage.Data;
         if (!isSent)
         {
+            ThrowIfSpoken();
             _transport.Append("DATA\r\n"u8);
             Arm(_options.Timeouts.Reply);
             await _transport.FlushAsync();
         }
         int code = await ReadReplyAsync();
+        if (code / 100 == 2)
+            throw new NextHopException(NextHopException.NotSmtp, $"The next hop answered DATA with {code}");
         if (code / 100 != 3)
         {
-            RecipientOutcome outcome = OutcomeOfReply(DeliveryStage.Data);
-            transaction.DecideRest(outcome);
-            if (code / 100 == 2)
-                throw new NextHopException(NextHopException.NotSmtp, "The next hop answered DATA with 2yz");
+            transaction.DecideRest(OutcomeOfReply(DeliveryStage.Data));
+            if (anyAccepted && isSent)
+                await ConfirmOrderAsync();
+            else
+                ThrowIfSpoken();
             return;
         }
+        transaction.IsInStep = true;
         if (!anyAccepted)
         {
             // RFC 2920 §3.1: a 354 although all recipients were refused is answered with an empty message.
@@ -173,42 +188,79 @@ internal sealed partial class SmtpClientSession
         }
         Arm(ContentLimit(transaction.Message));
         await AppendContentAsync(transaction, stuffed: true);
-        await EndContentAsync(transaction, isBdat: false);
-    }
-
-    private async ValueTask SendBdatAsync(MailTransaction transaction)
-    {
-        transaction.Stage = DeliveryStage.Data;
-        Arm(ContentLimit(transaction.Message));
-        AppendBdat(transaction.Message);
-        await AppendContentAsync(transaction, stuffed: false);
-        await EndContentAsync(transaction, isBdat: true);
-    }
-
-    /// <summary>Sends the end of the content. From here on the next hop may have taken the message, whatever happens.</summary>
-    private async ValueTask EndContentAsync(MailTransaction transaction, bool isBdat)
-    {
         ThrowIfSpokenEarly();
+        // From here on the next hop may have taken the message, whatever happens.
         transaction.Stage = DeliveryStage.EndOfData;
         transaction.ContentSent = true;
         await _transport.FlushAsync();
-        await ReadFinalReplyAsync(transaction, anyAccepted: true, isBdat);
+        (int final, RecipientOutcome outcome) = await ReadFinalReplyAsync();
+        transaction.DecideRest(outcome);
+        if (final / 100 == 2 && Keywords is { Pipelining: true, Chunking: true } && !_transport.HasBufferedInput && !IsAboutAddress(outcome))
+            _orderly.KeptStep(NextHop.EndPoint);
     }
 
-    private async ValueTask ReadFinalReplyAsync(MailTransaction transaction, bool anyAccepted, bool isBdat)
+    /// <summary>DATA that went along with RCPT was refused, though recipients were taken: what was read may be a reply to RCPT. In order, RSET is answered by 2yz; else by the 354.</summary>
+    private async ValueTask ConfirmOrderAsync()
+    {
+        _transport.Append("RSET\r\n"u8);
+        if (await ExchangeAsync() / 100 != 2)
+            throw new NextHopException(NextHopException.NotSmtp, "The next hop refused RSET");
+        ThrowIfSpoken();
+        _needsReset = false;
+    }
+
+    /// <summary>The end of a transaction in one flight: the last reply is about the message only if none before it was one too many.</summary>
+    private async ValueTask EndFlightAsync(MailTransaction transaction, bool anyAccepted)
     {
         if (anyAccepted)
             transaction.Stage = DeliveryStage.EndOfData;
-        Arm(_options.Timeouts.Data);
-        int code = await ReadReplyAsync();
-        _needsReset = code / 100 != 2;
-        if (isBdat && (code is 500 or 502 || (code == 503 && anyAccepted)))
+        (int code, RecipientOutcome outcome) = await ReadFinalReplyAsync();
+        if (code is 500 or 502 || (code == 503 && anyAccepted))
         {
             _readsContentAsCommands = true;
             transaction.WantsData = anyAccepted;
         }
+        else
+        {
+            bool allPositive = code / 100 == 2 && !Array.Exists(transaction.Outcomes, static o => o is { Code: >= 400 });
+            await ThrowIfOutOfStepAsync(allPositive, outcome);
+        }
         if (anyAccepted)
-            transaction.DecideRest(OutcomeOfReply(DeliveryStage.EndOfData) with { DsnPassedOn = Keywords.Dsn });
+            transaction.DecideRest(outcome);
+    }
+
+    /// <summary>
+    /// One reply too many: when all of them are positive it does not matter which of them is about what. Else nobody knows whether the message was taken, and by
+    /// whom: it is sent again, by DATA.
+    /// </summary>
+    private async ValueTask ThrowIfOutOfStepAsync(bool allPositive, RecipientOutcome outcome)
+    {
+        bool isOutOfStep = outcome.Kind == OutcomeKind.Delivered && IsAboutAddress(outcome);
+        for (int surplus = 0; _transport.HasStrayInput && !isOutOfStep; surplus++)
+        {
+            _orderly.GotOutOfStep(NextHop.EndPoint);
+            isOutOfStep = !allPositive || surplus == MaxSurplus || await _transport.ReadReplyAsync() / 100 != 2;
+        }
+        if (isOutOfStep)
+            throw new NextHopException(NextHopException.NotSmtp, "The next hop sent more replies than there were commands: whether it took the message is not known");
+    }
+
+    private async ValueTask<(int Code, RecipientOutcome Outcome)> ReadFinalReplyAsync()
+    {
+        Arm(_options.Timeouts.Data);
+        int code = await ReadReplyAsync();
+        _needsReset = code / 100 != 2;
+        return (code, OutcomeOfReply(DeliveryStage.EndOfData) with { DsnPassedOn = Keywords.Dsn });
+    }
+
+    /// <summary>Said of a sender or recipient (RFC 3463 §3.2), not of a message.</summary>
+    private static bool IsAboutAddress(RecipientOutcome outcome) => outcome.Status.AsSpan(1).StartsWith(".1.", StringComparison.Ordinal);
+
+    /// <summary>No reply is due. Looks only at what was read: that costs nothing.</summary>
+    private void ThrowIfSpoken()
+    {
+        if (_transport.HasBufferedInput)
+            throw new NextHopException(NextHopException.NotSmtp, "The next hop sent more replies than there were commands");
     }
 
     /// <summary>A reply before the end of the mail data cannot speak of this message: not delivered, try again.</summary>
@@ -216,6 +268,12 @@ internal sealed partial class SmtpClientSession
     {
         if (_transport.HasStrayInput)
             throw new NextHopException(NextHopException.NotSmtp, "The next hop replied before the end of the mail data");
+    }
+
+    private async ValueTask<int> ReadEnvelopeReplyAsync()
+    {
+        int code = await ReadReplyAsync();
+        return code / 100 == 3 ? throw new NextHopException(NextHopException.NotSmtp, $"The next hop answered MAIL or RCPT with {code}") : code;
     }
 
     private async ValueTask<int> ReadReplyAsync()

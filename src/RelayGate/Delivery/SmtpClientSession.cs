@@ -25,6 +25,7 @@ internal sealed partial class SmtpClientSession : IDisposable
     private readonly TimeProvider _time;
     private readonly ChunkReader _readChunk;
     private readonly ReplyRuleBook _rules;
+    private readonly OrderlyHosts _orderly;
     private readonly SmtpTransport _transport = new();
     private long _deadline;
     private bool _needsReset;
@@ -32,7 +33,7 @@ internal sealed partial class SmtpClientSession : IDisposable
 
     /// <summary>Takes nothing that could be missing: the socket is made when the session is opened.</summary>
     public SmtpClientSession(
-        EgressBinding egress, NextHopAddress nextHop, DeliveryOptions options, TrustedAuthorities authorities, TimeProvider time, ChunkReader readChunk, ReplyRuleBook rules)
+        EgressBinding egress, NextHopAddress nextHop, DeliveryOptions options, TrustedAuthorities authorities, TimeProvider time, ChunkReader readChunk, ReplyRuleBook rules, OrderlyHosts orderly)
     {
         Egress = egress;
         NextHop = nextHop;
@@ -41,6 +42,7 @@ internal sealed partial class SmtpClientSession : IDisposable
         _time = time;
         _readChunk = readChunk;
         _rules = rules;
+        _orderly = orderly;
     }
 
     public EgressBinding Egress { get; }

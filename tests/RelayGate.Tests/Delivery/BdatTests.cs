@@ -9,31 +9,75 @@ namespace RelayGate.Tests.Delivery;
 public sealed class BdatTests
 {
     [Theory]
-    [InlineData(false, 100)]
-    [InlineData(true, 100)]
-    [InlineData(false, 200_000)]
-    [InlineData(true, 200_000)] // Too large to be sent along with the envelope.
-    public async Task The_content_goes_in_one_chunk_of_its_size_with_nothing_stuffed(bool pipelining, int octets)
+    [InlineData(true, 100, true)]
+    [InlineData(true, 200_000, false)] // Too large to be sent along with the envelope: BDAT would save nothing.
+    [InlineData(false, 100, false)]
+    public async Task Where_it_saves_a_round_trip_the_content_goes_by_BDAT_with_nothing_stuffed(bool pipelining, int octets, bool byBdat)
     {
         await using FakeNextHop hop = Chunking(pipelining);
         using var harness = new DeliveryHarness(hop.Url);
-        string body = ".\r\n..\r\n" + new string('x', octets) + "\r\nno line end";
+        string body = ".\r\n..\r\n" + new string('x', octets) + (byBdat ? "\r\nno line end" : "\r\n");
+        await harness.AttemptAsync("x\r\n");
+        await hop.NextAsync();
+        Assert.Contains("DATA", hop.Commands); // A host is not sent all in one flight before it has shown that it keeps step.
+        hop.Commands.Clear();
 
         AttemptResult result = await harness.AttemptAsync(body, "b@dest.test", "c@dest.test");
 
         ReceivedMessage message = await hop.NextAsync();
         Assert.All(result.Outcomes, o => Assert.Equal(OutcomeKind.Delivered, o!.Kind));
         Assert.Equal(DeliveryHarness.Header + body, message.Text);
-        Assert.Contains($"BDAT {message.Content.Length} LAST", hop.Commands);
-        Assert.DoesNotContain("DATA", hop.Commands);
+        Assert.Equal((byBdat, !byBdat), (hop.Commands.Contains($"BDAT {message.Content.Length} LAST"), hop.Commands.Contains("DATA")));
     }
 
-    [Theory]
-    [InlineData(false)]
-    [InlineData(true)]
-    public async Task A_body_in_the_store_goes_chunk_by_chunk(bool pipelining)
+    /// <summary>Its next reply may be taken for another's, so that it is believed only behind a 354.</summary>
+    [Fact]
+    public async Task A_host_that_gets_out_of_step_later_is_sent_mail_by_DATA_for_a_day()
     {
-        await using FakeNextHop hop = Chunking(pipelining);
+        await using FakeNextHop hop = Chunking(pipelining: true);
+        hop.Extensions.Remove("8BITMIME");
+        await using var wire = new DelayingProxy(hop.EndPoint); // What the hop says comes together.
+        var time = new ManualTimeProvider();
+        using var harness = new DeliveryHarness($"smtp://{wire.EndPoint}", time);
+        await harness.AttemptAsync("1\r\n");
+        Assert.Equal(OutcomeKind.Delivered, (await harness.AttemptAsync("2\r\n")).Outcomes[0]!.Kind);
+        hop.Script = static e => e.Verb switch { "MAIL" => new HopAction.Raw("250 Ok\r\n250 Ok\r\n"), "RCPT" => new HopAction.Raw("250 Ok\r\n"), "content" => new HopAction.Raw("554 5.7.1 Spam\r\n"), _ => null };
+
+        RecipientOutcome surplus = (await harness.AttemptAsync("3\r\n")).Outcomes[0]!;
+
+        Assert.Equal((OutcomeKind.Deferred, "4.5.0"), (surplus.Kind, surplus.Status));
+        hop.Script = static _ => null;
+        foreach ((TimeSpan after, bool byBdat) in new[] { (TimeSpan.Zero, false), (TimeSpan.FromHours(23), false), (TimeSpan.FromHours(1), false), (TimeSpan.Zero, true) })
+        {
+            time.Advance(after);
+            hop.Commands.Clear();
+            Assert.Equal(OutcomeKind.Delivered, (await harness.AttemptAsync("4\r\n")).Outcomes[0]!.Kind);
+            Assert.Equal((after, byBdat), (after, !hop.Commands.Contains("DATA")));
+        }
+    }
+
+    /// <summary>All of the message has left, also when its last part fills a write: nobody knows whether it was taken, so that it is not sent elsewhere at once.</summary>
+    [Theory]
+    [InlineData(256 * 1024)]
+    [InlineData(256 * 1024 - 20)]
+    public async Task A_reset_after_the_whole_content_defers(int octets)
+    {
+        await using FakeNextHop hop = Chunking(pipelining: true);
+        await using FakeNextHop other = Chunking(pipelining: true);
+        hop.Script = static e => e.Verb == "content" ? new HopAction.Reset() : null;
+        Assert.True(NextHopText.TryParse($"{hop.Url} {other.Url}", out var hosts));
+        using var harness = new DeliveryHarness("mx", routes: () => new RouteTable([], [new Route(RouteKey.Server, hosts.Value)]));
+
+        AttemptResult result = await harness.AttemptAsync(new string('x', octets - 2) + "\r\n");
+
+        Assert.Equal((OutcomeKind.Deferred, DeliveryStage.EndOfData), (result.Outcomes[0]!.Kind, result.Stage));
+        Assert.Equal((1, 0), (hop.Connections, other.Connections));
+    }
+
+    [Fact]
+    public async Task A_body_in_the_store_goes_chunk_by_chunk()
+    {
+        await using FakeNextHop hop = Chunking(pipelining: true);
         using var harness = new DeliveryHarness(hop.Url);
         var first = new byte[MessageBody.ChunkOctets];
         Array.Fill(first, (byte)'.');

@@ -13,13 +13,16 @@ public enum HopMode
     /// <summary>MAIL, RCPT and DATA in one group.</summary>
     Pipelined = 2,
 
-    /// <summary>MAIL, RCPT and the content by BDAT in one group.</summary>
+    /// <summary>MAIL, RCPT and the content by BDAT in one group, once it has shown that it keeps step.</summary>
     Chunked = 4,
 
     /// <summary>As <see cref="Pipelined"/>, inside TLS.</summary>
     Tls = 8,
 
-    WithData = Plain | Pipelined | Tls,
+    /// <summary>As <see cref="Chunked"/>, but spoken to for the first time.</summary>
+    ChunkedFirst = 16,
+
+    WithData = Plain | Pipelined | Tls | ChunkedFirst,
     All = WithData | Chunked,
 }
 
@@ -63,7 +66,7 @@ internal sealed record Misbehaviour(string Name, string Expected, Func<HopEvent,
         var hop = new FakeNextHop { Script = Script, ReadOctets = ReadOctets, OctetByOctet = OctetByOctet };
         if (mode == HopMode.Plain)
             hop.Extensions = [];
-        if (mode == HopMode.Chunked)
+        if (mode is HopMode.Chunked or HopMode.ChunkedFirst)
             hop.Extensions.Add("CHUNKING");
         if (mode == HopMode.Tls)
             hop.Extensions.Add("STARTTLS");

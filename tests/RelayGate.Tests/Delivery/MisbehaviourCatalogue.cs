@@ -8,6 +8,8 @@ internal static class MisbehaviourCatalogue
     /// <summary>The stages at which <see cref="AtEveryStage"/> is played; in <see cref="HopMode.Chunked"/> DATA does not occur.</summary>
     public static IReadOnlyList<string> Stages { get; } = ["connect", "EHLO", "MAIL", "RCPT", "DATA", "content"];
 
+    private const HopMode Grouped = HopMode.Pipelined | HopMode.ChunkedFirst | HopMode.Tls;
+
     private static readonly string Continued = new('x', 60);
 
     /// <summary>Name, expected status, whether it costs a time limit, and the act, made from the code that would be right.</summary>
@@ -94,14 +96,24 @@ internal static class MisbehaviourCatalogue
         new("does not know the parameters it offers", "5.5.4", On("MAIL", new HopAction.Raw("555 5.5.4 Unknown parameter\r\n"))),
 
         // Replies that are too many, too few, too early.
-        new("replies to MAIL twice", "4", On("MAIL", new HopAction.RawThenUsual("250 2.1.0 Ok\r\n"))) { Modes = HopMode.WithData },
-        new("replies to one RCPT twice", "4", OnLine("RCPT TO:<b@", new HopAction.RawThenUsual("250 2.1.5 Ok\r\n"))) { Modes = HopMode.WithData },
-        new("does not reply to one RCPT", "4", OnLine("RCPT TO:<b@", new HopAction.Raw(""))) { Waits = true, Copies = null },
+        new("replies to MAIL twice", "4", On("MAIL", new HopAction.RawThenUsual("250 2.1.0 Ok\r\n"))) { Copies = null },
+        new("replies to one RCPT twice", "4", OnLine("RCPT TO:<b@", new HopAction.RawThenUsual("250 2.1.5 Ok\r\n"))) { Copies = null },
+        new("replies to MAIL twice and refuses the content", "4", e => Twice(e, "MAIL") ?? Content(e, "554 5.7.1 Spam")),
+        new("replies to one RCPT twice and refuses the content", "4", e => Twice(e, "RCPT TO:<b@") ?? Content(e, "452 4.3.1 Full")),
+        new("replies to MAIL twice and refuses the first recipient", "4", e => Twice(e, "MAIL") ?? Rcpt(e, 'a', "550 5.1.1 No")) { Copies = null },
+        new("replies to MAIL twice and refuses the last recipient", "4", e => Twice(e, "MAIL") ?? Rcpt(e, 'c', "550 5.1.1 No")) { Copies = null },
+        new("refuses one recipient twice", "4", e => Rcpt(e, 'a', "550 5.1.1 No\r\n550 5.1.1 No")) { Copies = null },
+        new("does not reply to one RCPT", "4", OnLine("RCPT TO:<b@", new HopAction.Raw(""))) { Modes = HopMode.Plain | HopMode.Chunked, Waits = true, Copies = null },
+        new("does not reply to one RCPT, which shows at the 354", "4.5.0", OnLine("RCPT TO:<b@", new HopAction.Raw(""))) { Modes = Grouped },
+        new("does not reply to one RCPT and refuses the next", "4", e => Rcpt(e, 'c', "550 5.1.1 No") ?? NoReply(e, "RCPT TO:<b@")) { Modes = HopMode.Plain | HopMode.Chunked, Waits = true, Copies = null },
+        new("does not reply to one RCPT and refuses the next, which shows at the 354", "4.5.0", e => Rcpt(e, 'c', "550 5.1.1 No") ?? NoReply(e, "RCPT TO:<b@")) { Modes = Grouped },
         new("replies before the content came", "4.5.0", On("DATA", new HopAction.Raw("354 go on\r\n250 2.0.0 Already yours\r\n"))) { Modes = HopMode.Plain | HopMode.Pipelined, Copies = null },
         new("refuses a large message before its end and stops reading", "4.5.0", On("DATA", new HopAction.RawThenStop("354 go on\r\n552 5.3.4 Too big\r\n"))) { Modes = HopMode.Plain | HopMode.Pipelined, Body = Large(3_000_000) },
         new("replies to the content twice", "ok", On("content", new HopAction.RawThenUsual("250 2.0.0 One too many\r\n"))),
-        new("replies to the content once more with 554", "ok", On("content", new HopAction.Raw("250 2.0.0 Ok\r\n554 5.7.1 Or not\r\n"))),
-        new("takes the message and says 421", "ok", On("content", new HopAction.Raw("250 2.0.0 Ok\r\n421 4.4.2 Idle too long\r\n"))),
+        new("replies to the content once more with 554", "ok", On("content", new HopAction.Raw("250 2.0.0 Ok\r\n554 5.7.1 Or not\r\n"))) { Modes = HopMode.WithData },
+        new("replies to the content once more with 554, in one flight", "4.5.0", On("content", new HopAction.Raw("250 2.0.0 Ok\r\n554 5.7.1 Or not\r\n"))) { Modes = HopMode.Chunked, Copies = 1 },
+        new("takes the message and says 421", "ok", On("content", new HopAction.Raw("250 2.0.0 Ok\r\n421 4.4.2 Idle too long\r\n"))) { Modes = HopMode.WithData },
+        new("takes the message and says 421, in one flight", "4.5.0", On("content", new HopAction.Raw("250 2.0.0 Ok\r\n421 4.4.2 Idle too long\r\n"))) { Modes = HopMode.Chunked, Copies = 1 },
         new("takes the message and closes", "ok", On("content", new HopAction.UsualThen(new HopAction.Close()))),
         new("takes the message and resets", "ok", On("content", new HopAction.UsualThen(new HopAction.Reset()))),
         new("takes the message and ends its input", "ok", On("content", new HopAction.UsualThen(new HopAction.HalfClose("")))),
@@ -156,6 +168,12 @@ internal static class MisbehaviourCatalogue
 
     private static HopAction? Rcpt(HopEvent e, char recipient, string reply, bool close = false) =>
         !e.Line.StartsWith($"RCPT TO:<{recipient}@", StringComparison.Ordinal) ? null : close ? new HopAction.RawThenClose(reply) : new HopAction.Raw(reply + "\r\n");
+
+    private static HopAction? Twice(HopEvent e, string start) => e.Line.StartsWith(start, StringComparison.Ordinal) ? new HopAction.RawThenUsual("250 2.1.0 Ok\r\n") : null;
+
+    private static HopAction? NoReply(HopEvent e, string start) => e.Line.StartsWith(start, StringComparison.Ordinal) ? new HopAction.Raw("") : null;
+
+    private static HopAction? Content(HopEvent e, string reply) => e.Verb == "content" ? new HopAction.Raw(reply + "\r\n") : null;
 
     private static Func<HopEvent, HopAction?> TwoAtOnce()
     {

@@ -46,6 +46,10 @@ public sealed class MisbehaviourCatalogueTests
     {
         var acted = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
         await using FakeNextHop hop = misbehaviour.Play(mode);
+        var time = new ManualTimeProvider();
+        using var harness = new DeliveryHarness(hop.Url, time, o => o.Delivery.Timeouts.Connect = TimeSpan.FromDays(1));
+        if (mode == HopMode.Chunked)
+            await KeepStepAsync(hop, harness);
         hop.Script = e =>
         {
             HopAction? action = misbehaviour.Script(e);
@@ -53,8 +57,6 @@ public sealed class MisbehaviourCatalogueTests
                 acted.TrySetResult();
             return action;
         };
-        var time = new ManualTimeProvider();
-        using var harness = new DeliveryHarness(hop.Url, time, o => o.Delivery.Timeouts.Connect = TimeSpan.FromDays(1));
         DeliveryJob job = DeliveryHarness.Job(misbehaviour.Body, [.. misbehaviour.Recipients]);
 
         AttemptResult result = misbehaviour.Waits ? await harness.AttemptUntilOverAsync(time, acted.Task, TimeSpan.FromMinutes(4), job) : await harness.AttemptAsync(job);
@@ -79,6 +81,14 @@ public sealed class MisbehaviourCatalogueTests
         }
         harness.Pool.CloseIdle();
         Assert.Equal(0, harness.Pool.Open);
+    }
+
+    /// <summary>The next hop behaves for one message.</summary>
+    private static async Task KeepStepAsync(FakeNextHop hop, DeliveryHarness harness)
+    {
+        hop.Script = static _ => null;
+        await harness.AttemptAsync("The first one\r\n", "y@dest.test");
+        harness.Pool.CloseIdle();
     }
 
     private static IEnumerable<string> Bodies(FakeNextHop hop) =>

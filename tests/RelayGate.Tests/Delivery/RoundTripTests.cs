@@ -29,7 +29,7 @@ public sealed class RoundTripTests
 
         Assert.Equal(1, hop.Connections);
         Assert.Equal(expected * 3, wire.RoundTrips - opening);
-        Assert.Equal(1 + expected, opening); // EHLO follows the greeting, which costs the connection's own round trip.
+        Assert.Equal(1 + Math.Max(expected, 2), opening); // EHLO follows the greeting, which costs the connection's own round trip. To a host that is not known yet the content goes by DATA.
     }
 
     [Fact]
@@ -42,7 +42,7 @@ public sealed class RoundTripTests
         Assert.Equal(OutcomeKind.Delivered, (await harness.AttemptAsync()).Outcomes[0]!.Kind);
 
         Assert.True(Assert.Single(hop.Messages).Tls);
-        Assert.InRange(wire.RoundTrips, 5, 6); // EHLO, STARTTLS, one or two of the handshake, EHLO, the transaction.
+        Assert.InRange(wire.RoundTrips, 6, 7); // EHLO, STARTTLS, one or two of the handshake, EHLO, two of the transaction.
     }
 
     /// <summary>What was refused leaves a transaction behind: RSET goes with the next one's commands, where the next hop takes commands in groups.</summary>
@@ -52,6 +52,7 @@ public sealed class RoundTripTests
         await using var hop = new FakeNextHop { Extensions = ["PIPELINING", "CHUNKING"], Script = static e => e.Line.Contains("no@", StringComparison.Ordinal) ? new HopAction.Raw("550 5.1.1 no\r\n") : null };
         await using var wire = new DelayingProxy(hop.EndPoint);
         using var harness = new DeliveryHarness($"smtp://{wire.EndPoint}");
+        await harness.AttemptAsync("x\r\n", "yes@dest.test");
         await harness.AttemptAsync("x\r\n", "no@dest.test");
         int before = wire.RoundTrips;
 
