@@ -18,6 +18,7 @@ internal static class StatusCommand
                 ("offered", $"{Cell.Text(s["accepted"])} accepted, {Cell.Text(s["held"])} held, {Cell.Text(s["refused"])} refused since start"),
                 ("attempts", $"{Cell.Text(s["delivered"])} delivered, {Cell.Text(s["deferred"])} deferred, {Cell.Text(s["failed"])} failed since start"),
                 ("queue", string.Join(", ", (s["queue"] as JsonObject ?? []).Select(q => $"{q.Value} {q.Key}"))),
+                ("connections", Connections(s["connections"]!)),
                 ("suspended", string.Join(", ", (s["suspendedDestinations"] as JsonArray ?? []).Select(d => $"{Cell.Text(d!["kind"])} {Cell.Text(d["destination"])}")) is { Length: > 0 } stopped ? $"nothing is delivered to {stopped}: relaygate queue suspended" : null),
                 ("limits", Limits(s["limits"]!)),
                 ("period", Period(s["period"]!)),
@@ -27,6 +28,12 @@ internal static class StatusCommand
                 Console.WriteLine(Output.Clean($"listens   {Cell.Text(listener)}"));
         });
     });
+
+    private static string Connections(JsonNode c)
+    {
+        static string Most(JsonNode? use, string preposition) => use is null ? "" : $"; most {preposition} {Cell.Text(use["name"])}: {use["open"]} of {use["limit"]}";
+        return $"{c["open"]} of {c["limit"]} to next hops, {c["idle"]} idle, {c["waiting"]} deliveries wait for one{Most(c["address"], "from")}{Most(c["nextHop"], "to")}";
+    }
 
     private static string Period(JsonNode p) =>
         $"one {p["period"]}: {p["messages"]} messages to {p["recipients"]} recipients, {p["refused"]} refused, {p["held"]} held, {p["bounced"]} bounced";

@@ -42,6 +42,7 @@ internal sealed class StatusApi(
             ["failed"] = metrics.Deliveries.Value("failed"),
             ["dsns"] = metrics.Dsns.Total,
             ["queue"] = new JsonObject { ["waiting"] = figures.Waiting, ["active"] = figures.Active, ["deferred"] = figures.Deferred, ["held"] = figures.Held, ["inFlight"] = figures.InFlight },
+            ["connections"] = Connections(),
             ["limits"] = new JsonObject { ["limitsOn"] = server.EnforcesAny, ["enforced"] = server.IsEnforced, ["messages"] = server.Messages, ["refused"] = server.Refused, ["exempt"] = server.Exempt },
             ["period"] = await PeriodAsync(request),
             ["suspendedDestinations"] = new JsonArray([.. suspended.All.Select(static d => (JsonNode)DestinationsApi.Json(d))]),
@@ -50,6 +51,22 @@ internal sealed class StatusApi(
             ["listeners"] = new JsonArray([.. state.Listeners.Select(l => (JsonNode)l)]),
         };
     }
+
+    private JsonObject Connections()
+    {
+        ConnectionFigures figures = metrics.Connections?.Invoke() ?? default;
+        return new JsonObject
+        {
+            ["open"] = figures.Open,
+            ["idle"] = figures.Idle,
+            ["waiting"] = figures.Waiting,
+            ["limit"] = figures.Limit,
+            ["address"] = Use(figures.Address),
+            ["nextHop"] = Use(figures.NextHop),
+        };
+    }
+
+    private static JsonObject? Use(BoundUse? use) => use is not { } some ? null : new() { ["name"] = some.Name, ["open"] = some.Open, ["limit"] = some.Limit };
 
     /// <summary>The period that the settings have for reports.</summary>
     private async Task<JsonNode> PeriodAsync(AdminRequest request)

@@ -181,6 +181,8 @@ internal static class OptionsReader
         d.Section("Connections", c =>
         {
             delivery.Connections.Total = c.Integer("Total", delivery.Connections.Total, 1, 20_000, "connections");
+            delivery.Connections.PerAddress = c.Integer("PerAddress", delivery.Connections.PerAddress, 1, 20_000, "connections");
+            delivery.Connections.PerNextHop = c.Integer("PerNextHop", delivery.Connections.PerNextHop, 1, 20_000, "connections");
             delivery.Connections.PerMx = c.Integer("PerMx", delivery.Connections.PerMx, 1, 20_000, "connections");
             delivery.Connections.PerSmarthost = c.Integer("PerSmarthost", delivery.Connections.PerSmarthost, 1, 20_000, "connections");
             delivery.Connections.MessagesPerConnection = c.Integer("MessagesPerConnection", delivery.Connections.MessagesPerConnection, 1, 100_000, "messages");

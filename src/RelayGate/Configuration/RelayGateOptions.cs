@@ -315,10 +315,19 @@ public sealed class TimeoutOptions
 
 public sealed class ConnectionOptions
 {
+    /// <summary>Connections at once. 1 to 20,000, default 500.</summary>
     public int Total { get; set; } = 500;
 
+    /// <summary>From one of our addresses. 1 to 20,000, default 250: none takes more than half of all.</summary>
+    public int PerAddress { get; set; } = 250;
+
+    /// <summary>To one address of a next hop. 1 to 20,000, default 250: none takes more than half of all.</summary>
+    public int PerNextHop { get; set; } = 250;
+
+    /// <summary>From one of our addresses to one of an MX host. 1 to 20,000, default 10.</summary>
     public int PerMx { get; set; } = 10;
 
+    /// <summary>From one of our addresses to one of a smarthost. 1 to 20,000, default 100.</summary>
     public int PerSmarthost { get; set; } = 100;
 
     /// <summary>Messages after which a connection ends, so that load spreads anew over a next hop's machines. Default 1000.</summary>

@@ -4,23 +4,31 @@ using RelayGate.Configuration;
 using RelayGate.Queue;
 using RelayGate.Core.Policy;
 using RelayGate.Replies;
+using RelayGate.Telemetry;
 using RelayGate.Tls;
 
 namespace RelayGate.Delivery;
 
 /// <summary>Keeps sessions with next hops for the next message, bounds how many there are, and watches their time limits.</summary>
 /// <remarks>
-/// Bounds: <c>Connections:Total</c> for all, <c>PerMx</c> or <c>PerSmarthost</c> for one pair of local and remote address, and a provider's <c>Connections</c>
-/// from one local address to all of its hosts.
-/// Who finds a bound reached waits in order of arrival. One lock guards lists only; nothing waits inside it.
+/// Sessions are shared within a <see cref="Lane"/>; bounds hold over lanes, by addresses alone, whatever is said in EHLO, asked of TLS or logged in as:
+/// <c>Connections:Total</c> for all, <c>PerAddress</c> for a local address, <c>PerNextHop</c> for a remote one, <c>PerMx</c> or <c>PerSmarthost</c> for a pair
+/// of them, and a provider's <c>Connections</c> from one local address to all of its hosts. At a bound that is reached an idle session of another lane is
+/// closed; where none is idle, lanes take turns, and each serves its deliveries in order of arrival.
+/// One lock guards lists only; nothing waits inside it, and nothing there takes longer for more lanes, sessions or waiting deliveries.
+/// A waiting lane stands in the line of one bound that is reached and has no idle session; whenever a bound gains a place or an idle session, its line is
+/// served until that is so again (<see cref="ServeLine"/>). So nobody waits who could go.
 /// </remarks>
-public sealed class ConnectionPool : IDisposable
+public sealed partial class ConnectionPool : IDisposable
 {
     /// <summary>How long a delivery waits for a free connection before its job goes back to the queue. 1 min.</summary>
     public static readonly TimeSpan WaitLimit = TimeSpan.FromMinutes(1);
 
     /// <summary>Idle time after which the local address of a session is looked at again: a burst costs no look.</summary>
     private static readonly TimeSpan LookAgain = TimeSpan.FromMilliseconds(100);
+
+    /// <summary>How long a session goes from one delivery of its lane to the next although another lane waits for its place: a connection costs more than a turn.</summary>
+    private static readonly TimeSpan Turn = TimeSpan.FromSeconds(1);
 
     private readonly Lock _lock = new();
     private readonly DeliveryOptions _options;
@@ -31,10 +39,10 @@ public sealed class ConnectionPool : IDisposable
     private readonly OrderlyHosts _orderly;
     private readonly ITimer _watch;
     private readonly Dictionary<SessionKey, Lane> _lanes = [];
-    private readonly Dictionary<(EgressBinding Egress, IPEndPoint Remote), List<Lane>> _byAddress = []; // Whatever is asked of TLS.
-    private readonly Dictionary<(EgressBinding Egress, string Provider), LaneGroup> _groups = [];
+    private readonly Dictionary<BoundKey, ConnectionBound> _bounds = []; // But that of all.
+    private readonly ConnectionBound _all;
     private readonly HashSet<SmtpClientSession> _sessions = []; // All that are open or about to be.
-    private readonly LinkedList<Waiter> _waiters = []; // In order of arrival, for any lane.
+    private int _waiting;
     private bool _aborted;
 
     public ConnectionPool(DeliveryOptions options, TimeProvider time, ChunkReader readChunk, ReplyRuleBook rules, TrustedAuthorities authorities)
@@ -45,23 +53,36 @@ public sealed class ConnectionPool : IDisposable
         _readChunk = readChunk;
         _rules = rules;
         _orderly = new OrderlyHosts(time);
+        _all = new ConnectionBound(default, options.Connections.Total);
         TimeSpan shortest = new[] { options.Timeouts.Connect, options.Timeouts.Reply, options.Timeouts.Data }.Min();
         TimeSpan period = TimeSpan.FromTicks(Math.Clamp(shortest.Ticks / 4, TimeSpan.TicksPerMillisecond * 10, TimeSpan.TicksPerSecond));
         _watch = time.CreateTimer(static pool => ((ConnectionPool)pool!).Sweep(), this, period, period);
     }
 
     /// <summary>Sessions open now, idle ones included.</summary>
-    public int Open
-    {
-        get
-        {
-            lock (_lock)
-                return _sessions.Count;
-        }
-    }
+    public int Open => Figures().Open;
 
     /// <summary>Recipients of one transaction at most.</summary>
     internal int MaxRecipients => _options.Connections.RecipientsPerTransaction;
+
+    /// <summary>How it stands now.</summary>
+    public ConnectionFigures Figures()
+    {
+        lock (_lock)
+        {
+            ConnectionBound? address = null, nextHop = null;
+            foreach (ConnectionBound bound in _bounds.Values)
+            {
+                if (bound.Key is { Remote: null, Provider: null } && bound.Sessions > (address?.Sessions ?? 0))
+                    address = bound;
+                else if (bound.Key is { Local: null } && bound.Sessions > (nextHop?.Sessions ?? 0))
+                    nextHop = bound;
+            }
+            return new ConnectionFigures(_all.Sessions, _all.Idle.Count, _waiting, _all.Limit) { Address = UseOf(address), NextHop = UseOf(nextHop) };
+        }
+    }
+
+    private static BoundUse? UseOf(ConnectionBound? bound) => bound is null ? null : new BoundUse($"{(object?)bound.Key.Local ?? bound.Key.Remote}", bound.Sessions, bound.Limit);
 
     /// <summary>The addresses of a plan: those of equal hosts first to which a session is idle, then those to which another one may be opened.</summary>
     internal ImmutableArray<NextHopAddress> InOrder(NextHopPlan plan, EgressChoice egress)
@@ -74,9 +95,20 @@ public sealed class ConnectionPool : IDisposable
 
     private int RankOf(EgressChoice egress, NextHopAddress address)
     {
-        if (EgressBinding.For(egress, address.EndPoint.AddressFamily) is not { } binding || !_byAddress.TryGetValue((binding, address.EndPoint), out List<Lane>? lanes))
+        if (EgressBinding.For(egress, address.EndPoint.AddressFamily) is not { } binding)
             return 1;
-        return lanes.Exists(static lane => lane.Idle.Oldest is not null) ? 0 : lanes.Exists(static lane => lane.HasRoom) ? 1 : 2;
+        IPAddress local = LocalOf(binding, address);
+        if (_bounds.GetValueOrDefault(new BoundKey(local, address.EndPoint, null)) is { } pair)
+        {
+            foreach (SmtpClientSession session in pair.Idle)
+            {
+                if (session.Egress == binding)
+                    return 0;
+            }
+            if (!pair.HasRoom)
+                return 2;
+        }
+        return _bounds.GetValueOrDefault(new BoundKey(null, address.EndPoint, null)) is { HasRoom: false } ? 2 : 1;
     }
 
     /// <summary>Gives an idle session for this pair, else a new one that is not connected yet, as soon as the bounds allow.</summary>
@@ -89,30 +121,21 @@ public sealed class ConnectionPool : IDisposable
         while (true)
         {
             SmtpClientSession? session;
-            Waiter? waiter = null;
-            SmtpClientSession? victim = null;
+            Lane.Waiter? waiter = null;
+            var after = new Outcome();
             lock (_lock)
             {
                 if (_aborted)
                     throw new OperationCanceledException("Delivery has ended");
                 if (!_lanes.TryGetValue(key, out Lane? lane))
-                    lane = AddLane(key, nextHop);
+                    lane = AddLane(key, nextHop, ref after);
                 if (fresh)
                     DropIdle(lane);
-                if (!lane.Idle.TryPop(out session))
-                {
-                    if (!lane.HasRoom && lane.Group is { HasRoom: false } group && lane.IsBelowBound && OldestIdle(group) is { } other)
-                        Forget(victim = other);
-                    else if (lane.HasRoom && _sessions.Count >= _options.Connections.Total && OldestIdle() is { } oldest)
-                        Forget(victim = oldest);
-                    if (lane.HasRoom && _sessions.Count < _options.Connections.Total)
-                        session = NewSession(lane);
-                    else
-                        waiter = AddWaiter(lane);
-                }
+                session = Get(lane, ref after, out ConnectionBound? reached);
+                if (session is null)
+                    waiter = AddWaiter(lane, reached!);
             }
-            if (victim is not null)
-                _ = victim.QuitAsync();
+            after.Run();
             session ??= await WaitAsync(waiter!, cancellationToken);
             if (session is null)
                 return null;
@@ -129,31 +152,32 @@ public sealed class ConnectionPool : IDisposable
     /// <summary>Takes a session back: kept if another transaction may follow, else closed. Every session taken comes back here once.</summary>
     internal void Return(SmtpClientSession session)
     {
-        bool keep = session.IsReusable && session.Transactions < session.Lane!.MaxTransactions;
+        Lane lane = session.Lane!;
+        bool keep = session.IsReusable && session.Transactions < lane.MaxTransactions;
         session.IdleSince = _time.GetTimestamp();
+        var after = new Outcome();
+        Lane.Waiter? next = null;
         lock (_lock)
         {
-            if (keep && !_aborted)
+            keep &= !_aborted;
+            next = keep && !IsOthersTurn(lane) ? lane.Waiters.First?.Value : null;
+            if (next is not null)
             {
-                Lane lane = session.Lane!;
-                if (FirstWaiterOf(lane) is { } waiter)
-                {
-                    Serve(waiter, session);
-                    return;
-                }
-                if ((_waiters.Count == 0 || _sessions.Count < _options.Connections.Total) && lane.Group is not { Waiting: > 0 })
-                {
-                    lane.Idle.Push(session);
-                    return;
-                }
+                Leave(next);
             }
-            Forget(session);
-            ServeNextWaiter();
+            else
+            {
+                if (keep)
+                    lane.Put(session);
+                else
+                    Forget(session);
+                ServeLines(lane, ref after);
+            }
         }
-        if (keep)
-            _ = session.QuitAsync();
-        else
+        next?.Result.SetResult(session);
+        if (!keep)
             session.Dispose();
+        after.Run();
     }
 
     /// <summary>Ends every session at once, at the end of the grace period; what is under way fails.</summary>
@@ -164,9 +188,14 @@ public sealed class ConnectionPool : IDisposable
         {
             _aborted = true;
             all = [.. _sessions];
-            foreach (Waiter waiter in _waiters)
-                waiter.Result.TrySetCanceled();
-            _waiters.Clear();
+            foreach (Lane lane in _lanes.Values.ToArray())
+            {
+                while (lane.Waiters.First is { } waiter)
+                {
+                    Leave(waiter.Value);
+                    waiter.Value.Result.TrySetCanceled();
+                }
+            }
         }
         foreach (SmtpClientSession session in all)
             session.Abort();
@@ -184,53 +213,54 @@ public sealed class ConnectionPool : IDisposable
 
     private void Discard(SmtpClientSession session)
     {
+        var after = new Outcome();
         lock (_lock)
         {
             Forget(session);
-            ServeNextWaiter();
+            ServeLines(session.Lane!, ref after);
         }
         session.Dispose();
+        after.Run();
     }
 
+    /// <summary>Nobody waits for a place of theirs: while a session is idle, none of its bounds has a line.</summary>
     private void DropIdle(Lane lane)
     {
-        while (lane.Idle.TryPop(out SmtpClientSession? session))
+        while (lane.TryPop() is { } session)
         {
-            lane.AddSessions(-1);
-            _sessions.Remove(session!);
-            session!.Dispose();
+            lane.Count(-1);
+            _sessions.Remove(session);
+            session.Dispose();
         }
     }
 
-    private async Task<SmtpClientSession?> WaitAsync(Waiter waiter, CancellationToken cancellationToken)
+    private async Task<SmtpClientSession?> WaitAsync(Lane.Waiter waiter, CancellationToken cancellationToken)
     {
         await using CancellationTokenRegistration registration = cancellationToken.UnsafeRegister(_ => Cancel(waiter), null);
         await using ITimer limit = _time.CreateTimer(_ => GiveUp(waiter), null, WaitLimit, Timeout.InfiniteTimeSpan);
         return await waiter.Result.Task;
     }
 
-    private void GiveUp(Waiter waiter)
+    private void GiveUp(Lane.Waiter waiter)
     {
         if (TryLeave(waiter))
             waiter.Result.TrySetResult(null);
     }
 
-    private void Cancel(Waiter waiter)
+    private void Cancel(Lane.Waiter waiter)
     {
         if (TryLeave(waiter))
             waiter.Result.TrySetCanceled();
     }
 
     /// <returns>False when the waiter has its session already.</returns>
-    private bool TryLeave(Waiter waiter)
+    private bool TryLeave(Lane.Waiter waiter)
     {
         lock (_lock)
         {
             if (waiter.Node.List is null)
                 return false;
-            _waiters.Remove(waiter.Node);
-            waiter.Lane.AddWaiting(-1);
-            RemoveIfUnused(waiter.Lane);
+            Leave(waiter);
             return true;
         }
     }
@@ -248,142 +278,12 @@ public sealed class ConnectionPool : IDisposable
 
     private void CloseIdle(TimeSpan limit)
     {
-        var closing = new List<SmtpClientSession>();
+        var after = new Outcome();
         lock (_lock)
         {
-            foreach (Lane lane in _lanes.Values)
-                lane.Idle.CopyTo(closing, session => _time.GetElapsedTime(session.IdleSince) >= limit);
-            foreach (SmtpClientSession session in closing)
-                Forget(session);
+            while (_all.Idle.First is { } oldest && _time.GetElapsedTime(oldest.Value.IdleSince) >= limit)
+                Close(oldest.Value, ref after);
         }
-        foreach (SmtpClientSession session in closing)
-            _ = session.QuitAsync();
-    }
-
-    private SmtpClientSession NewSession(Lane lane)
-    {
-        var session = new SmtpClientSession(lane.Key.Egress, lane.NextHop, _options, _authorities, _time, _readChunk, _rules, _orderly) { Lane = lane };
-        lane.AddSessions(1);
-        _sessions.Add(session);
-        return session;
-    }
-
-    private void Forget(SmtpClientSession session)
-    {
-        Lane lane = session.Lane!;
-        if (!_sessions.Remove(session))
-            return;
-        lane.AddSessions(-1);
-        lane.Idle.Remove(session);
-        RemoveIfUnused(lane);
-    }
-
-    private void RemoveIfUnused(Lane lane)
-    {
-        if (lane.Sessions == 0 && lane.Waiting == 0 && _lanes.Remove(lane.Key))
-        {
-            List<Lane> lanes = _byAddress[(lane.Key.Egress, lane.Key.Remote)];
-            lanes.Remove(lane);
-            if (lanes.Count == 0)
-                _byAddress.Remove((lane.Key.Egress, lane.Key.Remote));
-            if (lane.Group is { } group && --group.Lanes == 0)
-                _groups.Remove((lane.Key.Egress, group.Provider));
-        }
-    }
-
-    private SessionKey KeyOf(EgressBinding egress, NextHopAddress nextHop) =>
-        new(egress, nextHop.EndPoint, nextHop.Tls, nextHop.Login, nextHop.IsImplicitTls) { Provider = OptionsOf(nextHop.Provider) is null ? "" : nextHop.Provider };
-
-    /// <summary>What differs for a provider in the pool; null: nothing, so that its hosts' sessions are shared whatever name a domain gives them.</summary>
-    private ProviderOptions? OptionsOf(string provider) =>
-        provider.Length > 0 && _options.Providers.TryGetValue(provider, out ProviderOptions? own) && (own.Connections ?? own.MessagesPerConnection) is not null ? own : null;
-
-    private Lane AddLane(SessionKey key, NextHopAddress nextHop)
-    {
-        string provider = nextHop.Provider;
-        ProviderOptions? own = OptionsOf(provider);
-        LaneGroup? group = null;
-        if (own?.Connections is { } most)
-        {
-            if (!_groups.TryGetValue((key.Egress, provider), out group))
-                _groups.Add((key.Egress, provider), group = new LaneGroup(provider, most));
-            group.Lanes++;
-        }
-        int bound = nextHop.IsSmarthost ? _options.Connections.PerSmarthost : group?.Bound ?? _options.Connections.PerMx;
-        var lane = new Lane(key, nextHop, bound, own?.MessagesPerConnection ?? _options.Connections.MessagesPerConnection, group);
-        _lanes.Add(key, lane);
-        if (!_byAddress.TryGetValue((key.Egress, key.Remote), out List<Lane>? lanes))
-            _byAddress.Add((key.Egress, key.Remote), lanes = new List<Lane>(1));
-        lanes.Add(lane);
-        return lane;
-    }
-
-    /// <param name="group">Null: of all.</param>
-    private SmtpClientSession? OldestIdle(LaneGroup? group = null)
-    {
-        SmtpClientSession? oldest = null;
-        foreach (Lane lane in _lanes.Values)
-        {
-            if ((group is null || lane.Group == group) && lane.Idle.Oldest is { } candidate && (oldest is null || candidate.IdleSince < oldest.IdleSince))
-                oldest = candidate;
-        }
-        return oldest;
-    }
-
-    private Waiter AddWaiter(Lane lane)
-    {
-        var waiter = new Waiter(lane);
-        _waiters.AddLast(waiter.Node);
-        lane.AddWaiting(1);
-        return waiter;
-    }
-
-    private Waiter? FirstWaiterOf(Lane lane)
-    {
-        if (lane.Waiting == 0)
-            return null;
-        foreach (Waiter waiter in _waiters)
-        {
-            if (waiter.Lane == lane)
-                return waiter;
-        }
-        return null;
-    }
-
-    /// <summary>After a session has gone: its place goes to the first who waits for a lane with room.</summary>
-    private void ServeNextWaiter()
-    {
-        if (_aborted || _sessions.Count >= _options.Connections.Total)
-            return;
-        foreach (Waiter waiter in _waiters)
-        {
-            if (waiter.Lane.HasRoom)
-            {
-                Serve(waiter, NewSession(waiter.Lane));
-                return;
-            }
-        }
-    }
-
-    private void Serve(Waiter waiter, SmtpClientSession session)
-    {
-        _waiters.Remove(waiter.Node);
-        waiter.Lane.AddWaiting(-1);
-        waiter.Result.SetResult(session);
-    }
-
-    private sealed class Waiter
-    {
-        public Waiter(Lane lane)
-        {
-            Lane = lane;
-            Node = new LinkedListNode<Waiter>(this);
-        }
-
-        public Lane Lane { get; }
-
-        public LinkedListNode<Waiter> Node { get; }
-
-        public TaskCompletionSource<SmtpClientSession?> Result { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        after.Run();
     }
 }

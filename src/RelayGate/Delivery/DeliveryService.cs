@@ -65,6 +65,9 @@ public sealed partial class DeliveryService : IHostedService, IDisposable
         _recorder = new AttemptRecorder(options.Delivery);
     }
 
+    /// <summary>The connections to next hops.</summary>
+    public ConnectionFigures Connections() => _pool.Figures();
+
     /// <summary>A smarthost would not have us log in as configured. On the thread of a delivery; must not block.</summary>
     public event Action<LoginRefusal>? LoginRefused;
 

@@ -1,79 +1,88 @@
 namespace RelayGate.Delivery;
 
-/// <summary>The sessions of one pair of local and remote address. Guarded by the lock of <see cref="ConnectionPool"/>.</summary>
-internal sealed class Lane(SessionKey key, NextHopAddress nextHop, int bound, int maxTransactions, LaneGroup? group)
+/// <summary>The sessions that are alike, so that any message of the pair of addresses may go over each of them. Guarded by the lock of <see cref="ConnectionPool"/>.</summary>
+internal sealed class Lane
 {
-    public SessionKey Key { get; } = key;
+    private readonly LinkedList<SmtpClientSession> _idle = []; // The one used last at the end.
 
-    public NextHopAddress NextHop { get; } = nextHop;
+    /// <param name="maxTransactions">Transactions after which a session ends, so that load spreads anew over a next hop's machines.</param>
+    /// <param name="bounds">All bounds that its sessions count for.</param>
+    public Lane(SessionKey key, NextHopAddress nextHop, int maxTransactions, ConnectionBound[] bounds)
+    {
+        Key = key;
+        NextHop = nextHop;
+        MaxTransactions = maxTransactions;
+        Bounds = bounds;
+        InLine = new LinkedListNode<Lane>(this);
+    }
 
-    /// <summary>Transactions after which a session ends, so that load spreads anew over a next hop's machines.</summary>
-    public int MaxTransactions { get; } = maxTransactions;
+    public SessionKey Key { get; }
 
-    /// <summary>Those it has a bound in common with; null: none.</summary>
-    public LaneGroup? Group { get; } = group;
+    public NextHopAddress NextHop { get; }
 
-    /// <summary>Idle sessions, the one used last on top: a burst that ebbs away lets the others grow old and close.</summary>
-    public IdleStack Idle { get; } = new();
+    public int MaxTransactions { get; }
+
+    public ConnectionBound[] Bounds { get; }
 
     /// <summary>Sessions open or about to be.</summary>
     public int Sessions { get; private set; }
 
-    /// <summary>Deliveries waiting for a session.</summary>
-    public int Waiting { get; private set; }
+    /// <summary>Deliveries waiting for a session, in order of arrival.</summary>
+    public LinkedList<Waiter> Waiters { get; } = [];
 
-    public bool IsBelowBound => Sessions < bound;
+    /// <summary>Its place in the line of a bound; in one while there are <see cref="Waiters"/>.</summary>
+    public LinkedListNode<Lane> InLine { get; }
 
-    public bool HasRoom => IsBelowBound && Group is not { HasRoom: false };
-
-    public void AddSessions(int number)
+    public void Count(int sessions)
     {
-        Sessions += number;
-        if (Group is not null)
-            Group.Sessions += number;
+        Sessions += sessions;
+        foreach (ConnectionBound bound in Bounds)
+            bound.Sessions += sessions;
     }
 
-    public void AddWaiting(int number)
+    /// <summary>A session is idle from now on.</summary>
+    public void Put(SmtpClientSession session)
     {
-        Waiting += number;
-        if (Group is not null)
-            Group.Waiting += number;
+        if (session.IdleNodes.Length == 0)
+            session.IdleNodes = [.. Enumerable.Range(0, Bounds.Length + 1).Select(_ => new LinkedListNode<SmtpClientSession>(session))];
+        _idle.AddLast(session.IdleNodes[^1]);
+        for (int i = 0; i < Bounds.Length; i++)
+            Bounds[i].Idle.AddLast(session.IdleNodes[i]);
     }
 
-    internal sealed class IdleStack
+    /// <summary>Takes the idle session that was used last: a burst that ebbs away lets the others grow old and close.</summary>
+    public SmtpClientSession? TryPop()
     {
-        private readonly List<SmtpClientSession> _sessions = [];
+        SmtpClientSession? session = _idle.Last?.Value;
+        if (session is not null)
+            Remove(session);
+        return session;
+    }
 
-        public SmtpClientSession? Oldest => _sessions.Count == 0 ? null : _sessions[0];
+    /// <summary>A session is not idle any more.</summary>
+    public void Remove(SmtpClientSession session)
+    {
+        _idle.Remove(session.IdleNodes[^1]);
+        for (int i = 0; i < Bounds.Length; i++)
+            Bounds[i].Idle.Remove(session.IdleNodes[i]);
+    }
 
-        public void CopyTo(List<SmtpClientSession> target, Func<SmtpClientSession, bool> which) => target.AddRange(_sessions.Where(which));
-
-        public void Push(SmtpClientSession session) => _sessions.Add(session);
-
-        public bool TryPop(out SmtpClientSession? session)
+    /// <summary>A delivery that waits for a session.</summary>
+    internal sealed class Waiter
+    {
+        public Waiter(Lane lane, long since)
         {
-            session = _sessions.Count == 0 ? null : _sessions[^1];
-            if (session is not null)
-                _sessions.RemoveAt(_sessions.Count - 1);
-            return session is not null;
+            Lane = lane;
+            Since = since;
+            Node = new LinkedListNode<Waiter>(this);
         }
 
-        public void Remove(SmtpClientSession session) => _sessions.Remove(session);
+        public Lane Lane { get; }
+
+        public long Since { get; }
+
+        public LinkedListNode<Waiter> Node { get; }
+
+        public TaskCompletionSource<SmtpClientSession?> Result { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
     }
-}
-
-/// <summary>The sessions from one local address to all hosts of a provider that has a bound of its own.</summary>
-internal sealed class LaneGroup(string provider, int bound)
-{
-    public string Provider { get; } = provider;
-
-    public int Bound { get; } = bound;
-
-    public int Lanes { get; set; }
-
-    public int Sessions { get; set; }
-
-    public int Waiting { get; set; }
-
-    public bool HasRoom => Sessions < Bound;
 }

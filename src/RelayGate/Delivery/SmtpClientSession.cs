@@ -72,6 +72,9 @@ internal sealed partial class SmtpClientSession : IDisposable
     /// <summary>The place in the pool it belongs to.</summary>
     public Lane? Lane { get; init; }
 
+    /// <summary>Where it stands in the lists of idle sessions of its bounds, and last in that of its lane; empty until it was idle once.</summary>
+    public LinkedListNode<SmtpClientSession>[] IdleNodes { get; set; } = [];
+
     /// <summary>Whether <see cref="OpenAsync"/> was called.</summary>
     public bool WasOpened { get; private set; }
 

@@ -50,6 +50,7 @@ internal sealed class GatewayService(
         metrics.ObserveQueue(
             () => States(gauge.Last), () => gauge.Last.OldestAt is { } oldest ? Math.Max(0, (time.GetUtcNow() - oldest).TotalSeconds) : 0,
             () => scheduler.MemoryOctets, () => scheduler.InFlight);
+        metrics.Connections = delivery.Connections;
         await maintenance.StartAsync(cancellationToken);
         await notices.StartAsync(cancellationToken);
         upkeep.Start();

@@ -84,6 +84,8 @@ public sealed class RelayGateMetrics : IDisposable
         Meter.CreateObservableGauge("relaygate_queue_oldest_seconds", () => _queueOldestSeconds?.Invoke() ?? 0, "s", "Age of the oldest message that has a recipient to serve.");
         Meter.CreateObservableGauge("relaygate_queue_memory_bytes", () => _queueMemory?.Invoke() ?? 0, "By", "Messages of the queue in memory.");
         Meter.CreateObservableGauge("relaygate_deliveries_in_flight", () => _inFlight?.Invoke() ?? 0, "1", "Delivery attempts that run now.");
+        Meter.CreateObservableGauge("relaygate_delivery_connections", ObserveConnections, "1", "Connections to next hops: used by a delivery, or idle.");
+        Meter.CreateObservableGauge("relaygate_delivery_connections_awaited", () => Connections?.Invoke().Waiting ?? 0, "1", "Deliveries that wait because a bound of connections is reached.");
         Meter.CreateObservableGauge("relaygate_egress_state", ObserveEgress, "1", "Local addresses whose mail waits or goes slower, at a provider or everywhere: 1 slowed, 2 paused, 3 resting.");
         Meter.CreateObservableGauge("relaygate_build_info", () => new Measurement<long>(1, new KeyValuePair<string, object?>("version", Version)), "1", "Always 1; the label is the version.");
         Meter.CreateObservableCounter("process_cpu_seconds_total", () => Environment.CpuUsage.TotalTime.TotalSeconds, "s", "CPU time of the process.");
@@ -226,6 +228,9 @@ public sealed class RelayGateMetrics : IDisposable
     /// <summary>Who tells of the states of local addresses: address, provider ("" for everywhere) and number.</summary>
     public Func<IEnumerable<(string Address, string Provider, int State)>>? EgressStates { get; set; }
 
+    /// <summary>Who tells of the connections to next hops.</summary>
+    public Func<ConnectionFigures>? Connections { get; set; }
+
     /// <summary>Messages in the queue by state, as far as somebody tells.</summary>
     public IEnumerable<(string State, long Count)> QueueMessages() => _queueMessages?.Invoke() ?? [];
 
@@ -233,6 +238,12 @@ public sealed class RelayGateMetrics : IDisposable
 
     private IEnumerable<Measurement<long>> ObserveQueue() =>
         QueueMessages().Select(m => new Measurement<long>(m.Count, new KeyValuePair<string, object?>("state", m.State)));
+
+    private IEnumerable<Measurement<long>> ObserveConnections()
+    {
+        ConnectionFigures figures = Connections?.Invoke() ?? default;
+        return [new(figures.Open - figures.Idle, new KeyValuePair<string, object?>("state", "used")), new(figures.Idle, new KeyValuePair<string, object?>("state", "idle"))];
+    }
 
     private IEnumerable<Measurement<long>> ObserveEgress() => (EgressStates?.Invoke() ?? []).Select(static s => new Measurement<long>(
         s.State, new KeyValuePair<string, object?>("egress_ip", s.Address), new KeyValuePair<string, object?>("provider", s.Provider)));

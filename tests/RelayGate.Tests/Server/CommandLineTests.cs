@@ -61,6 +61,7 @@ public sealed class CommandLineTests : IAsyncLifetime, IAsyncDisposable
         Assert.Contains("STOP", story, StringComparison.Ordinal);
         Assert.Contains("nothing was sent or counted", dryRun, StringComparison.Ordinal);
         Assert.Contains("accepted", await OkAsync("status"), StringComparison.Ordinal);
+        Assert.Contains("of 500 to next hops", await OkAsync("status"), StringComparison.Ordinal);
         Assert.Contains("0 problems", await OkAsync("doctor"), StringComparison.Ordinal);
     }
 
