@@ -35,7 +35,10 @@ public sealed record Route(RouteKey Key, ImmutableArray<ImmutableArray<Smarthost
     /// <summary>Null: no login.</summary>
     public SmarthostLogin? Login { get; init; }
 
-    /// <summary>What protection smarthosts must offer; null: <see cref="TlsMode.Verify"/> with a login, else <see cref="TlsMode.May"/>.</summary>
+    /// <summary>
+    /// What protection the hosts must offer at least; null: as is configured for the server or the provider (Delivery:Tls:Policy), and with a login at a smarthost that is not
+    /// on loopback no less than <see cref="TlsMode.Verify"/>.
+    /// </summary>
     public TlsMode? Tls { get; init; }
 
     public bool IsMx => Smarthosts.IsEmpty;

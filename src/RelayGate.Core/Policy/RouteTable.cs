@@ -32,6 +32,9 @@ public sealed class RouteTable
     /// <summary>Where mail goes that no other route is for.</summary>
     public Route Server { get; }
 
+    /// <summary>Whether there is a route for just this; of the server's: whether it is not the configured one.</summary>
+    public bool Has(RouteKey key) => _routes.ContainsKey(key);
+
     /// <summary>The route of one recipient. At most three look-ups, and none where there are no such routes.</summary>
     /// <param name="domain">Recipient domain as A-labels, or an address literal.</param>
     public Route Find(string subscription, string domain)

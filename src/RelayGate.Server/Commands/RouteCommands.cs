@@ -20,7 +20,7 @@ internal static class RouteCommands
     };
 
     private static readonly Option<string?> Login = new("--login") { Description = "Who logs in at the smarthosts; with --password-stdin. \"none\": nobody.", HelpName = "USER" };
-    private static readonly Option<string?> Tls = new("--tls") { Description = "none, may, encrypt, verify, or default (verify with a login, else may).", HelpName = "POLICY" };
+    private static readonly Option<string?> Tls = new("--tls") { Description = "none, may, encrypt, verify, dane, or default (Delivery:Tls:Policy; with a login at least verify).", HelpName = "POLICY" };
     private static readonly Argument<string> Recipient = new("RECIPIENT") { Description = "An address, or a domain." };
     private static readonly Option<string?> Subscription = new("--subscription") { Description = "Whose mail; without it, the server's own.", HelpName = "NAME" };
 

@@ -32,14 +32,14 @@ public sealed partial class AccountAdministration
         var route = new Route(key, smarthosts.Value) { Login = login, Tls = tls };
         if (route.IsMx && route.Login is not null)
             throw AdminException.Invalid("A login is for smarthosts: MX hosts know none of ours");
-        if (route.IsMx && route.Tls is not null)
-            throw AdminException.Invalid("A TLS policy here is for smarthosts; MX hosts have that of their domain");
+        if (change is { Login: null, Password: null } && old?.Login is { } kept && HostsOf(route).Except(HostsOf(old)).FirstOrDefault() is { } stranger)
+            throw AdminException.Invalid($"{stranger} would be given the password of {kept.User} that is stored for other hosts: say who logs in there, --login NAME with --password-stdin, or --login {AccountNames.None}");
         if (old is null && RouteSql.Count(write.Db) >= RouteSql.MaxRoutes)
             throw AdminException.Conflict($"There are {RouteSql.MaxRoutes} routes already, which is the most; remove one first: relaygate route list");
         RouteSql.Put(write.Db, route);
         write.Change.Routes = RouteSql.Table(write.Db, _directory.Cache.Options.Delivery.ConfiguredNextHop);
         write.Audit("route set", $"route {key}", NullIfEmpty(key.Subscription), old is null ? "" : Text(old), Text(route));
-        return View(route, "stored");
+        return RouteView.Of(route, isStored: true);
     }, by, cancellationToken);
 
     /// <summary>Lets mail go by the next route that is for it.</summary>
@@ -51,14 +51,14 @@ public sealed partial class AccountAdministration
         RouteSql.Remove(write.Db, key);
         write.Change.Routes = RouteSql.Table(write.Db, _directory.Cache.Options.Delivery.ConfiguredNextHop);
         write.Audit("route remove", $"route {key}", NullIfEmpty(key.Subscription), Text(old), "");
-        return View(old, "stored");
+        return RouteView.Of(old, isStored: true);
     }, by, cancellationToken);
 
     /// <summary>One route as it was set; the server's also as it was configured.</summary>
     public Task<AdminResult<RouteView>> ShowRouteAsync(string? subscription, string? domain, CancellationToken cancellationToken) => ReadAsync(db =>
     {
         RouteKey key = KeyOf(new AccountWrite(db), subscription, domain);
-        return RouteSql.Find(db, key) is { } route ? View(route, "stored") : key == RouteKey.Server ? Configured() : throw NoRoute(key);
+        return RouteSql.Find(db, key) is { } route ? RouteView.Of(route, isStored: true) : key == RouteKey.Server ? Configured() : throw NoRoute(key);
     }, cancellationToken);
 
     /// <summary>All routes, the server's first.</summary>
@@ -70,7 +70,7 @@ public sealed partial class AccountAdministration
             count,
             (db, rows) =>
             {
-                List<RouteView> views = RouteSql.Page(db, from, after is null, rows).ConvertAll(static route => View(route, "stored"));
+                List<RouteView> views = RouteSql.Page(db, from, after is null, rows).ConvertAll(static route => RouteView.Of(route, isStored: true));
                 if (after is null && (views.Count == 0 || views[0].Key != RouteKey.Server))
                     views.Insert(0, Configured());
                 return views;
@@ -79,11 +79,9 @@ public sealed partial class AccountAdministration
             cancellationToken);
     }
 
-    private RouteView Configured()
-    {
-        var route = new Route(RouteKey.Server, _directory.Cache.Options.Delivery.ConfiguredNextHop);
-        return View(route, route.IsMx ? "default" : "configuration");
-    }
+    private RouteView Configured() => RouteView.Of(new Route(RouteKey.Server, _directory.Cache.Options.Delivery.ConfiguredNextHop), isStored: false);
+
+    private static IEnumerable<string> HostsOf(Route route) => route.Smarthosts.SelectMany(static equals => equals).Select(static smarthost => smarthost.Host);
 
     private static RouteKey KeyOf(AccountWrite write, string? subscription, string? domain) => new(
         subscription is null ? "" : write.Subscription(subscription).Name,
@@ -91,9 +89,9 @@ public sealed partial class AccountAdministration
 
     private static AdminException NoRoute(RouteKey key) => AdminException.NotFound($"There is no route {key}; see: relaygate route list");
 
-    private static TlsMode Mode(string word) => TlsModes.TryParse(word, out TlsMode mode) && mode != TlsMode.Dane
+    private static TlsMode Mode(string word) => TlsModes.TryParse(word, out TlsMode mode)
         ? mode
-        : throw AdminException.Invalid($"'{AccountNames.Printable(word)}' is no TLS policy of a smarthost: none, may, encrypt, verify or default");
+        : throw AdminException.Invalid($"'{AccountNames.Printable(word)}' is no TLS policy of a route: none, may, encrypt, verify, dane or default");
 
     /// <summary>Printable, and without NUL, which ends a field of SASL PLAIN (RFC 4616).</summary>
     private static string Checked(string text, string what) =>
@@ -104,13 +102,16 @@ public sealed partial class AccountAdministration
     private static string Text(Route route) => $"{route.NextHop}{(route.Login is { } login ? $" login={login.User}" : "")}{(route.Tls is { } tls ? $" tls={tls.Word()}" : "")}";
 
     private static string? NullIfEmpty(string text) => text.Length == 0 ? null : text;
-
-    private static RouteView View(Route route, string origin) => new(route.Key, route.NextHop, route.Login?.User, route.Tls, origin);
 }
 
 /// <summary>One route, without its password.</summary>
 /// <param name="Origin"><c>stored</c>, <c>configuration</c> or <c>default</c>.</param>
-public sealed record RouteView(RouteKey Key, string NextHop, string? Login, TlsMode? Tls, string Origin);
+public sealed record RouteView(RouteKey Key, string NextHop, string? Login, TlsMode? Tls, string Origin)
+{
+    /// <param name="isStored">It was set by hand, and is not what the configuration says or leaves out.</param>
+    internal static RouteView Of(Route route, bool isStored) =>
+        new(route.Key, route.NextHop, route.Login?.User, route.Tls, isStored ? "stored" : route.IsMx ? "default" : "configuration");
+}
 
 /// <summary>What a route is given; null leaves a value as it is, <c>none</c> clears the login and <c>default</c> the TLS policy.</summary>
 /// <param name="Password">In the clear, of this login.</param>

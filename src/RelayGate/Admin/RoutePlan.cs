@@ -16,6 +16,6 @@ internal sealed record RoutePlan(RouteView Route, string Provider, string Egress
 /// <summary>One address of a next hop.</summary>
 /// <param name="Local">Address it would be dialled from; null: the system's choice, or none.</param>
 /// <param name="Helo">Null: it would not be dialled.</param>
-/// <param name="Tls">The policy of the connection: none, may, encrypt, verify, sts or dane.</param>
+/// <param name="Tls">What an ordinary message's connection is checked against: none, may, encrypt, verify, sts or dane.</param>
 /// <param name="WhyNot">Why it would not be dialled; null: it would.</param>
 internal sealed record RouteStop(string Host, string Remote, string? Local, string? Helo, string Tls, bool IsImplicitTls, string? WhyNot);

@@ -45,7 +45,7 @@ internal sealed partial class Deliverer
         for (int i = 0; i < ways.Length; i++)
         {
             int same = parts.Count - 1;
-            while (same >= 0 && !await IsSameWayAsync(parts[same].Plan!, plans[i], job.Message, cancellationToken))
+            while (same >= 0 && !await IsSameWayAsync(parts[same].Plan!, plans[i], TlsDemand.Of(job.Message), cancellationToken))
                 same--;
             if (same < 0)
                 parts.Add(new JobPart(job.For([.. ways[i]]), plans[i]));
@@ -56,14 +56,14 @@ internal sealed partial class Deliverer
     }
 
     /// <summary>Domains of one site may ask for different things of TLS (MTA-STS is a domain's): then they share nothing.</summary>
-    private async ValueTask<bool> IsSameWayAsync(NextHopPlan one, NextHopPlan other, QueuedMessage message, CancellationToken cancellationToken)
+    private async ValueTask<bool> IsSameWayAsync(NextHopPlan one, NextHopPlan other, TlsDemand demand, CancellationToken cancellationToken)
     {
         if (!one.IsSameWay(other))
             return false;
         foreach (NextHopAddress address in one.Addresses)
         {
-            TlsDecision first = await tlsPlanner.DecideAsync(one, address, message, cancellationToken);
-            TlsDecision second = await tlsPlanner.DecideAsync(other, address, message, cancellationToken);
+            TlsDecision first = await tlsPlanner.DecideAsync(one, address, demand, cancellationToken);
+            TlsDecision second = await tlsPlanner.DecideAsync(other, address, demand, cancellationToken);
             if (first.Policy != second.Policy || first.Refusal?.Status != second.Refusal?.Status)
                 return false;
         }

@@ -87,7 +87,7 @@ internal sealed partial class Deliverer(
             EgressBinding binding = EgressBinding.For(egress, address.EndPoint.AddressFamily)!;
             if (!MayUse(address) || !turn.MayDial(binding, address))
                 continue; // Found missing, or refused, just now; or it is to wait.
-            TlsDecision tls = await tlsPlanner.DecideAsync(plan, address, job.Message, cancellationToken);
+            TlsDecision tls = await tlsPlanner.DecideAsync(plan, address, TlsDemand.Of(job.Message), cancellationToken);
             if (tls.Refusal is { } passedOver)
             {
                 PassOver(result, plan, address, tls, passedOver);

@@ -56,7 +56,8 @@ public sealed partial class NextHopResolver
     {
         string host = !IPAddress.TryParse(smarthost.Host, out IPAddress? literal) ? smarthost.Host
             : literal.AddressFamily == AddressFamily.InterNetwork ? $"[{literal}]" : $"[IPv6:{literal}]";
-        TlsMode mode = route.Tls ?? (route.Login is not null && !IPAddress.IsLoopback(address) ? TlsMode.Verify : _options.Tls.Policy);
+        bool isVerified = route.Login is not null && !IPAddress.IsLoopback(address) && _options.Tls.Policy < TlsMode.Verify;
+        TlsMode mode = route.Tls ?? (isVerified ? TlsMode.Verify : _options.Tls.Policy);
         return new NextHopAddress(host, new IPEndPoint(address, smarthost.Port), IsSmarthost: true)
         {
             Tls = new TlsPolicy(mode) { Minimum = _options.Tls.MinimumVersion, Names = mode == TlsMode.Verify ? [smarthost.Host] : [] },

@@ -5,7 +5,6 @@ using RelayGate.Core.Dns;
 using RelayGate.Core.Policy;
 using RelayGate.Core.Tls;
 using RelayGate.Dns;
-using RelayGate.Queue;
 
 namespace RelayGate.Delivery;
 
@@ -47,15 +46,13 @@ public sealed class TlsPlanner(DeliveryOptions options, DnsResolver dns, TimePro
             time.GetUtcNow(), plan.Domain, decision.Published, outcome.Result, outcome.Reason, address.Host, local, local is null ? null : address.EndPoint.Address));
     }
 
-    internal ValueTask<TlsDecision> DecideAsync(NextHopPlan plan, NextHopAddress address, QueuedMessage message, CancellationToken cancellationToken)
+    internal ValueTask<TlsDecision> DecideAsync(NextHopPlan plan, NextHopAddress address, TlsDemand demand, CancellationToken cancellationToken)
     {
         TlsMode floor = address.IsSmarthost ? address.Tls.Mode : plan.Tls ?? ProviderMode(plan.Provider) ?? options.Tls.Policy;
-        bool isRequired = message.RequiresTls && !message.IsDsn; // RFC 8689 §5: a report asks for it where it can, and is not given up for it.
-        bool isOptional = !isRequired && floor < TlsMode.Dane && (floor == TlsMode.None || message.IgnoresTlsPolicies || address.IsSmarthost || plan.Domain is null);
-        bool isReport = message is { IsDsn: true, IgnoresTlsPolicies: true }; // Nobody is told of the delivery of TLS reports (RFC 8460 §5.3).
+        bool isOptional = !demand.IsRequired && floor < TlsMode.Dane && (floor == TlsMode.None || demand.IgnoresPolicies || address.IsSmarthost || plan.Domain is null);
         if (isOptional)
-            return new(new TlsDecision(Configured(address, floor), plan.Domain is { } domain && !address.IsSmarthost && !isReport ? PublishedTlsPolicy.NotFound(domain) : null));
-        return DecideByDomainAsync(plan, address, floor, isRequired, message.IgnoresTlsPolicies, cancellationToken);
+            return new(new TlsDecision(Configured(address, floor), plan.Domain is { } domain && !address.IsSmarthost && !demand.IsReport ? PublishedTlsPolicy.NotFound(domain) : null));
+        return DecideByDomainAsync(plan, address, floor, demand.IsRequired, demand.IgnoresPolicies, cancellationToken);
     }
 
     private async ValueTask<TlsDecision> DecideByDomainAsync(

@@ -115,6 +115,22 @@ public sealed class SmarthostTests
         Assert.DoesNotContain("STARTTLS", hop.Commands);
     }
 
+    [Theory]
+    [InlineData(TlsMode.May, TlsMode.Verify)]
+    [InlineData(TlsMode.Verify, TlsMode.Verify)]
+    [InlineData(TlsMode.Dane, TlsMode.Dane)]
+    public async Task A_login_asks_for_a_verified_host_and_lowers_nothing(TlsMode configured, TlsMode expected)
+    {
+        Route route = Of("smtp://192.0.2.25") with { Login = Login };
+        using var harness = new DeliveryHarness("mx", change: o => o.Delivery.Tls.Policy = configured, routes: () => new RouteTable([], [route]));
+
+        Assert.Equal(expected, Assert.Single((await PlanAsync()).Addresses).Tls.Mode);
+        route = route with { Login = null };
+        Assert.Equal(configured, (await PlanAsync()).Addresses[0].Tls.Mode);
+
+        async Task<NextHopPlan> PlanAsync() => await harness.Resolver.ResolveAsync("acme", new Core.Mail.ForwardPath(Core.Mail.MailboxAddress.Parse("b@dest.test")), default);
+    }
+
     [Fact]
     public async Task REQUIRETLS_verifies_a_smarthost_that_is_an_IPv6_address()
     {

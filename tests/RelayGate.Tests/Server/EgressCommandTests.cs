@@ -57,7 +57,28 @@ public sealed class EgressCommandTests : IAsyncLifetime, IAsyncDisposable
         Assert.Equal(["RCPT TO:<bob@partner.test>"], (await _nextHop.NextAsync()).Rcpts);
         Assert.Equal(3, (await _relaygate.RunAsync("route remove to partner.test")).ExitCode);
         Assert.Equal(2, (await _relaygate.RunAsync("route set to")).ExitCode);
+        Assert.Contains("none, may, encrypt, verify, dane or default", (await _relaygate.RunAsync("route set to partner.test --next-hop mx --tls sts")).Error, StringComparison.Ordinal);
         Assert.Contains("\"mx\" or \"smtp://host:port\"", (await _relaygate.RunAsync("route set server --next-hop relay.test")).Error, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task A_stored_password_goes_to_no_other_host()
+    {
+        await using var other = new FakeNextHop(System.Net.IPAddress.Parse("127.0.0.91")) { Extensions = ["AUTH PLAIN"] };
+        other.Logins["acme"] = "geheim";
+        await _relaygate.OkAsync("route set server --next-hop smtp://127.0.0.92,smtp://127.0.0.93 --login acme --password-stdin", "geheim\n");
+        await _relaygate.OkAsync("route set server --next-hop smtp://127.0.0.93:2525"); // One it knows.
+
+        Run refused = await _relaygate.RunAsync($"route set server --next-hop smtp://127.0.0.93 --next-hop {other.Url}");
+
+        Assert.Contains("127.0.0.91 would be given the password of acme", refused.Error, StringComparison.Ordinal);
+        Assert.Contains("smtp://127.0.0.93:2525", await _relaygate.OkAsync("route show server"), StringComparison.Ordinal);
+        await _relaygate.OkAsync($"route set server --next-hop {other.Url} --login none");
+        await OfferAsync("ann@dest.test");
+        Assert.Equal("", (await other.NextAsync()).Login);
+        await _relaygate.OkAsync($"route set server --next-hop {other.Url} --login acme --password-stdin", "geheim\n");
+        await OfferAsync("ann@dest.test");
+        Assert.Equal("acme by PLAIN", (await other.NextAsync()).Login);
     }
 
     [Fact]
