@@ -10,7 +10,9 @@ public sealed partial class QueueScheduler
     private const int MaxLoads = 2; // At once, so that reads for people always find a free thread.
     private const int LoadMessages = 32;
     private const long LoadOctets = 2 * 1024 * 1024;
-    private const string LeaseRow = "update recipient set next_attempt = ?, waits_for = null where message = ? and position = ? and next_attempt = ?";
+    private const string SelectEgress = "select egress from message where seq = ?";
+    private const string SelectNextAttempts = "select position, next_attempt from recipient where message = ? order by position";
+    private const string LeaseRow = "update recipient set next_attempt = ?, waits_for = null where message = ? and position = ?";
 
     private readonly Queue<SubscriptionFlow> _loads = [];
     private int _activeLoads;
@@ -195,15 +197,36 @@ public sealed partial class QueueScheduler
         return jobs;
     }
 
+    /// <returns>False: the message is not what was read any more; no row was changed, and what is due of it is found again.</returns>
     private static bool Lease(WriteContext context, DeliveryJob job, DateTimeOffset until)
     {
-        int changed = 0;
+        if (!IsAsRead(context, job))
+            return false;
         foreach (QueuedRecipient recipient in job.Recipients)
+            context.Prepared(LeaseRow).Bind(1, until.ToUnixTimeMilliseconds()).Bind(2, job.Message.RowId).Bind(3, recipient.Index).Execute();
+        return true;
+    }
+
+    private static bool IsAsRead(WriteContext context, DeliveryJob job)
+    {
+        SqliteStatement select = context.Prepared(SelectEgress).Bind(1, job.Message.RowId);
+        bool isSame = select.Step() && EgressText.IsStill(select.Text(0), job.Message.Egress);
+        select.Reset();
+        if (!isSame)
+            return false;
+        int same = 0; // Both are in the order of the envelope.
+        select = context.Prepared(SelectNextAttempts).Bind(1, job.Message.RowId);
+        while (same < job.Recipients.Length && select.Step())
         {
-            changed += context.Prepared(LeaseRow).Bind(1, until.ToUnixTimeMilliseconds()).Bind(2, job.Message.RowId).Bind(3, recipient.Index)
-                .Bind(4, recipient.NextAttempt.ToUnixTimeMilliseconds()).Execute();
+            QueuedRecipient recipient = job.Recipients[same];
+            if (select.Int32(0) != recipient.Index)
+                continue;
+            if (select.NullableInt64(1) != recipient.NextAttempt.ToUnixTimeMilliseconds())
+                break;
+            same++;
         }
-        return changed == job.Recipients.Length;
+        select.Reset();
+        return same == job.Recipients.Length;
     }
 
     /// <summary>Puts what was read into its flow.</summary>

@@ -62,7 +62,7 @@ public sealed partial class QueueScheduler
         while (flow.Ready.TryDequeue(out DeliveryJob? job))
         {
             LeaveWaiting(flow, job);
-            if (_known[job.Message.RowId] is { IsWithdrawn: true } or { IsOutdated: true } || suspended.Has(job.Message))
+            if (job.IsWithdrawn || suspended.Has(job.Message))
             {
                 Leave(job, lane);
                 continue;

@@ -138,36 +138,56 @@ public sealed partial class QueueScheduler : IDisposable
     public void Learn(string domain, string site) => _lanes.Learn(domain, site);
 
     /// <summary>Drops what waits of a message that was held or deleted, also what was handed out and waits for a connection; a transaction in flight goes on.</summary>
-    public void Withdraw(long rowId) => TryWithdraw(rowId);
+    public void Withdraw(long rowId)
+    {
+        lock (_gate)
+        {
+            if (!_known.TryGetValue(rowId, out KnownMessage? known))
+                return;
+            foreach (DeliveryJob job in known.Jobs)
+                job.TryWithdraw();
+            SetWithdrawn(known, true);
+        }
+    }
 
     /// <summary>As <see cref="Withdraw"/>, on the writer's thread for what it is about to end: nothing of it is begun until the commit.</summary>
-    /// <returns>False: a transaction is in flight.</returns>
+    /// <returns>False: a transaction is in flight, and nothing was withdrawn.</returns>
     internal bool TryWithdraw(long rowId)
     {
         lock (_gate)
         {
             if (!_known.TryGetValue(rowId, out KnownMessage? known))
                 return true;
-            bool isDropped = true;
-            foreach (DeliveryJob job in _running.Keys)
+            if (known.Jobs.Any(static job => job.HasBegun))
+                return false;
+            var withdrawn = new List<DeliveryJob>();
+            foreach (DeliveryJob job in known.Jobs.Where(static job => !job.IsWithdrawn))
             {
-                if (job.Message.RowId == rowId)
-                    isDropped &= job.TryWithdraw();
+                if (job.TryWithdraw())
+                {
+                    withdrawn.Add(job);
+                    continue;
+                }
+                foreach (DeliveryJob other in withdrawn) // It has begun just now.
+                    other.Restore();
+                return false;
             }
             SetWithdrawn(known, true);
-            return isDropped;
+            return true;
         }
     }
 
-    /// <summary>Messages were changed in the store: what waits of them in memory is read again. An attempt in flight goes on as it began.</summary>
+    /// <summary>Messages leave from elsewhere now: what waits of them in memory is dropped when its turn comes, and read again. An attempt in flight goes on as it began.</summary>
     public void Renew(IReadOnlyCollection<long> rowIds)
     {
         lock (_gate)
         {
             foreach (long rowId in rowIds)
             {
-                if (_known.TryGetValue(rowId, out KnownMessage? known))
-                    known.IsOutdated = true;
+                if (!_known.TryGetValue(rowId, out KnownMessage? known))
+                    continue;
+                foreach (DeliveryJob job in known.Jobs.Where(job => !_running.ContainsKey(job)))
+                    job.TryWithdraw();
             }
         }
     }

@@ -142,9 +142,17 @@ public sealed class DeliveryJob(QueuedMessage message, ImmutableArray<QueuedReci
     /// <returns>False: the message was held, deleted or returned by hand while this waited; no next hop is told of it, and nothing is written.</returns>
     public bool TryBegin() => Interlocked.CompareExchange(ref _state.Value, Begun, Waiting) != Withdrawn;
 
+    internal bool HasBegun => Volatile.Read(ref _state.Value) == Begun;
+
+    /// <summary>It does not begin any more: it is dropped when its turn comes, and what is due of it then is read again.</summary>
+    internal bool IsWithdrawn => Volatile.Read(ref _state.Value) == Withdrawn;
+
     /// <summary>Keeps it from beginning.</summary>
     /// <returns>False: it has begun.</returns>
     internal bool TryWithdraw() => Interlocked.CompareExchange(ref _state.Value, Withdrawn, Waiting) != Begun;
+
+    /// <summary>Takes back <see cref="TryWithdraw"/>.</summary>
+    internal void Restore() => Interlocked.CompareExchange(ref _state.Value, Waiting, Withdrawn);
 }
 
 /// <summary>What one attempt did to one recipient.</summary>

@@ -142,11 +142,11 @@ internal sealed class KnownMessage
     private DeliveryJob? _job;
     private List<DeliveryJob>? _others;
 
-    /// <summary>Held or deleted by the administrator: what still waits is dropped when its turn comes.</summary>
+    /// <summary>Held or ended by the administrator: rows that still wait need not be read. Jobs are withdrawn each by itself.</summary>
     public bool IsWithdrawn { get; set; }
 
-    /// <summary>What is in memory is not what the store has any more: it is dropped when its turn comes, and read again.</summary>
-    public bool IsOutdated { get; set; }
+    /// <summary>Those in memory: ready, in flight, or about to be leased.</summary>
+    public IEnumerable<DeliveryJob> Jobs => _job is null ? _others ?? [] : _others is null ? [_job] : _others.Prepend(_job);
 
     public bool IsUnused => _lanes.Count == 0;
 

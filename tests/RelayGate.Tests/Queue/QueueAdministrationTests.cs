@@ -43,6 +43,7 @@ public sealed class QueueAdministrationTests : IDisposable
     {
         QueueId id = await AcceptAsync("acme");
         DeliveryJob job = await _queue.TakeAsync();
+        Assert.True(job.TryBegin());
 
         QueueOrderResult held = await _administration.HoldAsync(QueueSelection.Of(id), dryRun: false, null, default);
         await _queue.EndAsync(job, DeliveryResult.Deferred);
@@ -60,6 +61,7 @@ public sealed class QueueAdministrationTests : IDisposable
     {
         QueueId id = await AcceptAsync("acme");
         DeliveryJob job = await _queue.TakeAsync();
+        Assert.True(job.TryBegin());
 
         QueueOrderResult deleted = await _administration.DeleteAsync(QueueSelection.Of(id), dryRun: false, null, default);
         await _queue.EndAsync(job, DeliveryResult.Failed);
