@@ -14,10 +14,9 @@ public sealed partial class QueueScheduler
     private const string SelectNextAttempts = "select position, next_attempt from recipient where message = ? order by position";
     private const string LeaseRow = "update recipient set next_attempt = ?, waits_for = null where message = ? and position = ?";
 
-    private readonly Queue<SubscriptionFlow> _loads = [];
+    private readonly FlowTurns _loads = new(); // Flows that are to be read as soon as one may be.
+    private readonly MemoryShare[] _memoryAs = [new(), new(), new()]; // Of lanes by their health.
     private int _activeLoads;
-
-    private bool MayLoad(DestinationLane lane) => lane.WaitingOctets == 0 || lane.WaitingOctets <= FreeOctets;
 
     /// <summary>Sees to it that a flow which is nearly empty gets its next rows.</summary>
     private void RequestLoad(SubscriptionFlow flow)
@@ -25,67 +24,158 @@ public sealed partial class QueueScheduler
         if (flow.IsLoading || flow.Known.Count == 0 || flow.Ready.Count > LowReady)
             return;
         flow.IsLoading = true;
-        if (MayLoad(flow.Lane))
-            StartLoad(flow);
-        else
-            flow.Lane.WaitingLoads.Enqueue(flow);
+        _loads.Enqueue(flow);
+        StartLoads();
     }
 
-    /// <summary>Reads for the flow that has waited longest for its lane's memory: once for each job that leaves memory and each read that ends.</summary>
-    private void StartWaitingLoad(DestinationLane lane)
+    /// <summary>Reads for the flows whose turn it is, while memory is free. Called for each request, each octet given back, and each read that ends.</summary>
+    private void StartLoads()
     {
-        if (lane.WaitingLoads.Count > 0 && MayLoad(lane))
-            StartLoad(lane.WaitingLoads.Dequeue());
-    }
-
-    private void StartLoad(SubscriptionFlow flow)
-    {
-        if (_activeLoads >= MaxLoads)
+        while (!_stopping && _activeLoads < MaxLoads && FreeOctets > 0 && _loads.TryDequeue(out SubscriptionFlow? flow))
         {
+            (MemoryShare? from, flow.WokenFrom) = (flow.WokenFrom, null);
+            if (UsedUp(flow) is { } share)
+            {
+                share.Waiting.Enqueue(flow);
+                if (from is not null && from != share)
+                    WakeLoads(from); // What it has left to use is another's.
+                continue;
+            }
+            DestinationLane lane = flow.Lane;
+            // Half of what it may have, so that what is left gets smaller but does not end. The octets are taken before they are read.
+            long octets = Math.Clamp((FreeOctets - Used(flow)) / 2, 1, LoadOctets);
+            int messages = lane.Health == LaneHealth.Serves ? LoadMessages : Math.Min(LoadMessages, lane.Allowed);
+            _activeLoads++;
+            lane.Waiting++;
+            AddMemory(flow, octets);
+            AddWaiting(lane, octets);
+            Loads++;
+            if (from is not null && from.Octets < FreeOctets)
+                WakeLoads(from);
+            _ = Task.Run(() => LoadAsync(flow, messages, octets));
+        }
+    }
+
+    /// <summary>The most that one of those has whose share a flow's messages come out of.</summary>
+    private long Used(SubscriptionFlow flow) => Math.Max(Math.Max(flow.Lane.Memory.Octets, flow.Owner.Memory.Octets), UsedAs(flow.Lane.Health));
+
+    /// <summary>What lanes that do not serve have between them. Those that do need not leave anything to each other beside their own shares.</summary>
+    private long UsedAs(LaneHealth health) => health == LaneHealth.Serves ? 0 : _memoryAs[(int)health].Octets;
+
+    /// <summary>The first share of a flow that is as large as what is free, or null. It is not empty: memory is free.</summary>
+    private MemoryShare? UsedUp(SubscriptionFlow flow)
+    {
+        DestinationLane lane = flow.Lane;
+        if (lane.HasEnough || lane.Memory.Octets >= FreeOctets)
+            return lane.Memory;
+        if (UsedAs(lane.Health) >= FreeOctets)
+            return _memoryAs[(int)lane.Health];
+        return flow.Owner.Memory.Octets >= FreeOctets ? flow.Owner.Memory : null;
+    }
+
+    /// <summary>Whether a new message may stay in memory: behind nothing of its own in the store, and only into the shares that are free.</summary>
+    private bool HasMemoryFor(SubscriptionFlow flow, long cost) =>
+        flow.Known.Count == 0 && Used(flow) + cost <= FreeOctets && !(flow.Lane.Health == LaneHealth.Stuck && flow.Lane.HasEnough);
+
+    /// <summary>Octets come into memory, or are about to.</summary>
+    private void AddMemory(SubscriptionFlow flow, long octets)
+    {
+        _octets += octets;
+        flow.Lane.Octets += octets;
+        flow.Owner.Memory.Octets += octets;
+        _memoryAs[(int)flow.Lane.Health].Octets += octets;
+    }
+
+    /// <summary>Octets have left memory.</summary>
+    private void LeaveMemory(SubscriptionFlow flow, long octets)
+    {
+        AddMemory(flow, -octets);
+        WakeLoads(flow.Owner.Memory);
+        WakeLoads(_memoryAs[(int)flow.Lane.Health]);
+        StartLoads();
+    }
+
+    private static void AddWaiting(DestinationLane lane, long octets) => lane.Memory.Octets += octets;
+
+    /// <summary>Octets do not wait any more.</summary>
+    private void LeaveWaiting(DestinationLane lane, long octets)
+    {
+        lane.Memory.Octets -= octets;
+        WakeLoads(lane.Memory);
+        StartLoads();
+    }
+
+    /// <summary>
+    /// A share has become smaller: the next of those that wait for it is looked at again, and sees to the one after it where more is left. All of them
+    /// once it is empty, when nothing else would wake them.
+    /// </summary>
+    private void WakeLoads(MemoryShare share)
+    {
+        while (share.Waiting.TryDequeue(out SubscriptionFlow? flow))
+        {
+            flow.WokenFrom = share;
             _loads.Enqueue(flow);
-            return;
+            if (share.Octets > 0)
+                return;
         }
-        _activeLoads++;
-        _ = Task.Run(() => LoadAsync(flow));
     }
 
-    /// <summary>Reads the next messages of a flow, and of the flows that wait behind it.</summary>
-    private async Task LoadAsync(SubscriptionFlow? flow)
+    /// <summary>A lane does better or worse: what it has in memory counts among other lanes' from now on.</summary>
+    private void Move(DestinationLane lane, LaneHealth before)
     {
-        while (flow is not null)
+        (MemoryShare from, MemoryShare to) = (_memoryAs[(int)before], _memoryAs[(int)lane.Health]);
+        from.Octets -= lane.Octets;
+        to.Octets += lane.Octets;
+        foreach (SubscriptionFlow flow in from.Waiting.Take(lane))
+            _loads.Enqueue(flow);
+        WakeLoads(from);
+        if (lane.Health == LaneHealth.Stuck && to.Octets > FreeOctets)
+            DropParked(lane);
+        StartLoads();
+    }
+
+    /// <summary>Memory is short, and a lane has just been found stuck: what waits for it is in the store as well, and is found again when its lease ends.</summary>
+    private void DropParked(DestinationLane lane)
+    {
+        foreach (SubscriptionFlow flow in lane.Parked)
+            DropJobs(flow);
+        NoteDue(_time.GetUtcNow() + _lease);
+    }
+
+    /// <summary>Reads the next messages of a flow.</summary>
+    private async Task LoadAsync(SubscriptionFlow flow, int most, long octets)
+    {
+        List<long> rowIds = TakeRows(flow, most);
+        var jobs = new List<DeliveryJob>();
+        try
         {
-            List<long> rowIds = TakeRows(flow);
-            var jobs = new List<DeliveryJob>();
-            try
-            {
-                var unreadable = new List<long>();
-                (List<QueuedMessage> messages, int read) =
-                    await _store.ReadRawAsync(connection => ReadMessages(connection, rowIds, unreadable), CancellationToken.None);
-                PutBack(flow, rowIds, read);
-                if (unreadable.Count > 0)
-                    await _writer.ParkAsync(unreadable);
-                jobs = await LeaseAsync(messages, flow.Lane);
-            }
-            catch (ObjectDisposedException)
-            {
-                return; // The store was closed: the gateway stops.
-            }
-            catch (Exception e)
-            {
-                Log.LoadFailed(_logger, e); // The rows are found again when they are due.
-            }
-            flow = EndLoad(flow, rowIds, jobs);
+            var unreadable = new List<long>();
+            (List<QueuedMessage> messages, int read) =
+                await _store.ReadRawAsync(connection => ReadMessages(connection, rowIds, octets, unreadable), CancellationToken.None);
+            PutBack(flow, rowIds, read);
+            if (unreadable.Count > 0)
+                await _writer.ParkAsync(unreadable);
+            jobs = await LeaseAsync(messages, flow.Lane);
         }
+        catch (ObjectDisposedException)
+        {
+            return; // The store was closed: the gateway stops.
+        }
+        catch (Exception e)
+        {
+            Log.LoadFailed(_logger, e); // The rows are found again when they are due.
+        }
+        EndLoad(flow, rowIds, jobs, octets);
     }
 
-    private List<long> TakeRows(SubscriptionFlow flow)
+    private List<long> TakeRows(SubscriptionFlow flow, int most)
     {
-        var rowIds = new List<long>(LoadMessages);
+        var rowIds = new List<long>(most);
         lock (_gate)
         {
-            while (rowIds.Count < LoadMessages && flow.Known.TryDequeue(out long rowId))
+            while (rowIds.Count < most && flow.Known.TryDequeue(out long rowId))
             {
-                _knownRows--;
+                CountRows(flow, -1);
                 if (_known[rowId].IsWithdrawn)
                     Forget(rowId, flow.Lane);
                 else
@@ -100,22 +190,22 @@ public sealed partial class QueueScheduler
     {
         lock (_gate)
         {
-            for (int i = read; i < rowIds.Count; i++)
-                flow.Known.Enqueue(rowIds[i]);
-            _knownRows += rowIds.Count - read;
+            for (int i = rowIds.Count - 1; i >= read; i--)
+                flow.Known.PutBack(rowIds[i]);
+            CountRows(flow, rowIds.Count - read);
         }
         rowIds.RemoveRange(read, rowIds.Count - read);
     }
 
     /// <returns>The messages, and how many rows were looked at.</returns>
-    private (List<QueuedMessage> Messages, int Read) ReadMessages(StoreConnection connection, List<long> rowIds, List<long> unreadable)
+    private (List<QueuedMessage> Messages, int Read) ReadMessages(StoreConnection connection, List<long> rowIds, long most, List<long> unreadable)
     {
         var messages = new List<QueuedMessage>(rowIds.Count);
         long octets = 0;
         int read = 0;
         foreach (long rowId in rowIds)
         {
-            if (octets >= LoadOctets)
+            if (octets >= most)
                 break;
             read++;
             try
@@ -230,8 +320,7 @@ public sealed partial class QueueScheduler
     }
 
     /// <summary>Puts what was read into its flow.</summary>
-    /// <returns>The flow to read for next, or null.</returns>
-    private SubscriptionFlow? EndLoad(SubscriptionFlow flow, List<long> rowIds, List<DeliveryJob> jobs)
+    private void EndLoad(SubscriptionFlow flow, List<long> rowIds, List<DeliveryJob> jobs, long octets)
     {
         lock (_gate)
         {
@@ -242,15 +331,14 @@ public sealed partial class QueueScheduler
             }
             foreach (long rowId in rowIds) // Gone, held or not due.
                 Forget(rowId, flow.Lane);
+            _activeLoads--;
             flow.IsLoading = false;
+            flow.Lane.Waiting--;
+            LeaveMemory(flow, octets);
+            LeaveWaiting(flow.Lane, octets);
             RequestLoad(flow);
-            StartWaitingLoad(flow.Lane); // What was read may have gone: then no job leaves and starts the next.
             RemoveIfUnused(flow);
             DispatchLocked();
-            if (!_stopping && _loads.TryDequeue(out SubscriptionFlow? next))
-                return next;
-            _activeLoads--;
-            return null;
         }
     }
 }

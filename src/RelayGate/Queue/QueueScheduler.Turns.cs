@@ -64,7 +64,7 @@ public sealed partial class QueueScheduler
             LeaveWaiting(flow, job);
             if (job.IsWithdrawn || suspended.Has(job.Message))
             {
-                Leave(job, lane);
+                Leave(job, flow);
                 continue;
             }
             if (flow.HasGrant)
@@ -88,34 +88,37 @@ public sealed partial class QueueScheduler
     /// <summary>Forgets what a suspended subscription has in memory: the store has it, and it goes on at resume.</summary>
     private DeliveryJob? DropReady(SubscriptionFlow flow)
     {
-        while (flow.Ready.TryDequeue(out DeliveryJob? job))
-        {
-            LeaveWaiting(flow, job);
-            Leave(job, flow.Lane);
-        }
+        DropJobs(flow);
         while (flow.Known.TryDequeue(out long rowId))
         {
-            _knownRows--;
+            CountRows(flow, -1);
             Forget(rowId, flow.Lane);
         }
         DropGrant(flow);
         return null;
     }
 
+    private void DropJobs(SubscriptionFlow flow)
+    {
+        while (flow.Ready.TryDequeue(out DeliveryJob? job))
+        {
+            LeaveWaiting(flow, job);
+            Leave(job, flow);
+        }
+    }
+
     private void LeaveWaiting(SubscriptionFlow flow, DeliveryJob job)
     {
-        long cost = Cost(job.Message);
-        flow.Lane.WaitingOctets -= cost;
-        flow.Owner.WaitingOctets -= cost;
-        StartWaitingLoad(flow.Lane);
+        flow.Lane.Waiting--;
+        LeaveWaiting(flow.Lane, Cost(job.Message));
     }
 
     /// <summary>A job leaves memory.</summary>
-    private void Leave(DeliveryJob job, DestinationLane lane)
+    private void Leave(DeliveryJob job, SubscriptionFlow flow)
     {
-        _octets -= Cost(job.Message);
         _known[job.Message.RowId].Unclaim(job);
-        Forget(job.Message.RowId, lane);
+        Forget(job.Message.RowId, flow.Lane);
+        LeaveMemory(flow, Cost(job.Message));
         job.Message.Release();
     }
 
@@ -222,8 +225,7 @@ public sealed partial class QueueScheduler
         _running.Remove(job, out Running running);
         running.Flow.Lane.InFlight--;
         running.Flow.InFlight--;
-        _octets -= Cost(job.Message);
-        AddReady(running.Flow, job);
+        Wait(running.Flow, job);
         GiveBack(running.Health);
     }
 

@@ -8,7 +8,8 @@ namespace RelayGate.Queue;
 /// <remarks>
 /// Subscriptions take turns, and within each its destinations do. New messages stay in memory while there is room; of the others only row ids
 /// are known, and they are read when their turn comes. What is not even known is found by the next look at the index of due recipients.
-/// A lane or subscription may use as much of either bound as is still free, so that some is always left for those that have little.
+/// A lane or subscription may use as much of either bound as is still free, so that some is always left for those that have little, and so may all
+/// lanes together that are stuck, and all of which nothing is known yet.
 /// </remarks>
 public sealed partial class QueueScheduler : IDisposable
 {
@@ -94,6 +95,12 @@ public sealed partial class QueueScheduler : IDisposable
         }
     }
 
+    /// <summary>Octets that messages in memory may have; one read more may be above it.</summary>
+    public long WindowOctets => _windowOctets;
+
+    /// <summary>Reads of messages so far.</summary>
+    internal long Loads { get; private set; }
+
     private long FreeOctets => _windowOctets - _octets;
 
     /// <summary>Waits for the next job that may start now. Called by each delivery worker; null when stopping.</summary>
@@ -126,7 +133,7 @@ public sealed partial class QueueScheduler : IDisposable
             flow.InFlight--;
             if (end != JobEnd.Neutral)
                 NoteHealth(job, lane, end);
-            Leave(job, lane);
+            Leave(job, flow);
             GiveBack(running.Health);
             Grant(lane);
             RemoveIfUnused(flow);
@@ -263,9 +270,7 @@ public sealed partial class QueueScheduler : IDisposable
                 if (!TryKnow(message.RowId, flow.Lane))
                     continue;
                 message.Body.AddReference();
-                long cost = Cost(message);
-                // Behind what waits in the store, and only into the share that is free.
-                if (flow.Known.Count == 0 && flow.Lane.WaitingOctets + cost <= FreeOctets && flow.Owner.WaitingOctets + cost <= FreeOctets)
+                if (HasMemoryFor(flow, Cost(message)))
                 {
                     _known[message.RowId].Claim(job);
                     AddReady(flow, job);
@@ -294,20 +299,31 @@ public sealed partial class QueueScheduler : IDisposable
     /// <summary>Notes a row of the store, if the flow's share of the row ids has room.</summary>
     private bool TryAddRow(SubscriptionFlow flow, long rowId)
     {
-        if (flow.Known.Count >= MaxKnownRows - _knownRows)
+        int free = MaxKnownRows - _knownRows;
+        if (flow.Known.Count >= free || flow.Owner.KnownRows >= free)
             return false;
         flow.Known.Enqueue(rowId);
-        _knownRows++;
+        CountRows(flow, 1);
         return true;
+    }
+
+    private void CountRows(SubscriptionFlow flow, int rows)
+    {
+        _knownRows += rows;
+        flow.Owner.KnownRows += rows;
     }
 
     private void AddReady(SubscriptionFlow flow, DeliveryJob job)
     {
-        long cost = Cost(job.Message);
+        AddMemory(flow, Cost(job.Message));
+        Wait(flow, job);
+    }
+
+    private void Wait(SubscriptionFlow flow, DeliveryJob job)
+    {
         flow.Ready.Enqueue(job);
-        flow.Lane.WaitingOctets += cost;
-        flow.Owner.WaitingOctets += cost;
-        _octets += cost;
+        flow.Lane.Waiting++;
+        AddWaiting(flow.Lane, Cost(job.Message));
         PutInRing(flow);
     }
 
@@ -343,7 +359,12 @@ public sealed partial class QueueScheduler : IDisposable
         if (!_lanes.IsEarned(key))
             return;
         if (key == lane.Key || _laneByKey.TryGetValue(key, out lane!))
+        {
+            LaneHealth before = lane.Health;
             lane.Note(end);
+            if (lane.Health != before)
+                Move(lane, before);
+        }
         else
             _earned.Set(key, (DestinationLanes.FirstBound, end == JobEnd.Served ? LaneHealth.Serves : LaneHealth.Stuck));
     }

@@ -32,17 +32,20 @@ internal sealed class DestinationLane(string key, int bound, int allowed, LaneHe
     /// <summary>Slots that are kept for flows that were parked and are in the ring again.</summary>
     public int Granted { get; set; }
 
-    /// <summary>Octets of jobs in memory that wait for this lane.</summary>
-    public long WaitingOctets { get; set; }
+    /// <summary>Octets of its jobs in memory, those in flight with them, and of what is being read.</summary>
+    public long Octets { get; set; }
+
+    /// <summary>What of these waits: jobs in flight end, but what waits may wait for long.</summary>
+    public MemoryShare Memory { get; } = new();
+
+    /// <summary>Jobs in memory that wait, and reads under way.</summary>
+    public int Waiting { get; set; }
 
     /// <summary>Flows with jobs that wait for a slot, first come first served.</summary>
     public Queue<SubscriptionFlow> Parked { get; } = [];
 
     /// <summary>Waits, with flows parked, until fewer jobs of lanes like it are in flight.</summary>
     public bool IsStarved { get; set; }
-
-    /// <summary>Flows whose rows wait to be read, because the lane's share of memory is used up.</summary>
-    public Queue<SubscriptionFlow> WaitingLoads { get; } = [];
 
     /// <summary>Flows that exist for this lane.</summary>
     public int Flows { get; set; }
@@ -51,6 +54,9 @@ internal sealed class DestinationLane(string key, int bound, int allowed, LaneHe
 
     /// <summary>Whether a flow may have a slot: one is free, and as many are left as the flow has, so that others always find some.</summary>
     public bool HasSlotFor(SubscriptionFlow flow) => Free > 0 && flow.InFlight <= Free;
+
+    /// <summary>Whether more of it in memory would only wait there: of a lane that does not serve no more is read than it may begin.</summary>
+    public bool HasEnough => Health != LaneHealth.Serves && Waiting > 0;
 
     /// <summary>Follows how a job fared.</summary>
     public void Note(JobEnd end)
@@ -95,7 +101,7 @@ internal sealed class SubscriptionFlow(SubscriptionQueue owner, DestinationLane 
     public Queue<DeliveryJob> Ready { get; } = [];
 
     /// <summary>Messages known by row id alone: they are read when their turn comes.</summary>
-    public Queue<long> Known { get; } = [];
+    public RowLine Known { get; } = new();
 
     /// <summary>In its owner's ring.</summary>
     public bool InRing { get; set; }
@@ -112,10 +118,29 @@ internal sealed class SubscriptionFlow(SubscriptionQueue owner, DestinationLane 
     /// <summary>Rows are being read, or wait to be.</summary>
     public bool IsLoading { get; set; }
 
+    /// <summary>The share of memory that it has waited for, until it is looked at again.</summary>
+    public MemoryShare? WokenFrom { get; set; }
+
     /// <summary>Jobs of this flow in flight.</summary>
     public int InFlight { get; set; }
 
     public bool IsUnused => Ready.Count == 0 && Known.Count == 0 && !InRing && !IsParked && !HasGrant && !IsLoading && InFlight == 0;
+}
+
+/// <summary>Row ids in the order they came.</summary>
+internal sealed class RowLine
+{
+    private readonly Queue<long> _rows = [];
+    private Stack<long>? _front;
+
+    public int Count => _rows.Count + (_front?.Count ?? 0);
+
+    public void Enqueue(long rowId) => _rows.Enqueue(rowId);
+
+    public bool TryDequeue(out long rowId) => (_front is not null && _front.TryPop(out rowId)) || _rows.TryDequeue(out rowId);
+
+    /// <summary>It is the first again.</summary>
+    public void PutBack(long rowId) => (_front ??= []).Push(rowId);
 }
 
 /// <summary>The flows of one subscription; subscriptions take turns, and within one its destinations do.</summary>
@@ -130,8 +155,11 @@ internal sealed class SubscriptionQueue(string name)
 
     public bool InRing { get; set; }
 
-    /// <summary>Octets of jobs in memory that wait.</summary>
-    public long WaitingOctets { get; set; }
+    /// <summary>Its jobs in memory, those in flight with them, and what is being read.</summary>
+    public MemoryShare Memory { get; } = new();
+
+    /// <summary>Messages known by row id alone.</summary>
+    public int KnownRows { get; set; }
 }
 
 /// <summary>A message that waits in the scheduler or is in flight: once for each lane, and each recipient in one job at most.</summary>

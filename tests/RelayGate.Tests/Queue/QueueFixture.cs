@@ -22,6 +22,7 @@ internal sealed class QueueFixture : IDisposable
     private QueueScheduler? _scheduler;
     private SuspendedDestinations? _destinations;
     private int _ids;
+    private long _lastSeq = 1_000_000_000; // Beyond what the writer counts.
 
     /// <param name="folder">A folder that stays; null: one of its own.</param>
     public QueueFixture(string? folder = null)
@@ -222,6 +223,31 @@ internal sealed class QueueFixture : IDisposable
         await Writer.CompleteAsync(job, Attempt(job, result, next), dsn).WaitAsync(TimeSpan.FromSeconds(20));
         Scheduler.Complete(job);
     }
+
+    /// <summary>Rows that are due, or will be, without their way through the writer.</summary>
+    /// <param name="body">Octets of the body.</param>
+    public Task<int> DueAsync(string subscription, int messages, Func<int, string> recipientOf, int body = 9, TimeSpan later = default, string? waitsFor = null) => Writer.RunAsync(
+        context =>
+        {
+            long due = (Time.GetUtcNow() + later).ToUnixTimeMilliseconds();
+            const string Message = """
+                insert into message (seq, id, subscription, reverse_path, flags, dsn_return, egress, octets, held, header, body)
+                values (?, ?, ?, 'info@acme.test', 0, 0, ?, ? + 15, 0, cast('Subject: hi' || char(13, 10, 13, 10) as blob), zeroblob(?))
+                """;
+            const string Recipient = """
+                insert into recipient (message, position, subscription, address, notify, state, attempts, next_attempt, waits_for, delay_noticed)
+                values (?, 0, ?, ?, 0, 0, 1, ?, ?, 0)
+                """;
+            for (int i = 0; i < messages; i++)
+            {
+                long seq = ++_lastSeq;
+                context.Prepared(Message).Bind(1, seq).Bind(2, QueueId.Create(Time.GetUtcNow(), 0, (ulong)Random.Shared.NextInt64()).ToBytes())
+                    .Bind(3, subscription).Bind(4, EgressText.Format(Egress)).Bind(5, body).Bind(6, body).Execute();
+                context.Prepared(Recipient).Bind(1, seq).Bind(2, subscription).Bind(3, recipientOf(i)).Bind(4, due).Bind(5, waitsFor).Execute();
+            }
+            return messages;
+        },
+        CancellationToken.None);
 
     public Task<long> Count(string table, string where = "1") => Store.ReadRawAsync(connection => connection.Scalar($"select count(*) from {table} where {where}"), default);
 

@@ -1,0 +1,64 @@
+using System.Diagnostics.CodeAnalysis;
+
+namespace RelayGate.Queue;
+
+/// <summary>What one user of the scheduler's memory has of it, and the flows that wait to be read until it has less.</summary>
+/// <remarks>Whoever waits here waits for octets to be given back: while there are none, nobody waits. Guarded by the lock of <see cref="QueueScheduler"/>.</remarks>
+internal sealed class MemoryShare
+{
+    /// <summary>Octets of messages in memory, or being read.</summary>
+    public long Octets { get; set; }
+
+    /// <summary>Flows whose rows wait to be read.</summary>
+    public FlowTurns Waiting => field ??= new FlowTurns();
+}
+
+/// <summary>A line of flows in which subscriptions take turns; those that have nothing in memory come in between the others.</summary>
+/// <remarks>However many flows a subscription has here, the first one of another waits for one of them. Guarded by the lock of <see cref="QueueScheduler"/>.</remarks>
+internal sealed class FlowTurns
+{
+    private readonly Dictionary<SubscriptionQueue, Queue<SubscriptionFlow>> _flows = [];
+    private readonly Queue<SubscriptionQueue> _withNothing = [];
+    private readonly Queue<SubscriptionQueue> _others = [];
+    private bool _othersFirst;
+
+    public void Enqueue(SubscriptionFlow flow)
+    {
+        if (_flows.TryGetValue(flow.Owner, out Queue<SubscriptionFlow>? own))
+        {
+            own.Enqueue(flow);
+            return;
+        }
+        _flows.Add(flow.Owner, own = new Queue<SubscriptionFlow>());
+        own.Enqueue(flow);
+        Join(flow.Owner);
+    }
+
+    public bool TryDequeue([NotNullWhen(true)] out SubscriptionFlow? flow)
+    {
+        flow = null;
+        if (!(_othersFirst ? _others : _withNothing).TryDequeue(out SubscriptionQueue? subscription) && !(_othersFirst ? _withNothing : _others).TryDequeue(out subscription))
+            return false;
+        _othersFirst = !_othersFirst;
+        Queue<SubscriptionFlow> own = _flows[subscription];
+        flow = own.Dequeue();
+        if (own.Count == 0)
+            _flows.Remove(subscription);
+        else
+            Join(subscription);
+        return true;
+    }
+
+    /// <summary>Takes the flows of a lane out, in their order.</summary>
+    public List<SubscriptionFlow> Take(DestinationLane lane)
+    {
+        var taken = new List<SubscriptionFlow>();
+        var left = new List<SubscriptionFlow>();
+        while (TryDequeue(out SubscriptionFlow? flow))
+            (flow.Lane == lane ? taken : left).Add(flow);
+        left.ForEach(Enqueue);
+        return taken;
+    }
+
+    private void Join(SubscriptionQueue subscription) => (subscription.Memory.Octets == 0 ? _withNothing : _others).Enqueue(subscription);
+}
