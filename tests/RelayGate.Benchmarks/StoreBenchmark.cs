@@ -45,7 +45,7 @@ internal static class StoreBenchmark
         using var writer = new QueueWriter(store, usage, _ => default, options, metrics, TimeProvider.System, NullLogger<QueueWriter>.Instance);
         using var scheduler = new QueueScheduler(
             store, writer, new DestinationLanes((_, _) => "smarthost", _ => sessions), () => Suspensions.None, TimeSpan.FromMinutes(1), TimeProvider.System,
-            NullLogger<QueueScheduler>.Instance);
+            NullLogger<QueueScheduler>.Instance, 64L * 1024 * 1024);
         byte[] body = new byte[octets];
         Random.Shared.NextBytes(body);
         SenderAccount[] accounts = [.. Enumerable.Range(0, 20).Select(Account)];

@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.Globalization;
 using System.Text.Json.Nodes;
 using RelayGate.Server.Cli;
 
@@ -19,6 +20,7 @@ internal static class StatusCommand
                 ("attempts", $"{Cell.Text(s["delivered"])} delivered, {Cell.Text(s["deferred"])} deferred, {Cell.Text(s["failed"])} failed since start"),
                 ("queue", string.Join(", ", (s["queue"] as JsonObject ?? []).Select(q => $"{q.Value} {q.Key}"))),
                 ("connections", Connections(s["connections"]!)),
+                ("memory", Memory(s["memory"]!)),
                 ("suspended", string.Join(", ", (s["suspendedDestinations"] as JsonArray ?? []).Select(d => $"{Cell.Text(d!["kind"])} {Cell.Text(d["destination"])}")) is { Length: > 0 } stopped ? $"nothing is delivered to {stopped}: relaygate queue suspended" : null),
                 ("limits", Limits(s["limits"]!)),
                 ("period", Period(s["period"]!)),
@@ -34,6 +36,10 @@ internal static class StatusCommand
         static string Most(JsonNode? use, string preposition) => use is null ? "" : $"; most {preposition} {Cell.Text(use["name"])}: {use["open"]} of {use["limit"]}";
         return $"{c["open"]} of {c["limit"]} to next hops, {c["idle"]} idle, {c["waiting"]} deliveries wait for one{Most(c["address"], "from")}{Most(c["nextHop"], "to")}";
     }
+
+    private static string Memory(JsonNode m) => $"{Mebi(m["used"])} of {Mebi(m["limit"])} MiB for queued messages";
+
+    private static string Mebi(JsonNode? octets) => ((double)octets! / (1024 * 1024)).ToString("0.#", CultureInfo.InvariantCulture);
 
     private static string Period(JsonNode p) =>
         $"one {p["period"]}: {p["messages"]} messages to {p["recipients"]} recipients, {p["refused"]} refused, {p["held"]} held, {p["bounced"]} bounced";

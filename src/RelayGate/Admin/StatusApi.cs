@@ -43,6 +43,7 @@ internal sealed class StatusApi(
             ["dsns"] = metrics.Dsns.Total,
             ["queue"] = new JsonObject { ["waiting"] = figures.Waiting, ["active"] = figures.Active, ["deferred"] = figures.Deferred, ["held"] = figures.Held, ["inFlight"] = figures.InFlight },
             ["connections"] = Connections(),
+            ["memory"] = new JsonObject { ["used"] = metrics.QueueMemory, ["limit"] = metrics.QueueMemoryLimit },
             ["limits"] = new JsonObject { ["limitsOn"] = server.EnforcesAny, ["enforced"] = server.IsEnforced, ["messages"] = server.Messages, ["refused"] = server.Refused, ["exempt"] = server.Exempt },
             ["period"] = await PeriodAsync(request),
             ["suspendedDestinations"] = new JsonArray([.. suspended.All.Select(static d => (JsonNode)DestinationsApi.Json(d))]),

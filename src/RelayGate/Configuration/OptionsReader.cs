@@ -189,6 +189,7 @@ internal static class OptionsReader
             delivery.Connections.RecipientsPerTransaction = c.Integer("RecipientsPerTransaction", delivery.Connections.RecipientsPerTransaction, 1, 1000, "recipients");
             delivery.Connections.Idle = c.Time("Idle", delivery.Connections.Idle, Second, TimeSpan.FromMinutes(5));
         });
+        delivery.MemoryOctets = d.Integer("MemoryOctets", delivery.MemoryOctets, 4_194_304, 1L << 34, "octets");
         d.Map("Providers", (name, p) =>
         {
             var provider = new ProviderOptions();

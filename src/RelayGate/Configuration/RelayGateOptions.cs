@@ -217,6 +217,9 @@ public sealed class DeliveryOptions
 
     public ConnectionOptions Connections { get; set; } = new();
 
+    /// <summary>Octets of queued messages in memory, waiting for their turn or in an attempt; what is more waits on disk. Default 64 MiB; 4 MiB to 16 GiB.</summary>
+    public long MemoryOctets { get; set; } = 64L * 1024 * 1024;
+
     /// <summary>File of own rules on what replies mean (docs/reply-rules.md); they come before those of the build. Null: none.</summary>
     public string? ReplyRules { get; set; }
 

@@ -51,6 +51,7 @@ internal sealed class GatewayService(
             () => States(gauge.Last), () => gauge.Last.OldestAt is { } oldest ? Math.Max(0, (time.GetUtcNow() - oldest).TotalSeconds) : 0,
             () => scheduler.MemoryOctets, () => scheduler.InFlight);
         metrics.Connections = delivery.Connections;
+        metrics.QueueMemoryLimit = scheduler.WindowOctets;
         await maintenance.StartAsync(cancellationToken);
         await notices.StartAsync(cancellationToken);
         upkeep.Start();

@@ -166,7 +166,8 @@ public static class RelayGateServices
         AccountDirectory directory = provider.GetRequiredService<AccountDirectory>();
         var scheduler = new QueueScheduler(
             provider.GetRequiredService<SqliteRelayStore>(), provider.GetRequiredService<QueueWriter>(), DestinationLanes.Of(options.Delivery, () => directory.Routes, provider.GetRequiredService<TimeProvider>()),
-            () => directory.Suspended, options.Delivery.Retry.First, provider.GetRequiredService<TimeProvider>(), provider.GetRequiredService<ILogger<QueueScheduler>>());
+            () => directory.Suspended, options.Delivery.Retry.First, provider.GetRequiredService<TimeProvider>(), provider.GetRequiredService<ILogger<QueueScheduler>>(),
+            options.Delivery.MemoryOctets);
         return scheduler;
     }
 

@@ -13,9 +13,6 @@ namespace RelayGate.Queue;
 /// </remarks>
 public sealed partial class QueueScheduler : IDisposable
 {
-    /// <summary>Octets of messages in memory, in flight or waiting.</summary>
-    public const long DefaultWindowOctets = 64L * 1024 * 1024;
-
     private const int MessageOverhead = 2048; // Objects of a message beside its octets.
     private const int MaxKnownRows = 131_072; // Row ids beside the window; 8 octets and an entry in a dictionary each.
     private const int MaxEarned = 20_000; // Destinations beside those in use whose health is remembered.
@@ -45,9 +42,10 @@ public sealed partial class QueueScheduler : IDisposable
 
     /// <param name="suspended">Whose mail is passed over now; asked for each job, must not block.</param>
     /// <param name="lease">A row that is picked gets this as its next attempt first, so that a crash during the attempt cannot hammer a peer (Retry:First).</param>
+    /// <param name="windowOctets">Octets of messages in memory, in flight or waiting. The last message that is read may go beyond.</param>
     public QueueScheduler(
         SqliteRelayStore store, QueueWriter writer, DestinationLanes lanes, Func<Suspensions> suspended, TimeSpan lease, TimeProvider time,
-        ILogger<QueueScheduler> logger, long windowOctets = DefaultWindowOctets)
+        ILogger<QueueScheduler> logger, long windowOctets)
     {
         _store = store;
         _writer = writer;
@@ -95,7 +93,7 @@ public sealed partial class QueueScheduler : IDisposable
         }
     }
 
-    /// <summary>Octets that messages in memory may have; one read more may be above it.</summary>
+    /// <summary>Octets of messages that may be in memory.</summary>
     public long WindowOctets => _windowOctets;
 
     /// <summary>Reads of messages so far.</summary>

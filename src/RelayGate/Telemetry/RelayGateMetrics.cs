@@ -82,7 +82,8 @@ public sealed class RelayGateMetrics : IDisposable
         Meter.CreateObservableGauge("relaygate_smtp_sessions", () => Interlocked.Read(ref _sessions), "1", "SMTP sessions open now.");
         Meter.CreateObservableGauge("relaygate_queue_messages", ObserveQueue, "1", "Messages in the queue: active (in an attempt or next in turn), deferred or held.");
         Meter.CreateObservableGauge("relaygate_queue_oldest_seconds", () => _queueOldestSeconds?.Invoke() ?? 0, "s", "Age of the oldest message that has a recipient to serve.");
-        Meter.CreateObservableGauge("relaygate_queue_memory_bytes", () => _queueMemory?.Invoke() ?? 0, "By", "Messages of the queue in memory.");
+        Meter.CreateObservableGauge("relaygate_queue_memory_bytes", () => QueueMemory, "By", "Messages of the queue in memory.");
+        Meter.CreateObservableGauge("relaygate_queue_memory_limit_bytes", () => QueueMemoryLimit, "By", "What messages of the queue may use of the memory.");
         Meter.CreateObservableGauge("relaygate_deliveries_in_flight", () => _inFlight?.Invoke() ?? 0, "1", "Delivery attempts that run now.");
         Meter.CreateObservableGauge("relaygate_delivery_connections", ObserveConnections, "1", "Connections to next hops: used by a delivery, or idle.");
         Meter.CreateObservableGauge("relaygate_delivery_connections_awaited", () => Connections?.Invoke().Waiting ?? 0, "1", "Deliveries that wait because a bound of connections is reached.");
@@ -224,6 +225,12 @@ public sealed class RelayGateMetrics : IDisposable
         _queueMemory = memoryOctets;
         _inFlight = inFlight;
     }
+
+    /// <summary>Octets that messages of the queue may have in memory (<c>Delivery:MemoryOctets</c>).</summary>
+    public long QueueMemoryLimit { get; set; }
+
+    /// <summary>Octets of the queue's messages in memory.</summary>
+    public long QueueMemory => _queueMemory?.Invoke() ?? 0;
 
     /// <summary>Who tells of the states of local addresses: address, provider ("" for everywhere) and number.</summary>
     public Func<IEnumerable<(string Address, string Provider, int State)>>? EgressStates { get; set; }

@@ -96,6 +96,7 @@ public sealed class ConfigurationLoaderTests : IDisposable
     [InlineData("\"Delivery\": { \"Retry\": { \"Classes\": { \"rate\": { \"First\": \"02:00:00\", \"Longest\": \"01:00:00\" } } } }", "Classes:rate:First = \"02:00:00\": First must not be longer than Longest (01:00:00)")]
     [InlineData("\"Delivery\": { \"Providers\": { \"google.com\": { \"Retry\": { \"First\": \"05:00:00\" } } } }", "Providers:google.com:Retry:First = \"05:00:00\": First must not be longer than Longest (04:00:00)")]
     [InlineData("\"Delivery\": { \"Providers\": { \"google.com\": { \"Retry\": { \"Frist\": \"05:00:00\" } } } }", "did you mean First?")]
+    [InlineData("\"Delivery\": { \"MemoryOctets\": 4096 }", "a whole number of octets from 4194304 to 17179869184")]
     [InlineData("\"Delivery\": { \"Providers\": { \"google.com\": { \"MessagesPerConnection\": 0 } } }", "a whole number of messages from 1 to 100000")]
     [InlineData("\"Limits\": { \"Defaults\": { \"Mailbox\": \"0\" } }", "\"100/h\", \"1000/d\"")]
     [InlineData("\"Limits\": { \"Defaults\": { \"Mailbox\": \"100\" } }", "\"100/h\", \"1000/d\"")]

@@ -374,7 +374,7 @@ internal sealed class ExactnessRig : IDisposable
         _writer.Reopened += _directory.Forget;
         _log = new MailLog(_metrics, Time, NullLogger<MailLog>.Instance, new MailLogOutput(Stream.Null));
         _scheduler = new QueueScheduler(
-            _store, _writer, new DestinationLanes((_, _) => "smarthost", _ => 1), () => Suspensions.None, TimeSpan.FromMinutes(1), Time, NullLogger<QueueScheduler>.Instance);
+            _store, _writer, new DestinationLanes((_, _) => "smarthost", _ => 1), () => Suspensions.None, TimeSpan.FromMinutes(1), Time, NullLogger<QueueScheduler>.Instance, 64L * 1024 * 1024);
         _releaser = new HoldReleaser(
             _store, _writer, _scheduler, Usage,
             async (identity, path, from, cancellationToken) => (await _directory.LookUpAsync(identity, path, from, cancellationToken)).Account,

@@ -32,7 +32,7 @@ public sealed class FairnessTests : IDisposable
 
         List<(TimeSpan Time, int Taken, long Loads)> waits = await SinglesBesideAsync(30_000, new string('x', 200_000), 10);
 
-        Assert.All(waits, static wait => Assert.InRange(wait.Loads, 1, 200));
+        Assert.All(waits, static wait => Assert.InRange(wait.Loads, 0, 200));
     }
 
     /// <summary>One subscription has mail due for five thousand destinations, which is worked off; another's single messages come in one after the other.</summary>

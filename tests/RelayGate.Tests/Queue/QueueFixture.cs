@@ -107,7 +107,7 @@ internal sealed class QueueFixture : IDisposable
     /// <summary>Null: by domain, with <see cref="LaneBound"/>.</summary>
     public DestinationLanes? Lanes { get; set; }
 
-    public long WindowOctets { get; set; } = QueueScheduler.DefaultWindowOctets;
+    public long WindowOctets { get; set; } = 64L * 1024 * 1024;
 
     /// <summary>Where accepted messages leave from.</summary>
     public EgressChoice Egress { get; set; } = new(new EgressAddress(IPAddress.Parse("192.0.2.11"), "mail.acme.test"), null, "relay.example.net", "subscription-address");

@@ -54,6 +54,7 @@ public sealed class HeldSubmissionTests : IAsyncLifetime, IAsyncDisposable
         Assert.Equal(("hold", "held", "2026-03-01T13:01:00+00:00"), ((string?)record["verdict"], (string?)record["outcome"], (string?)record["hold"]!["releaseAbout"]));
         Assert.Equal((1, 1, 0), ((int)status["accepted"]!, (int)status["held"]!, (int)status["refused"]!));
         Assert.Equal(1, (int)status["queue"]!["held"]!);
+        Assert.Equal(67_108_864, (long)status["memory"]!["limit"]!);
         _time.Advance(TimeSpan.FromMinutes(61));
         Assert.Contains("second", (await _hop.NextAsync()).Text, StringComparison.Ordinal);
     }
