@@ -1,5 +1,6 @@
 using RelayGate.Core.Policy;
 using RelayGate.Core.Tls;
+using RelayGate.Queue;
 
 namespace RelayGate.Delivery;
 
@@ -23,9 +24,12 @@ internal sealed partial class Deliverer
         tlsPlanner.Observe(plan, address, decision, told, session?.LocalAddress);
     }
 
-    /// <summary>What REQUIRETLS asks for and a host cannot do makes the message fail when no other can (RFC 8689 §4.2.1).</summary>
-    private static RecipientOutcome WithRequirement(RecipientOutcome outcome, bool requiresTls, SmtpClientSession session) =>
-        requiresTls && session.Tls is { IsVerified: false, Result: not TlsResult.Ok } && outcome.Kind == OutcomeKind.NextHost
-            ? TlsPlanner.RequirementNotMet($"The message requires TLS: {outcome.Text}")
+    /// <summary>
+    /// Without a session that TLS protects as REQUIRETLS asks for, the message fails when no other host does better (RFC 8689 §4.2.1). A report is not given up
+    /// for it (§5): nobody would hear of that.
+    /// </summary>
+    private static RecipientOutcome WithRequirement(RecipientOutcome outcome, QueuedMessage message, SmtpClientSession session) =>
+        message is { RequiresTls: true, IsDsn: false } && session.Tls is { IsVerified: false, Result: not TlsResult.Ok } && outcome.Kind == OutcomeKind.NextHost
+            ? TlsPlanner.RequirementNotMet($"The message requires TLS: {outcome.Text}", TlsPlanner.EncryptionNeeded)
             : outcome;
 }

@@ -159,7 +159,7 @@ internal sealed partial class Deliverer(
                         return NoteMissing(result, binding, failure);
                     if (failure.Egress != EgressFault.None)
                         return Refuse(result, failure);
-                    result.DecideRest(WithRequirement(failure.Outcome, job.Message.RequiresTls, session));
+                    result.DecideRest(WithRequirement(failure.Outcome, job.Message, session));
                     return true;
                 }
                 if (!job.TryBegin())

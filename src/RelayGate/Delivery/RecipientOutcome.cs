@@ -23,9 +23,11 @@ public sealed record RecipientOutcome(OutcomeKind Kind, string Status, string Te
     public static RecipientOutcome Local(OutcomeKind kind, string status, string text) => new(kind, status, text, Code: 0);
 
     /// <param name="finding">What a refusal is about; null for a positive reply.</param>
-    public static RecipientOutcome Of(DeliveryStage stage, SmtpReply reply, ReplyFinding? finding)
+    /// <param name="wouldBeTakenWithTls">TLS has failed just now and is tried again next time: a refusal for its lack is not final.</param>
+    public static RecipientOutcome Of(DeliveryStage stage, SmtpReply reply, ReplyFinding? finding, bool wouldBeTakenWithTls)
     {
-        OutcomeKind kind = DeliveryOutcome.OfReply(stage, reply.Code, finding?.Class ?? ReplyClass.None);
+        ReplyClass about = finding?.Class ?? ReplyClass.None;
+        OutcomeKind kind = DeliveryOutcome.OfReply(stage, reply.Code, wouldBeTakenWithTls && about == ReplyClass.Tls ? ReplyClass.Transient : about);
         char wanted = kind switch { OutcomeKind.Delivered => '2', OutcomeKind.Failed => '5', _ => '4' };
         string status = RemoteReply.StatusOf(reply);
         // A refusal that is not taken as final (5yz to the greeting, or about our address) must not look final in the record.

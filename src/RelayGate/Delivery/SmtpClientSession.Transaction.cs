@@ -286,7 +286,8 @@ internal sealed partial class SmtpClientSession
 
     private RecipientOutcome OutcomeOfReply(DeliveryStage stage) => OutcomeOf(stage, RemoteReply.Read(_transport.Reply));
 
-    private RecipientOutcome OutcomeOf(DeliveryStage stage, SmtpReply reply) => RecipientOutcome.Of(stage, reply, _rules.Find(NextHop.Provider, stage, reply));
+    private RecipientOutcome OutcomeOf(DeliveryStage stage, SmtpReply reply) =>
+        RecipientOutcome.Of(stage, reply, _rules.Find(NextHop.Provider, stage, reply), wouldBeTakenWithTls: _tlsFailed);
 
     /// <summary>Replies that are due, in the order of their commands.</summary>
     private sealed class PendingReplies

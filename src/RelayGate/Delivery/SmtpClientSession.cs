@@ -29,6 +29,7 @@ internal sealed partial class SmtpClientSession : IDisposable
     private readonly SmtpTransport _transport = new();
     private long _deadline;
     private bool _needsReset;
+    private bool _tlsFailed; // On this connection or the one before, so that it goes on without.
     private bool _readsContentAsCommands; // It did not know BDAT: replies to each line of the content are to come.
 
     /// <summary>Takes nothing that could be missing: the socket is made when the session is opened.</summary>
@@ -60,7 +61,7 @@ internal sealed partial class SmtpClientSession : IDisposable
     /// <summary>What came of TLS; null: the session did not get that far.</summary>
     public TlsOutcome? Tls { get; private set; }
 
-    /// <summary>STARTTLS was tried, the handshake failed, and the policy allows plain text: the next connection does without.</summary>
+    /// <summary>STARTTLS was tried and ended the connection, at the command or in the handshake, and the policy allows plain text: the next connection does without.</summary>
     public bool TlsHandshakeFailed { get; private set; }
 
     /// <summary>Transactions so far.</summary>
@@ -106,6 +107,7 @@ internal sealed partial class SmtpClientSession : IDisposable
     public async Task<SessionFailure?> OpenAsync(bool allowTls, Func<IPAddress, ValueTask<SessionFailure?>> checkLocal)
     {
         WasOpened = true;
+        _tlsFailed = !allowTls;
         DeliveryStage stage = DeliveryStage.Connect;
         try
         {
@@ -137,7 +139,8 @@ internal sealed partial class SmtpClientSession : IDisposable
             {
                 stage = DeliveryStage.StartTls;
                 _transport.Append("STARTTLS\r\n"u8);
-                if (await ExchangeAsync() == 220)
+                _tlsFailed = await ExchangeAsync() != 220;
+                if (!_tlsFailed)
                 {
                     await StartTlsAsync();
                     stage = DeliveryStage.Ehlo;
@@ -156,7 +159,7 @@ internal sealed partial class SmtpClientSession : IDisposable
         }
         catch (Exception e) when (IsNetworkFailure(e))
         {
-            return stage == DeliveryStage.StartTls && _transport.Tls is not null ? TlsFailed(e) : new SessionFailure(stage, Lost(stage, e));
+            return stage == DeliveryStage.StartTls ? TlsFailed(e) : new SessionFailure(stage, Lost(stage, e));
         }
     }
 

@@ -32,7 +32,6 @@ public sealed class MisbehavingTlsTests
     [Theory]
     [InlineData("connect", "220-still\r\n")]
     [InlineData("EHLO", "250-SIZE")]
-    [InlineData("STARTTLS", "22")]
     [InlineData("content", "250 2.0.0 O")]
     public async Task A_reply_that_is_begun_and_not_ended_costs_the_time_limit(string verb, string octets)
     {

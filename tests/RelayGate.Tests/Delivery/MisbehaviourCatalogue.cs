@@ -153,8 +153,15 @@ internal static class MisbehaviourCatalogue
         new("closes after its 220 to STARTTLS", "ok", On("STARTTLS", new HopAction.RawThenClose("220 2.0.0 Go on\r\n"))) { Modes = HopMode.Tls },
         new("resets after its 220 to STARTTLS", "ok", On("STARTTLS", new HopAction.RawThenReset("220 2.0.0 Go on\r\n"))) { Modes = HopMode.Tls },
         new("sends garbage without end in place of the handshake", "ok", On("STARTTLS", new HopAction.Endless("220 2.0.0 Go on\r\n"))) { Modes = HopMode.Tls },
-        new("closes on STARTTLS", "4.4.2", On("STARTTLS", new HopAction.Close())) { Modes = HopMode.Tls },
-        new("is silent on STARTTLS", "4.4.2", On("STARTTLS", new HopAction.Stall())) { Modes = HopMode.Tls, Waits = true },
+        new("closes on STARTTLS", "ok", On("STARTTLS", new HopAction.Close())) { Modes = HopMode.Tls },
+        new("resets on STARTTLS", "ok", On("STARTTLS", new HopAction.Reset())) { Modes = HopMode.Tls },
+        new("is silent on STARTTLS", "ok", On("STARTTLS", new HopAction.Stall())) { Modes = HopMode.Tls, Waits = true },
+        new("begins a reply to STARTTLS and stops", "ok", On("STARTTLS", new HopAction.RawThenStop("22"))) { Modes = HopMode.Tls, Waits = true },
+        new("answers STARTTLS with garbage", "ok", On("STARTTLS", new HopAction.Raw("what?\r\n"))) { Modes = HopMode.Tls },
+        new("speaks no TLS after its 220 and demands it at MAIL", "4.7.10", e => e.Verb switch { "STARTTLS" => new HopAction.FailHandshake(), "MAIL" => MustStartTls(e), _ => null }) { Modes = HopMode.Tls },
+        new("refuses STARTTLS by 454 and demands TLS at MAIL", "4.7.10", e => e.Verb switch { "STARTTLS" => new HopAction.Raw("454 4.7.0 Not now\r\n"), "MAIL" => MustStartTls(e), _ => null }) { Modes = HopMode.Tls },
+        new("speaks no TLS after its 220 and demands it of one recipient", "ok 4.7.10 ok", e => e.Verb == "STARTTLS" ? new HopAction.FailHandshake() : Rcpt(e, 'b', "550 5.7.10 Encryption needed")) { Modes = HopMode.Tls },
+        new("demands TLS and does not offer it", "5.7.10", e => e.Verb == "MAIL" ? MustStartTls(e) : null) { Modes = HopMode.WithData & ~HopMode.Tls },
         new("knows no EHLO inside TLS", "ok", e => e is { Verb: "EHLO", Tls: true } ? new HopAction.Raw("502 5.5.1 What?\r\n") : null) { Modes = HopMode.Tls },
         new("sends plain text beneath TLS at MAIL", "4", On("MAIL", new HopAction.Beneath("250 2.1.0 Ok\r\n"))) { Modes = HopMode.Tls },
         new("sends plain text beneath TLS at the end", "4", On("content", new HopAction.Beneath("250 2.0.0 Ok\r\n"))) { Modes = HopMode.Tls },
@@ -170,6 +177,8 @@ internal static class MisbehaviourCatalogue
         !e.Line.StartsWith($"RCPT TO:<{recipient}@", StringComparison.Ordinal) ? null : close ? new HopAction.RawThenClose(reply) : new HopAction.Raw(reply + "\r\n");
 
     private static HopAction? Twice(HopEvent e, string start) => e.Line.StartsWith(start, StringComparison.Ordinal) ? new HopAction.RawThenUsual("250 2.1.0 Ok\r\n") : null;
+
+    private static HopAction? MustStartTls(HopEvent e) => e.Tls ? null : new HopAction.Raw("550 5.7.10 Encryption needed\r\n");
 
     private static HopAction? NoReply(HopEvent e, string start) => e.Line.StartsWith(start, StringComparison.Ordinal) ? new HopAction.Raw("") : null;
 

@@ -1,6 +1,7 @@
 using System.Net;
 using Microsoft.Extensions.Logging.Abstractions;
 using RelayGate.Core.Dns;
+using RelayGate.Core.Mail;
 using RelayGate.Core.Policy;
 using RelayGate.Core.Tls;
 using RelayGate.Delivery;
@@ -271,7 +272,10 @@ public sealed class StsPoliciesTests : IAsyncLifetime, IDisposable
         harness.Pool.CloseIdle();
         _hop.Certificate = null;
         AttemptResult unverified = await harness.AttemptAsync(job);
-        Assert.Equal((OutcomeKind.Failed, "5.7.30"), (unverified.Outcomes[0]!.Kind, unverified.Outcomes[0]!.Status));
+        Assert.Equal((OutcomeKind.Failed, "5.7.10"), (unverified.Outcomes[0]!.Kind, unverified.Outcomes[0]!.Status));
+        DeliveryJob report = DeliveryHarness.Job(job.Message with { ReversePath = ReversePath.Null, IsDsn = true });
+        AttemptResult waits = await harness.AttemptAsync(report); // Nobody would hear of a report that fails.
+        Assert.Equal((OutcomeKind.Deferred, "4.7.5"), (waits.Outcomes[0]!.Kind, waits.Outcomes[0]!.Status));
         Assert.Single(_hop.Messages);
 
         _dns.Mx("open.test", 10, "mx1.dest.test");
