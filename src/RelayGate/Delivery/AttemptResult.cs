@@ -79,6 +79,13 @@ internal sealed class AttemptResult(int recipients, TimeProvider time)
         }
     }
 
+    /// <summary>Gives this outcome to all that have none.</summary>
+    public void DecideUntried(RecipientOutcome outcome)
+    {
+        for (int i = 0; i < Outcomes.Length; i++)
+            Outcomes[i] ??= outcome;
+    }
+
     /// <summary>
     /// What is left may not be tried now. Where nothing was tried yet, the job is put off and no attempt is recorded; else the attempt stands, and
     /// who has no reply yet is deferred with this reason.
@@ -87,8 +94,7 @@ internal sealed class AttemptResult(int recipients, TimeProvider time)
     {
         if (IsEmpty)
             Wait = new PutOff(waitsFor, until, status, text);
-        for (int i = 0; i < Outcomes.Length; i++)
-            Outcomes[i] ??= RecipientOutcome.Local(OutcomeKind.Deferred, status, text);
+        DecideUntried(RecipientOutcome.Local(OutcomeKind.Deferred, status, text));
     }
 
     /// <summary>No host is left: what wanted another one waits, but for what no host will ever do; and what no host was left for waits for the same reason.</summary>

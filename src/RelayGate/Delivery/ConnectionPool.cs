@@ -21,8 +21,11 @@ namespace RelayGate.Delivery;
 /// </remarks>
 public sealed partial class ConnectionPool : IDisposable
 {
-    /// <summary>How long a delivery waits for a free connection before its job goes back to the queue. 1 min.</summary>
+    /// <summary>How long a delivery waits for a free connection before it goes on to the next address, or its job back to the queue. 1 min.</summary>
     public static readonly TimeSpan WaitLimit = TimeSpan.FromMinutes(1);
+
+    /// <summary>How long it waits at each address after that. 10 s.</summary>
+    public static readonly TimeSpan NextWaitLimit = TimeSpan.FromSeconds(10);
 
     /// <summary>Idle time after which the local address of a session is looked at again: a burst costs no look.</summary>
     private static readonly TimeSpan LookAgain = TimeSpan.FromMilliseconds(100);
@@ -113,9 +116,10 @@ public sealed partial class ConnectionPool : IDisposable
 
     /// <summary>Gives an idle session for this pair, else a new one that is not connected yet, as soon as the bounds allow.</summary>
     /// <param name="fresh">A kept session has just turned out broken: those idle beside it are not trusted either.</param>
-    /// <returns>Null when none became free within <see cref="WaitLimit"/>.</returns>
+    /// <param name="wait">How long, at most.</param>
+    /// <returns>Null when none became free in that time.</returns>
     /// <exception cref="OperationCanceledException">Cancelled, or the pool was aborted.</exception>
-    internal async ValueTask<SmtpClientSession?> TakeAsync(EgressBinding egress, NextHopAddress nextHop, bool fresh, CancellationToken cancellationToken)
+    internal async ValueTask<SmtpClientSession?> TakeAsync(EgressBinding egress, NextHopAddress nextHop, bool fresh, TimeSpan wait, CancellationToken cancellationToken)
     {
         SessionKey key = KeyOf(egress, nextHop);
         while (true)
@@ -136,7 +140,7 @@ public sealed partial class ConnectionPool : IDisposable
                     waiter = AddWaiter(lane, reached!);
             }
             after.Run();
-            session ??= await WaitAsync(waiter!, cancellationToken);
+            session ??= await WaitAsync(waiter!, wait, cancellationToken);
             if (session is null)
                 return null;
             if (!session.WasOpened || !(session.IsStale || IsOrphaned(session)))
@@ -234,10 +238,10 @@ public sealed partial class ConnectionPool : IDisposable
         }
     }
 
-    private async Task<SmtpClientSession?> WaitAsync(Lane.Waiter waiter, CancellationToken cancellationToken)
+    private async Task<SmtpClientSession?> WaitAsync(Lane.Waiter waiter, TimeSpan wait, CancellationToken cancellationToken)
     {
         await using CancellationTokenRegistration registration = cancellationToken.UnsafeRegister(_ => Cancel(waiter), null);
-        await using ITimer limit = _time.CreateTimer(_ => GiveUp(waiter), null, WaitLimit, Timeout.InfiniteTimeSpan);
+        await using ITimer limit = _time.CreateTimer(_ => GiveUp(waiter), null, wait, Timeout.InfiniteTimeSpan);
         return await waiter.Result.Task;
     }
 

@@ -80,6 +80,7 @@ internal sealed partial class Deliverer(
         ImmutableArray<NextHopAddress> addresses = pool.InOrder(plan, egress);
         string site = plan.Site.Length > 0 ? plan.Site : plan.Addresses[0].Host;
         var connects = new FamilyConnects();
+        NextHopAddress? busy = null;
         using var turn = new EgressTurn(states, job);
         foreach (NextHopAddress address in AddressOrder.Of(
             addresses.All(MayUse) ? addresses : [.. addresses.Where(MayUse)], family => Health.IsFailing(egress.For(family)?.Address, site, family)))
@@ -93,13 +94,27 @@ internal sealed partial class Deliverer(
                 PassOver(result, plan, address, tls, passedOver);
                 continue;
             }
-            bool goesOn = await TryAddressAsync(job, result, binding, plan, address.Under(tls.Policy), tls, cancellationToken);
-            connects.Note(address, hasConnected: result.Stage != DeliveryStage.Connect);
+            HostEnd end = await TryAddressAsync(job, result, binding, plan, address.Under(tls.Policy), tls, isBusy: busy is not null, cancellationToken);
+            if (end == HostEnd.Busy)
+            {
+                busy ??= address;
+                continue;
+            }
+            if (end == HostEnd.Denied)
+                turn.Bar(binding, address);
+            else
+                connects.Note(address, hasConnected: result.Stage != DeliveryStage.Connect);
             turn.Report(result);
-            if (!goesOn || !result.WantsNextHost)
+            if (end == HostEnd.Final || !result.WantsNextHost)
                 break;
         }
         connects.Tell(Health, egress, site);
+        if (busy is not null && result.IsEmpty)
+        {
+            result.IsNoAttempt = true;
+            result.DecideRest(NoConnection(busy));
+            return;
+        }
         turn.End(result);
         if (!result.IsEmpty)
             return;
@@ -119,11 +134,27 @@ internal sealed partial class Deliverer(
 
     private static bool IsIPv6(NextHopAddress address) => address.EndPoint.AddressFamily == AddressFamily.InterNetworkV6;
 
-    /// <returns>False when other addresses would fare no better.</returns>
-    private async ValueTask<bool> TryAddressAsync(
-        DeliveryJob job, AttemptResult result, EgressBinding binding, NextHopPlan plan, NextHopAddress address, TlsDecision tls, CancellationToken cancellationToken)
+    /// <summary>How it ended with one address.</summary>
+    private enum HostEnd
     {
-        result.NextHop = address;
+        /// <summary>Who is not decided yet goes on to the next address.</summary>
+        Next,
+
+        /// <summary>No connection became free: as <see cref="Next"/>, but it was not tried.</summary>
+        Busy,
+
+        /// <summary>As <see cref="Next"/>, but not from the same local address: it is another subscription's.</summary>
+        Denied,
+
+        /// <summary>Other addresses would fare no better.</summary>
+        Final,
+    }
+
+    /// <param name="isBusy">Another address was waited for in vain.</param>
+    private async ValueTask<HostEnd> TryAddressAsync(
+        DeliveryJob job, AttemptResult result, EgressBinding binding, NextHopPlan plan, NextHopAddress address, TlsDecision tls, bool isBusy, CancellationToken cancellationToken)
+    {
+        TimeSpan wait = isBusy ? ConnectionPool.NextWaitLimit : ConnectionPool.WaitLimit;
         string subscription = job.Message.Subscription;
         bool allowTls = true;
         bool allowBdat = true;
@@ -131,12 +162,13 @@ internal sealed partial class Deliverer(
         (int[]? subset, int[] later) = FirstOf(OpenRecipients(result), job.Recipients.Length); // Null: all of the job's.
         while (true)
         {
-            if (await result.WaitAsync(pool.TakeAsync(binding, address, fresh, cancellationToken)) is not { } session)
+            if (await result.WaitAsync(pool.TakeAsync(binding, address, fresh, wait, cancellationToken)) is not { } session)
             {
-                result.IsNoAttempt = result.IsEmpty;
-                result.DecideRest(RecipientOutcome.Local(OutcomeKind.Deferred, "4.4.5", $"No connection to {address} became free in time"));
-                return false;
+                if (!result.IsEmpty)
+                    result.DecideUntried(NoConnection(address));
+                return HostEnd.Busy;
             }
+            result.NextHop = address;
             bool kept = session.WasOpened;
             var transaction = new MailTransaction(job.Message, Select(job.Recipients, subset)) { AllowBdat = allowBdat };
             bool startsAnew = false;
@@ -160,13 +192,13 @@ internal sealed partial class Deliverer(
                     if (failure.Egress != EgressFault.None)
                         return Refuse(result, failure);
                     result.DecideRest(WithRequirement(failure.Outcome, job.Message, session));
-                    return true;
+                    return HostEnd.Next;
                 }
                 if (!job.TryBegin())
                 {
                     result.IsNoAttempt = true; // No host was told of it, and what kept one from being told is nobody's any more.
                     result.DecideRest(RecipientOutcome.Local(OutcomeKind.Deferred, "4.3.0", "Held, deleted or returned by hand before the attempt began"));
-                    return false;
+                    return HostEnd.Final;
                 }
                 await session.TransactAsync(transaction);
                 if (address.IsSmarthost && NotLoggedIn(transaction) is { } refusal)
@@ -195,7 +227,7 @@ internal sealed partial class Deliverer(
             Note(result, session, transaction.Stage);
             int[]? tooMany = TooManyAtOnce(transaction, subset);
             if (tooMany is null && (later.Length == 0 || IsHostAtFault(transaction)))
-                return true;
+                return HostEnd.Next;
             (subset, later) = FirstOf([.. tooMany ?? [], .. later], job.Recipients.Length);
             fresh = false;
         }
@@ -280,22 +312,26 @@ internal sealed partial class Deliverer(
         await mayLeaveFrom(subscription, address, cancellationToken) ? null : EgressSocket.BelongsToOther(address);
 
     /// <summary>Nothing was sent, and nothing is decided: the other family may have an address that is here, else the mail waits for this one.</summary>
-    private bool NoteMissing(AttemptResult result, EgressBinding binding, SessionFailure failure)
+    private HostEnd NoteMissing(AttemptResult result, EgressBinding binding, SessionFailure failure)
     {
         metrics.EgressBindFailures.Increment();
         local.NoteMissing(binding.Address!);
         result.Stage = failure.Stage;
-        return true;
+        return HostEnd.Next;
     }
 
-    /// <returns>False: other hosts would fare no better.</returns>
-    private bool Refuse(AttemptResult result, SessionFailure failure)
+    /// <summary>Nothing was sent. An address that is another's now says nothing of the other family's; a connection that left from elsewhere is a fault of this host.</summary>
+    private HostEnd Refuse(AttemptResult result, SessionFailure failure)
     {
-        (failure.Egress == EgressFault.Denied ? metrics.EgressDenials : metrics.EgressMismatches).Increment();
+        bool isDenied = failure.Egress == EgressFault.Denied;
+        (isDenied ? metrics.EgressDenials : metrics.EgressMismatches).Increment();
         result.Stage = failure.Stage;
-        result.DecideRest(failure.Outcome);
-        return false;
+        result.DecideRest(isDenied ? failure.Outcome with { Kind = OutcomeKind.NextHost } : failure.Outcome);
+        return isDenied ? HostEnd.Denied : HostEnd.Final;
     }
+
+    private static RecipientOutcome NoConnection(NextHopAddress address) =>
+        RecipientOutcome.Local(OutcomeKind.NextHost, "4.4.5", $"No connection to {address} became free in time");
 
     private static string NoWay(EgressChoice choice, NextHopPlan plan, string? ipv6OffBy)
     {

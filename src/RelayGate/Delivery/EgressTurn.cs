@@ -11,6 +11,7 @@ namespace RelayGate.Delivery;
 internal sealed class EgressTurn(EgressStates states, DeliveryJob job) : IDisposable
 {
     private readonly List<(EgressKey Key, EgressGrant? Grant)> _asked = new(1);
+    private List<(EgressBinding Binding, AddressFamily Family)>? _barred;
     private EgressGrant? _current;
     private PutOff? _wait;
     private RecipientOutcome?[] _told = [];
@@ -18,6 +19,8 @@ internal sealed class EgressTurn(EgressStates states, DeliveryJob job) : IDispos
     /// <summary>Whether this address may be dialled from there now.</summary>
     public bool MayDial(EgressBinding binding, NextHopAddress nextHop)
     {
+        if (_barred is not null && _barred.Contains((binding, nextHop.EndPoint.AddressFamily)))
+            return false;
         IPAddress local = binding.Address ?? (nextHop.EndPoint.AddressFamily == AddressFamily.InterNetwork ? IPAddress.Any : IPAddress.IPv6Any);
         var key = new EgressKey(local, nextHop.Provider.Length > 0 ? nextHop.Provider : nextHop.Host);
         int index = _asked.FindIndex(asked => asked.Key == key);
@@ -31,6 +34,10 @@ internal sealed class EgressTurn(EgressStates states, DeliveryJob job) : IDispos
         _asked.Add((key, _current));
         return _current is not null;
     }
+
+    /// <summary>Nothing more is dialled from there in this attempt.</summary>
+    /// <param name="nextHop">Its family counts, where the system chooses the address.</param>
+    public void Bar(EgressBinding binding, NextHopAddress nextHop) => (_barred ??= []).Add((binding, nextHop.EndPoint.AddressFamily));
 
     /// <summary>Tells what the next hop said of the address that was dialled from last.</summary>
     public void Report(AttemptResult result)

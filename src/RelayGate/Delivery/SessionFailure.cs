@@ -3,7 +3,7 @@ using RelayGate.Core.Policy;
 namespace RelayGate.Delivery;
 
 /// <summary>Why a session did not come to be.</summary>
-/// <param name="Egress">Not none: the local address is at fault, not the next hop. Other hosts would fare no better, and nothing was sent.</param>
+/// <param name="Egress">Not none: the local address is at fault, not the next hop, and nothing was sent.</param>
 internal sealed record SessionFailure(DeliveryStage Stage, RecipientOutcome Outcome, EgressFault Egress = EgressFault.None)
 {
     /// <summary>The next hop would not have us log in as configured: somebody has to mend that.</summary>

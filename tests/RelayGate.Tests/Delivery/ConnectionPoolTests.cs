@@ -14,8 +14,8 @@ public sealed class ConnectionPoolTests
     public async Task A_session_comes_back_although_no_socket_can_be_had_for_the_one_who_waits()
     {
         using var harness = new DeliveryHarness("smtp://127.0.0.1:1", change: o => o.Delivery.Connections.Total = 1);
-        SmtpClientSession used = (await harness.Pool.TakeAsync(System, new NextHopAddress("a.test", new IPEndPoint(IPAddress.Loopback, 1), true), false, default))!;
-        ValueTask<SmtpClientSession?> waiting = harness.Pool.TakeAsync(System, new NextHopAddress("b.test", new NoSocketEndPoint(), true), false, default);
+        SmtpClientSession used = (await harness.Pool.TakeAsync(System, new NextHopAddress("a.test", new IPEndPoint(IPAddress.Loopback, 1), true), false, ConnectionPool.WaitLimit, default))!;
+        ValueTask<SmtpClientSession?> waiting = harness.Pool.TakeAsync(System, new NextHopAddress("b.test", new NoSocketEndPoint(), true), false, ConnectionPool.WaitLimit, default);
         Assert.False(waiting.IsCompleted);
 
         harness.Pool.Return(used);
@@ -32,7 +32,7 @@ public sealed class ConnectionPoolTests
     {
         await using var hop = new FakeNextHop();
         using var harness = new DeliveryHarness(hop.Url);
-        SmtpClientSession session = (await harness.Pool.TakeAsync(System, new NextHopAddress("a.test", hop.EndPoint, true), false, default))!;
+        SmtpClientSession session = (await harness.Pool.TakeAsync(System, new NextHopAddress("a.test", hop.EndPoint, true), false, ConnectionPool.WaitLimit, default))!;
 
         harness.Pool.Abort();
         SessionFailure? failure = await session.OpenAsync(true, _ => default);

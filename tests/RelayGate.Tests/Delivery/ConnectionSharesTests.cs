@@ -66,13 +66,13 @@ public sealed class ConnectionSharesTests
     {
         using var harness = new DeliveryHarness("smtp://127.0.0.1:1", change: o => o.Delivery.Connections.PerAddress = 2);
         EgressBinding busy = From("127.0.0.1", "one.test");
-        SmtpClientSession first = await harness.Pool.TakeAsync(busy, Hop("127.0.0.91"), false, default) ?? throw new InvalidOperationException();
-        SmtpClientSession second = await harness.Pool.TakeAsync(busy, Hop("127.0.0.92"), false, default) ?? throw new InvalidOperationException();
+        SmtpClientSession first = await harness.Pool.TakeAsync(busy, Hop("127.0.0.91"), false, ConnectionPool.WaitLimit, default) ?? throw new InvalidOperationException();
+        SmtpClientSession second = await harness.Pool.TakeAsync(busy, Hop("127.0.0.92"), false, ConnectionPool.WaitLimit, default) ?? throw new InvalidOperationException();
 
-        Task<SmtpClientSession?> third = harness.Pool.TakeAsync(busy with { Helo = "two.test" }, Hop("127.0.0.93"), false, default).AsTask();
+        Task<SmtpClientSession?> third = harness.Pool.TakeAsync(busy with { Helo = "two.test" }, Hop("127.0.0.93"), false, ConnectionPool.WaitLimit, default).AsTask();
         Assert.False(third.IsCompleted);
         Assert.Equal(((BoundUse?)new BoundUse("127.0.0.1", 2, 2), 1), (harness.Pool.Figures().Address, harness.Pool.Figures().Waiting));
-        SmtpClientSession other = (await harness.Pool.TakeAsync(From("127.0.0.2", "one.test"), Hop("127.0.0.93"), false, default).AsTask().WaitAsync(Soon))!;
+        SmtpClientSession other = (await harness.Pool.TakeAsync(From("127.0.0.2", "one.test"), Hop("127.0.0.93"), false, ConnectionPool.WaitLimit, default).AsTask().WaitAsync(Soon))!;
         harness.Pool.Return(other);
         Assert.False(third.IsCompleted);
 
@@ -86,11 +86,11 @@ public sealed class ConnectionSharesTests
     public async Task One_next_hop_has_so_many_connections_over_all_local_addresses()
     {
         using var harness = new DeliveryHarness("smtp://127.0.0.1:1", change: o => o.Delivery.Connections.PerNextHop = 2);
-        SmtpClientSession first = (await harness.Pool.TakeAsync(From("127.0.0.1", "one.test"), Hop("127.0.0.91"), false, default))!;
-        SmtpClientSession second = (await harness.Pool.TakeAsync(From("127.0.0.2", "one.test"), Hop("127.0.0.91"), false, default))!;
+        SmtpClientSession first = (await harness.Pool.TakeAsync(From("127.0.0.1", "one.test"), Hop("127.0.0.91"), false, ConnectionPool.WaitLimit, default))!;
+        SmtpClientSession second = (await harness.Pool.TakeAsync(From("127.0.0.2", "one.test"), Hop("127.0.0.91"), false, ConnectionPool.WaitLimit, default))!;
 
-        Task<SmtpClientSession?> third = harness.Pool.TakeAsync(From("127.0.0.3", "one.test"), Hop("127.0.0.91"), false, default).AsTask();
-        harness.Pool.Return((await harness.Pool.TakeAsync(From("127.0.0.3", "one.test"), Hop("127.0.0.92"), false, default).AsTask().WaitAsync(Soon))!);
+        Task<SmtpClientSession?> third = harness.Pool.TakeAsync(From("127.0.0.3", "one.test"), Hop("127.0.0.91"), false, ConnectionPool.WaitLimit, default).AsTask();
+        harness.Pool.Return((await harness.Pool.TakeAsync(From("127.0.0.3", "one.test"), Hop("127.0.0.92"), false, ConnectionPool.WaitLimit, default).AsTask().WaitAsync(Soon))!);
         Assert.False(third.IsCompleted);
 
         harness.Pool.Return(second);
@@ -105,11 +105,11 @@ public sealed class ConnectionSharesTests
     {
         using var harness = new DeliveryHarness("smtp://127.0.0.1:1", change: o => (o.Delivery.Connections.PerAddress, o.Delivery.Connections.PerNextHop) = (2, 1));
         EgressBinding one = From("127.0.0.1", "one.test"), two = From("127.0.0.2", "one.test");
-        SmtpClientSession a = (await harness.Pool.TakeAsync(one, Hop("127.0.0.91"), false, default))!;
-        SmtpClientSession b = (await harness.Pool.TakeAsync(one, Hop("127.0.0.92"), false, default))!;
-        Task<SmtpClientSession?> first = harness.Pool.TakeAsync(one, Hop("127.0.0.93"), false, default).AsTask(); // Waits at its own address.
-        Task<SmtpClientSession?> behind = harness.Pool.TakeAsync(one, Hop("127.0.0.94"), false, default).AsTask();
-        SmtpClientSession c = (await harness.Pool.TakeAsync(two, Hop("127.0.0.93"), false, default))!; // Now at that next hop as well.
+        SmtpClientSession a = (await harness.Pool.TakeAsync(one, Hop("127.0.0.91"), false, ConnectionPool.WaitLimit, default))!;
+        SmtpClientSession b = (await harness.Pool.TakeAsync(one, Hop("127.0.0.92"), false, ConnectionPool.WaitLimit, default))!;
+        Task<SmtpClientSession?> first = harness.Pool.TakeAsync(one, Hop("127.0.0.93"), false, ConnectionPool.WaitLimit, default).AsTask(); // Waits at its own address.
+        Task<SmtpClientSession?> behind = harness.Pool.TakeAsync(one, Hop("127.0.0.94"), false, ConnectionPool.WaitLimit, default).AsTask();
+        SmtpClientSession c = (await harness.Pool.TakeAsync(two, Hop("127.0.0.93"), false, ConnectionPool.WaitLimit, default))!; // Now at that next hop as well.
 
         harness.Pool.Return(a);
         SmtpClientSession d = (await behind.WaitAsync(Soon))!;
@@ -131,8 +131,8 @@ public sealed class ConnectionSharesTests
         using var harness = new DeliveryHarness(hop.Url, time, o => o.Delivery.Connections.PerMx = 1);
         var address = new NextHopAddress("a.test", hop.EndPoint, false);
         SmtpClientSession session = await OpenAsync(harness, From("127.0.0.1", "one.test"), address);
-        Task<SmtpClientSession?> other = harness.Pool.TakeAsync(From("127.0.0.1", "two.test"), address, false, default).AsTask();
-        Task<SmtpClientSession?>[] more = [.. Enumerable.Range(0, 3).Select(_ => harness.Pool.TakeAsync(From("127.0.0.1", "one.test"), address, false, default).AsTask())];
+        Task<SmtpClientSession?> other = harness.Pool.TakeAsync(From("127.0.0.1", "two.test"), address, false, ConnectionPool.WaitLimit, default).AsTask();
+        Task<SmtpClientSession?>[] more = [.. Enumerable.Range(0, 3).Select(_ => harness.Pool.TakeAsync(From("127.0.0.1", "one.test"), address, false, ConnectionPool.WaitLimit, default).AsTask())];
 
         harness.Pool.Return(session);
         Assert.Same(session, await more[0].WaitAsync(Soon)); // A connection is not given up for so short a wait.
@@ -176,7 +176,7 @@ public sealed class ConnectionSharesTests
                 SmtpClientSession session;
                 try
                 {
-                    session = (await harness.Pool.TakeAsync(egress, new NextHopAddress("a.test", hop.EndPoint, false), random.Next(20) == 0, impatient.Token).AsTask().WaitAsync(TimeSpan.FromSeconds(30)))!;
+                    session = (await harness.Pool.TakeAsync(egress, new NextHopAddress("a.test", hop.EndPoint, false), random.Next(20) == 0, ConnectionPool.WaitLimit, impatient.Token).AsTask().WaitAsync(TimeSpan.FromSeconds(30)))!;
                 }
                 catch (OperationCanceledException)
                 {
@@ -218,7 +218,7 @@ public sealed class ConnectionSharesTests
 
     private static async Task<SmtpClientSession> OpenAsync(DeliveryHarness harness, EgressBinding egress, NextHopAddress nextHop)
     {
-        SmtpClientSession session = (await harness.Pool.TakeAsync(egress, nextHop, false, default).AsTask().WaitAsync(Soon))!;
+        SmtpClientSession session = (await harness.Pool.TakeAsync(egress, nextHop, false, ConnectionPool.WaitLimit, default).AsTask().WaitAsync(Soon))!;
         if (!session.WasOpened)
             Assert.Null(await session.OpenAsync(true, _ => default));
         return session;

@@ -217,6 +217,37 @@ public sealed class EgressTests
         Assert.Equal((2, 0), (harness.Metrics.EgressDenials.Total, harness.Metrics.EgressMismatches.Total));
     }
 
+    /// <summary>MX1 has IPv6 alone, for which the system would choose another's address; MX2 is reached from the address of the message.</summary>
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task A_denied_address_leaves_the_other_family_to_try(bool hasSecond)
+    {
+        await using var dns = new FakeDns();
+        await using var second = new FakeNextHop(IPAddress.Parse("127.0.0.84"));
+        await using var first = new FakeNextHop(IPAddress.IPv6Loopback, second.EndPoint.Port);
+        dns.Mx("dest.test", 10, "mx1.test").Aaaa("mx1.test", "::1");
+        if (hasSecond)
+            dns.Mx("dest.test", 20, "mx2.test").A("mx2.test", "127.0.0.84");
+        using var harness = new DeliveryHarness("mx", change: o =>
+        {
+            o.Delivery.Resolver = dns.EndPoint.ToString();
+            o.Delivery.MxPort = second.EndPoint.Port;
+            o.Delivery.AllowLoopback = true;
+        });
+        harness.MayLeaveFrom = (_, local) => local.AddressFamily == AddressFamily.InterNetwork;
+
+        AttemptResult result = await AttemptAsync(harness, DeliveryHarness.EgressFrom("127.0.0.2") with { IsSystemDefault = true });
+
+        Assert.DoesNotContain(first.Commands, static c => c.StartsWith("EHLO", StringComparison.Ordinal));
+        Assert.Equal(1, harness.Metrics.EgressDenials.Total);
+        Assert.False(result.IsNoAttempt);
+        if (hasSecond)
+            Assert.Equal((OutcomeKind.Delivered, "127.0.0.2"), (result.Outcomes[0]!.Kind, (await second.NextAsync()).Client.ToString()));
+        else
+            Assert.Equal((OutcomeKind.Deferred, "4.3.5"), (result.Outcomes[0]!.Kind, result.Outcomes[0]!.Status));
+    }
+
     private static Task<AttemptResult> AttemptAsync(DeliveryHarness harness, EgressChoice egress)
     {
         QueuedMessage message = DeliveryHarness.Message(MessageBody.FromBytes("x\r\n"u8.ToArray())) with { Egress = egress };

@@ -1,4 +1,6 @@
 using System.Net;
+using RelayGate.Core.Policy;
+using RelayGate.Delivery;
 using RelayGate.Tests.Fakes;
 
 namespace RelayGate.Tests.Delivery;
@@ -39,5 +41,57 @@ public sealed class StuckHopTests
             await good.NextAsync(); // 10 s at most, and the clock of the limits stands still.
         }
         Assert.InRange(tarpit.OpenConnections, 1, 9); // Three quarters.
+    }
+
+    /// <summary>All connections to the first MX are held by messages to which it says nothing: the others wait for one, and then go to the second.</summary>
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task A_stuck_MX_leaves_its_mail_to_the_next(bool bothStuck)
+    {
+        await using var dns = new FakeDns();
+        await using var second = new FakeNextHop(IPAddress.Parse("127.0.0.83"));
+        await using var first = new FakeNextHop(IPAddress.Parse("127.0.0.82"), second.EndPoint.Port);
+        dns.Mx("dest.test", 10, "mx1.test").Mx("dest.test", 20, "mx2.test").A("mx1.test", "127.0.0.82").A("mx2.test", "127.0.0.83");
+        first.Script = static e => e.Verb == "connect" ? new HopAction.Stall() : null;
+        if (bothStuck)
+            second.Script = static e => e.Verb == "content" ? new HopAction.Stall() : null;
+        var time = new ManualTimeProvider();
+        using var harness = new DeliveryHarness("mx", time, o =>
+        {
+            o.Delivery.Resolver = dns.EndPoint.ToString();
+            o.Delivery.MxPort = second.EndPoint.Port;
+            o.Delivery.AllowLoopback = true;
+            o.Delivery.Connections.PerMx = 1;
+        });
+        Task<AttemptResult> holding = harness.AttemptAsync();
+        await DeliveryGateway.UntilAsync(() => Task.FromResult(first.OpenConnections == 1));
+
+        Task<AttemptResult> waiting = harness.AttemptAsync();
+        await AdvanceUntilAsync(time, () => second.Connections == 1, limit: ConnectionPool.WaitLimit);
+        if (!bothStuck)
+        {
+            AttemptResult result = await waiting;
+            Assert.Equal((OutcomeKind.Delivered, false, "127.0.0.83"), (result.Outcomes[0]!.Kind, result.IsNoAttempt, result.NextHop!.EndPoint.Address.ToString()));
+            Assert.False(holding.IsCompleted);
+            return;
+        }
+        Task<AttemptResult> last = harness.AttemptAsync();
+        await AdvanceUntilAsync(time, () => last.IsCompleted, limit: ConnectionPool.WaitLimit + ConnectionPool.NextWaitLimit);
+        Assert.True((await last).IsNoAttempt);
+        Assert.Equal((OutcomeKind.Deferred, "4.4.5"), ((await last).Outcomes[0]!.Kind, (await last).Outcomes[0]!.Status));
+        Assert.False(holding.IsCompleted || waiting.IsCompleted);
+    }
+
+    /// <summary>Steps of a second, as what waits may begin to wait late; the limits of a reply are never reached.</summary>
+    private static async Task AdvanceUntilAsync(ManualTimeProvider time, Func<bool> condition, TimeSpan limit)
+    {
+        DateTimeOffset end = time.GetUtcNow() + limit + TimeSpan.FromSeconds(30);
+        while (!condition() && time.GetUtcNow() < end)
+        {
+            time.Advance(TimeSpan.FromSeconds(1));
+            await Task.Delay(20);
+        }
+        Assert.True(condition());
     }
 }
