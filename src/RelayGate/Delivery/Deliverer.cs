@@ -282,12 +282,15 @@ internal sealed partial class Deliverer(
         return said;
     }
 
-    /// <summary>Recipients put off with 452, not for a full mailbox or our rate, while others were taken: the next hop limits recipients, and the rest go at once (RFC 5321 §4.5.3.1.10).</summary>
+    /// <summary>
+    /// Recipients put off with 452 (552 of older hosts), not for a full mailbox or our rate, while others were taken: the next hop limits recipients, and the rest go
+    /// at once (RFC 5321 §4.5.3.1.10).
+    /// </summary>
     private static int[]? TooManyAtOnce(MailTransaction transaction, int[]? subset)
     {
         if (transaction.Outcomes.Length == 1 || !Array.Exists(transaction.Outcomes, o => o!.Kind == OutcomeKind.Delivered))
             return null;
-        int[] rest = [.. Enumerable.Range(0, transaction.Outcomes.Length).Where(i => transaction.Outcomes[i] is { Code: 452, Finding.Class: ReplyClass.Transient }).Select(i => subset?[i] ?? i)];
+        int[] rest = [.. Enumerable.Range(0, transaction.Outcomes.Length).Where(i => transaction.Outcomes[i] is { Code: 452 or 552, Finding.Class: ReplyClass.Transient }).Select(i => subset?[i] ?? i)];
         return rest.Length == 0 ? null : rest;
     }
 
