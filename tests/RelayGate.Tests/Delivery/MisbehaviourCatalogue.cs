@@ -10,6 +10,8 @@ internal static class MisbehaviourCatalogue
 
     private const HopMode Grouped = HopMode.Pipelined | HopMode.ChunkedFirst | HopMode.Tls;
 
+    private static readonly HopAction OneMore = new HopAction.RawThenUsual("250 2.1.0 Ok\r\n");
+    private static readonly HopAction NoTls = new HopAction.Raw("550 5.7.10 Encryption needed\r\n");
     private static readonly string Continued = new('x', 60);
 
     /// <summary>Name, expected status, whether it costs a time limit, and the act, made from the code that would be right.</summary>
@@ -98,15 +100,15 @@ internal static class MisbehaviourCatalogue
         // Replies that are too many, too few, too early.
         new("replies to MAIL twice", "4", On("MAIL", new HopAction.RawThenUsual("250 2.1.0 Ok\r\n"))) { Copies = null },
         new("replies to one RCPT twice", "4", OnLine("RCPT TO:<b@", new HopAction.RawThenUsual("250 2.1.5 Ok\r\n"))) { Copies = null },
-        new("replies to MAIL twice and refuses the content", "4", e => Twice(e, "MAIL") ?? Content(e, "554 5.7.1 Spam")),
-        new("replies to one RCPT twice and refuses the content", "4", e => Twice(e, "RCPT TO:<b@") ?? Content(e, "452 4.3.1 Full")),
-        new("replies to MAIL twice and refuses the first recipient", "4", e => Twice(e, "MAIL") ?? Rcpt(e, 'a', "550 5.1.1 No")) { Copies = null },
-        new("replies to MAIL twice and refuses the last recipient", "4", e => Twice(e, "MAIL") ?? Rcpt(e, 'c', "550 5.1.1 No")) { Copies = null },
+        new("replies to MAIL twice and refuses the content", "4", e => At(e, "MAIL", OneMore) ?? At(e, "content", new HopAction.Raw("554 5.7.1 Spam\r\n"))),
+        new("replies to one RCPT twice and refuses the content", "4", e => At(e, "RCPT TO:<b@", OneMore) ?? At(e, "content", new HopAction.Raw("452 4.3.1 Full\r\n"))),
+        new("replies to MAIL twice and refuses the first recipient", "4", e => At(e, "MAIL", OneMore) ?? Rcpt(e, 'a', "550 5.1.1 No")) { Copies = null },
+        new("replies to MAIL twice and refuses the last recipient", "4", e => At(e, "MAIL", OneMore) ?? Rcpt(e, 'c', "550 5.1.1 No")) { Copies = null },
         new("refuses one recipient twice", "4", e => Rcpt(e, 'a', "550 5.1.1 No\r\n550 5.1.1 No")) { Copies = null },
         new("does not reply to one RCPT", "4", OnLine("RCPT TO:<b@", new HopAction.Raw(""))) { Modes = HopMode.Plain | HopMode.Chunked, Waits = true, Copies = null },
         new("does not reply to one RCPT, which shows at the 354", "4.5.0", OnLine("RCPT TO:<b@", new HopAction.Raw(""))) { Modes = Grouped },
-        new("does not reply to one RCPT and refuses the next", "4", e => Rcpt(e, 'c', "550 5.1.1 No") ?? NoReply(e, "RCPT TO:<b@")) { Modes = HopMode.Plain | HopMode.Chunked, Waits = true, Copies = null },
-        new("does not reply to one RCPT and refuses the next, which shows at the 354", "4.5.0", e => Rcpt(e, 'c', "550 5.1.1 No") ?? NoReply(e, "RCPT TO:<b@")) { Modes = Grouped },
+        new("does not reply to one RCPT and refuses the next", "4", e => Rcpt(e, 'c', "550 5.1.1 No") ?? At(e, "RCPT TO:<b@", new HopAction.Raw(""))) { Modes = HopMode.Plain | HopMode.Chunked, Waits = true, Copies = null },
+        new("does not reply to one RCPT and refuses the next, which shows at the 354", "4.5.0", e => Rcpt(e, 'c', "550 5.1.1 No") ?? At(e, "RCPT TO:<b@", new HopAction.Raw(""))) { Modes = Grouped },
         new("replies before the content came", "4.5.0", On("DATA", new HopAction.Raw("354 go on\r\n250 2.0.0 Already yours\r\n"))) { Modes = HopMode.Plain | HopMode.Pipelined, Copies = null },
         new("refuses a large message before its end and stops reading", "4.5.0", On("DATA", new HopAction.RawThenStop("354 go on\r\n552 5.3.4 Too big\r\n"))) { Modes = HopMode.Plain | HopMode.Pipelined, Body = Large(3_000_000) },
         new("replies to the content twice", "ok", On("content", new HopAction.RawThenUsual("250 2.0.0 One too many\r\n"))),
@@ -159,10 +161,10 @@ internal static class MisbehaviourCatalogue
         new("is silent on STARTTLS", "ok", On("STARTTLS", new HopAction.Stall())) { Modes = HopMode.Tls, Waits = true },
         new("begins a reply to STARTTLS and stops", "ok", On("STARTTLS", new HopAction.RawThenStop("22"))) { Modes = HopMode.Tls, Waits = true },
         new("answers STARTTLS with garbage", "ok", On("STARTTLS", new HopAction.Raw("what?\r\n"))) { Modes = HopMode.Tls },
-        new("speaks no TLS after its 220 and demands it at MAIL", "4.7.10", e => e.Verb switch { "STARTTLS" => new HopAction.FailHandshake(), "MAIL" => MustStartTls(e), _ => null }) { Modes = HopMode.Tls },
-        new("refuses STARTTLS by 454 and demands TLS at MAIL", "4.7.10", e => e.Verb switch { "STARTTLS" => new HopAction.Raw("454 4.7.0 Not now\r\n"), "MAIL" => MustStartTls(e), _ => null }) { Modes = HopMode.Tls },
+        new("speaks no TLS after its 220 and demands it at MAIL", "4.7.10", e => e.Verb switch { "STARTTLS" => new HopAction.FailHandshake(), "MAIL" => NoTls, _ => null }) { Modes = HopMode.Tls },
+        new("refuses STARTTLS by 454 and demands TLS at MAIL", "4.7.10", e => e.Verb switch { "STARTTLS" => new HopAction.Raw("454 4.7.0 Not now\r\n"), "MAIL" => NoTls, _ => null }) { Modes = HopMode.Tls },
         new("speaks no TLS after its 220 and demands it of one recipient", "ok 4.7.10 ok", e => e.Verb == "STARTTLS" ? new HopAction.FailHandshake() : Rcpt(e, 'b', "550 5.7.10 Encryption needed")) { Modes = HopMode.Tls },
-        new("demands TLS and does not offer it", "5.7.10", e => e.Verb == "MAIL" ? MustStartTls(e) : null) { Modes = HopMode.WithData & ~HopMode.Tls },
+        new("demands TLS and does not offer it", "5.7.10", On("MAIL", NoTls)) { Modes = HopMode.WithData & ~HopMode.Tls },
         new("knows no EHLO inside TLS", "ok", e => e is { Verb: "EHLO", Tls: true } ? new HopAction.Raw("502 5.5.1 What?\r\n") : null) { Modes = HopMode.Tls },
         new("sends plain text beneath TLS at MAIL", "4", On("MAIL", new HopAction.Beneath("250 2.1.0 Ok\r\n"))) { Modes = HopMode.Tls },
         new("sends plain text beneath TLS at the end", "4", On("content", new HopAction.Beneath("250 2.0.0 Ok\r\n"))) { Modes = HopMode.Tls },
@@ -177,13 +179,7 @@ internal static class MisbehaviourCatalogue
     private static HopAction? Rcpt(HopEvent e, char recipient, string reply, bool close = false) =>
         !e.Line.StartsWith($"RCPT TO:<{recipient}@", StringComparison.Ordinal) ? null : close ? new HopAction.RawThenClose(reply) : new HopAction.Raw(reply + "\r\n");
 
-    private static HopAction? Twice(HopEvent e, string start) => e.Line.StartsWith(start, StringComparison.Ordinal) ? new HopAction.RawThenUsual("250 2.1.0 Ok\r\n") : null;
-
-    private static HopAction? MustStartTls(HopEvent e) => e.Tls ? null : new HopAction.Raw("550 5.7.10 Encryption needed\r\n");
-
-    private static HopAction? NoReply(HopEvent e, string start) => e.Line.StartsWith(start, StringComparison.Ordinal) ? new HopAction.Raw("") : null;
-
-    private static HopAction? Content(HopEvent e, string reply) => e.Verb == "content" ? new HopAction.Raw(reply + "\r\n") : null;
+    private static HopAction? At(HopEvent e, string start, HopAction action) => e.Verb == start || e.Line.StartsWith(start, StringComparison.Ordinal) ? action : null;
 
     private static Func<HopEvent, HopAction?> TwoAtOnce()
     {
