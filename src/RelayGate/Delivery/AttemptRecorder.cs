@@ -10,7 +10,7 @@ namespace RelayGate.Delivery;
 internal sealed class AttemptRecorder(DeliveryOptions options)
 {
     private readonly RetrySchedules _schedules = new(options);
-    private readonly TimeSpan _giveUpAfter = options.Retry.GiveUpAfter;
+    private readonly TimeSpan _delayNoticeAfter = options.Retry.DelayNoticeAfter;
 
     /// <param name="random">0 (inclusive) to 1 (exclusive), one number for all recipients, so that those with the same schedule stay together.</param>
     public DeliveryAttempt Record(DeliveryJob job, AttemptResult result, DateTimeOffset startedAt, TimeSpan duration, double random)
@@ -29,6 +29,17 @@ internal sealed class AttemptRecorder(DeliveryOptions options)
         };
     }
 
+    /// <summary>When a message is given up that ends like this: the one place that says so, for attempts, for what is put off and for reports.</summary>
+    public DateTimeOffset EndOf(QueuedMessage message, string provider, RecipientOutcome outcome) => message.AgedFrom + _schedules.For(provider, outcome).GiveUpAfter;
+
+    /// <summary>When what waits for something is looked at again: when that ends at the latest, and in time for the notice of its delay and for its end.</summary>
+    public DateTimeOffset LookAgain(QueuedMessage message, DateTimeOffset until, DateTimeOffset end, DateTimeOffset now)
+    {
+        DateTimeOffset noticeAt = message.AgedFrom + _delayNoticeAfter; // Of zero: none.
+        DateTimeOffset at = until < end ? until : end;
+        return now < noticeAt && noticeAt < at ? noticeAt : at;
+    }
+
     private RecipientResult ResultOf(QueuedMessage message, QueuedRecipient recipient, RecipientOutcome outcome, AttemptResult attempt, DateTimeOffset endedAt, double random) =>
         Meaning(message, recipient, outcome, attempt, endedAt, random) with { Class = outcome.Finding?.Class ?? ReplyClass.None, Finding = outcome.Finding };
 
@@ -41,11 +52,12 @@ internal sealed class AttemptRecorder(DeliveryOptions options)
         }
         if (_schedules.For(attempt.Provider, outcome).Next(message.AgedFrom, endedAt, recipient.Attempts + 1, random) is { } next)
         {
-            if (attempt.AddressWait is not var (waitsFor, until) || outcome.Finding is not { } finding || !finding.Class.ConcernsEgress())
-                return new RecipientResult(recipient, DeliveryResult.Deferred, outcome.Text, outcome.Status, next);
+            DateTimeOffset end = EndOf(message, attempt.Provider, outcome);
+            var deferred = new RecipientResult(recipient, DeliveryResult.Deferred, outcome.Text, outcome.Status, next) { GivenUpAt = end };
             // The recipient is as good as before: the attempt does not count, and it waits for the address. Its age counts on.
-            DateTimeOffset end = message.AgedFrom + _giveUpAfter;
-            return new RecipientResult(recipient, DeliveryResult.Deferred, outcome.Text, outcome.Status, until < end ? until : end) { WaitsFor = waitsFor };
+            return attempt.AddressWait is var (waitsFor, until) && outcome.Finding is { } finding && finding.Class.ConcernsEgress()
+                ? deferred with { NextAttempt = LookAgain(message, until, end, endedAt), WaitsFor = waitsFor }
+                : deferred;
         }
         // RFC 3463: 4.4.7 and 5.4.7, delivery time expired. The last reason stays readable; an egress that never came back says so itself.
         string status = outcome.Status == "4.3.5" ? "5.3.5" : "5.4.7";

@@ -8,18 +8,15 @@ public sealed partial class DeliveryService
 {
     /// <summary>Puts a job off. Its age counts on: the sender hears of the delay, and in the end that it was given up, as of any other.</summary>
     /// <returns>False: it has become too old, and what its result says is recorded as the last attempt.</returns>
-    private async Task<bool> PutOffAsync(DeliveryJob job, PutOff wait, DateTimeOffset now, long stamp)
+    private async Task<bool> PutOffAsync(DeliveryJob job, AttemptResult result, PutOff wait, DateTimeOffset now, long stamp)
     {
-        DateTimeOffset end = job.Message.AgedFrom + _options.Delivery.Retry.GiveUpAfter;
+        DateTimeOffset end = _recorder.EndOf(job.Message, result.Provider, result.Outcomes[0]!); // All are the same: nothing was tried.
         if (now >= end)
             return false;
-        DateTimeOffset noticeAt = job.Message.AgedFrom + _options.Delivery.Retry.DelayNoticeAfter; // Of zero: none.
-        DateTimeOffset until = wait.Until < end ? wait.Until : end;
-        if (now < noticeAt && noticeAt < until)
-            until = noticeAt;
+        DateTimeOffset until = _recorder.LookAgain(job.Message, wait.Until, end, now);
         var local = new DeliveryAttempt(
             now, TimeSpan.Zero, DeliveryOutcome.NameOf(DeliveryStage.Local), "", "", "", null,
-            [.. job.Recipients.Select(recipient => new RecipientResult(recipient, DeliveryResult.Deferred, wait.Text, wait.Status, until))]);
+            [.. job.Recipients.Select(recipient => new RecipientResult(recipient, DeliveryResult.Deferred, wait.Text, wait.Status, until) { GivenUpAt = end })]);
         PreparedDsn? dsn = await PlanDsnAsync(job, local);
         CompletionResult done = await _waiting.PutOffAsync(job, wait, until, dsn, stamp);
         if (!done.IsWritten)

@@ -11,7 +11,7 @@ namespace RelayGate.Delivery;
 /// <param name="newId">Makes the queue id of a DSN.</param>
 internal sealed class DsnPlanner(RelayGateOptions options, DsnOriginLookup originOf, Func<DateTimeOffset, QueueId> newId)
 {
-    private readonly RetryOptions _retry = options.Delivery.Retry;
+    private readonly TimeSpan _delayNoticeAfter = options.Delivery.Retry.DelayNoticeAfter;
 
     /// <returns>Null when nobody is to hear of the attempt.</returns>
     public async ValueTask<PreparedDsn?> PlanAsync(DeliveryJob job, DeliveryAttempt attempt)
@@ -20,7 +20,7 @@ internal sealed class DsnPlanner(RelayGateOptions options, DsnOriginLookup origi
         if (message.IsDsn || message.ReversePath.Address is not { } to) // RFC 5321 §4.5.5: never for the null reverse-path.
             return null;
         DateTimeOffset endedAt = attempt.StartedAt + attempt.Duration;
-        bool delayDue = _retry.DelayNoticeAfter > TimeSpan.Zero && endedAt - message.AgedFrom >= _retry.DelayNoticeAfter;
+        bool delayDue = _delayNoticeAfter > TimeSpan.Zero && endedAt - message.AgedFrom >= _delayNoticeAfter;
         ImmutableArray<DsnRecipient>.Builder? recipients = null;
         bool anyFailed = false;
         var delayed = ImmutableArray.CreateBuilder<int>();
@@ -39,7 +39,7 @@ internal sealed class DsnPlanner(RelayGateOptions options, DsnOriginLookup origi
                 IsReply(result.Reply) && attempt.NextHop.Length > 0 ? attempt.NextHop : null,
                 result.Reply,
                 endedAt,
-                action == DsnAction.Delayed ? message.AgedFrom + _retry.GiveUpAfter : null)
+                action == DsnAction.Delayed ? result.GivenUpAt : null)
             {
                 Class = result.Class,
             });

@@ -168,6 +168,9 @@ public sealed record RecipientResult(
     /// <summary>All that was found in it; null where no reply refused.</summary>
     public ReplyFinding? Finding { get; init; }
 
+    /// <summary>For <see cref="DeliveryResult.Deferred"/>: when it is given up unless it is delivered before, as things are now.</summary>
+    public DateTimeOffset? GivenUpAt { get; init; }
+
     /// <summary>For <see cref="DeliveryResult.Deferred"/>: the refusal was about our address, so that it waits for that and the attempt does not count.</summary>
     public WaitKey? WaitsFor { get; init; }
 }

@@ -1,8 +1,11 @@
 using System.Collections.Immutable;
+using System.Net;
 using System.Text;
 using RelayGate.Configuration;
 using RelayGate.Core.Mail;
+using RelayGate.Core.Messages;
 using RelayGate.Core.Policy;
+using RelayGate.Core.Replies;
 using RelayGate.Delivery;
 using RelayGate.Queue;
 
@@ -58,6 +61,38 @@ public sealed class DsnPlannerTests
         options.Delivery.Retry.DelayNoticeAfter = TimeSpan.FromHours(after);
 
         Assert.Equal(told, Plan(NewPlanner(options), Message("x\r\n"), TimeSpan.FromHours(age), Result(0, DeliveryResult.Deferred)) is not null);
+    }
+
+    [Theory]
+    [InlineData("", ReplyClass.Transient, 4)]
+    [InlineData("google", ReplyClass.Transient, 2)]
+    [InlineData("google", ReplyClass.Rate, 1)]
+    [InlineData("elsewhere.test", ReplyClass.Rate, 1)]
+    [InlineData("google", ReplyClass.IpBlocked, 2)]
+    public void A_delay_notice_says_how_long_it_will_be_tried_by_the_schedule_of_provider_and_class(string provider, ReplyClass about, int days)
+    {
+        var options = new RelayGateOptions { Hostname = "relay.test" };
+        options.Delivery.Providers["google"] = new ProviderOptions { Retry = new RetryOverride { GiveUpAfter = TimeSpan.FromDays(2) } };
+        options.Delivery.Retry.Classes["rate"] = new RetryOverride { GiveUpAfter = TimeSpan.FromDays(1) };
+        DeliveryAttempt attempt = Deferred(options, provider, about, TimeSpan.FromHours(5), TimeSpan.FromHours(24));
+
+        string report = Encoding.UTF8.GetString(Plan(NewPlanner(options), Message("x\r\n"), attempt)!.Body);
+
+        string until = MailDate.Format(DeliveryHarness.Now.AddDays(days));
+        Assert.Contains($"Will-Retry-Until: {until}\r\n", report, StringComparison.Ordinal);
+        Assert.Contains($"It will be tried until {until}.", report, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData(0, 24, 4 * 60)] // At the time of the notice, not when the pause ends.
+    [InlineData(0, 2, 2 * 60)]
+    [InlineData(5, 24, 29 * 60)] // It has been told.
+    [InlineData(90, 24, 96 * 60)] // At the end.
+    public void What_waits_for_its_address_is_looked_at_again_in_time_for_the_notice_of_its_delay(int age, int pause, int minutes)
+    {
+        DeliveryAttempt attempt = Deferred(new RelayGateOptions(), "google", ReplyClass.IpBlocked, TimeSpan.FromHours(age), TimeSpan.FromHours(pause));
+
+        Assert.Equal(("ip 192.0.2.11 google", DeliveryHarness.Now.AddMinutes(minutes)), (attempt.Results[0].WaitsFor!.Value.Text, attempt.Results[0].NextAttempt));
     }
 
     [Theory]
@@ -125,12 +160,26 @@ public sealed class DsnPlannerTests
 
     private static PreparedDsn? Plan(QueuedMessage message, TimeSpan age, params RecipientResult[] results) => Plan(Planner, message, age, results);
 
-    private static PreparedDsn? Plan(DsnPlanner planner, QueuedMessage message, TimeSpan age, params RecipientResult[] results)
+    private static PreparedDsn? Plan(DsnPlanner planner, QueuedMessage message, TimeSpan age, params RecipientResult[] results) =>
+        Plan(planner, message, new DeliveryAttempt(DeliveryHarness.Now + age, TimeSpan.Zero, "rcpt", "mx.dest.test", "192.0.2.1:25", "127.0.0.1", null, [.. results]));
+
+    /// <summary>What is recorded of a recipient that was refused at some age, and perhaps the address with it.</summary>
+    private static DeliveryAttempt Deferred(RelayGateOptions options, string provider, ReplyClass about, TimeSpan age, TimeSpan pause)
     {
-        ImmutableArray<QueuedRecipient> recipients = [.. results.Select(r => r.Recipient)];
-        Task<PreparedDsn?> planned = planner.PlanAsync(
-            new DeliveryJob(message with { Recipients = recipients }, recipients),
-            new DeliveryAttempt(DeliveryHarness.Now + age, TimeSpan.Zero, "rcpt", "mx.dest.test", "192.0.2.1:25", "127.0.0.1", null, [.. results])).AsTask();
+        QueuedMessage message = Message("x\r\n") with { Recipients = [DeliveryHarness.Recipient("r0@dest.test", 0, DsnNotify.Default)] };
+        var result = new AttemptResult(1, TimeProvider.System)
+        {
+            Provider = provider,
+            AddressWait = about.ConcernsEgress() ? (WaitKey.Ip(IPAddress.Parse("192.0.2.11"), provider), DeliveryHarness.Now + age + pause) : null,
+        };
+        result.Outcomes[0] = new RecipientOutcome(OutcomeKind.Deferred, "4.7.1", "451 4.7.1 Later", 451) { Finding = new ReplyFinding(about, provider) };
+        return new AttemptRecorder(options.Delivery).Record(new DeliveryJob(message, message.Recipients), result, DeliveryHarness.Now + age, TimeSpan.Zero, 0.5);
+    }
+
+    private static PreparedDsn? Plan(DsnPlanner planner, QueuedMessage message, DeliveryAttempt attempt)
+    {
+        ImmutableArray<QueuedRecipient> recipients = [.. attempt.Results.Select(r => r.Recipient)];
+        Task<PreparedDsn?> planned = planner.PlanAsync(new DeliveryJob(message with { Recipients = recipients }, recipients), attempt).AsTask();
         Assert.True(planned.IsCompleted);
         return planned.GetAwaiter().GetResult();
     }

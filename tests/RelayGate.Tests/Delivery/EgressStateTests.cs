@@ -1,6 +1,8 @@
 using System.Net;
 using Microsoft.Extensions.Logging.Abstractions;
+using RelayGate.Configuration;
 using RelayGate.Core.Mail;
+using RelayGate.Core.Messages;
 using RelayGate.Egress;
 using RelayGate.Queue;
 using RelayGate.Tests.Fakes;
@@ -155,6 +157,25 @@ public sealed class EgressStateTests
         Assert.Equal(2, await world.Queue.Count("decision", "kind = 3"));
     }
 
+    [Theory]
+    [InlineData(1)]
+    [InlineData(6)]
+    public async Task What_waits_is_given_up_at_the_age_of_its_provider_and_its_sender_is_told_that_time(int days)
+    {
+        await using var world = new World(options =>
+            options.Delivery.Providers["provider-p.test"] = new ProviderOptions { Retry = new RetryOverride { GiveUpAfter = TimeSpan.FromDays(days) } });
+        await world.Gateway.Control.RestAsync(A, null, null, null, "uid 0", default);
+        await world.AcceptAsync("acme", A, "one@p.test");
+        await world.UntilWaitingAsync(1, "ip 127.0.0.2");
+
+        await world.AdvanceUntilAsync(() => world.Queue.Count("recipient", "state = 2 and address = 'one@p.test'").GetAwaiter().GetResult() == 1, TimeSpan.FromHours(3));
+
+        Assert.InRange(world.Queue.Time.GetUtcNow() - world.Start, TimeSpan.FromDays(days), TimeSpan.FromDays(days) + TimeSpan.FromHours(6));
+        Assert.Equal(1, await world.Queue.Count("attempt", "id = (select id from message where seq = 1)")); // The end alone.
+        string notice = await world.Queue.Text("select cast(body as text) from message where seq = 2");
+        Assert.Contains($"Will-Retry-Until: {MailDate.Format(world.Start.AddDays(days))}", notice, StringComparison.Ordinal);
+    }
+
     [Fact]
     public async Task A_restart_keeps_pauses_rests_and_paces()
     {
@@ -195,7 +216,7 @@ public sealed class EgressStateTests
     {
         private readonly FakeDns _dns = new();
 
-        public World()
+        public World(Action<RelayGateOptions>? change = null)
         {
             P = new FakeNextHop(IPAddress.Parse("127.0.1.1"));
             Q = new FakeNextHop(IPAddress.Parse("127.0.1.2"), P.EndPoint.Port);
@@ -206,6 +227,7 @@ public sealed class EgressStateTests
                 options.Delivery.MxPort = P.EndPoint.Port;
                 options.Delivery.Resolver = _dns.EndPoint.ToString();
                 options.Delivery.AllowLoopback = true;
+                change?.Invoke(options);
             });
             Start = Queue.Time.GetUtcNow();
         }
