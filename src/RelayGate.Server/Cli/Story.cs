@@ -149,7 +149,7 @@ internal static class Story
         string tls = Text(attempt, "tls") is { Length: > 0 } version ? $", {version}" : "";
         if (Text(attempt, "tlsPolicy") is { Length: > 0 } policy && policy is not ("may ok" or "none ok"))
             tls += $", TLS policy {policy}";
-        yield return Line(at, "attempt", $"ended at {Text(attempt, "stage")}{via}{local}{tls} in {Text(attempt, "seconds")} s");
+        yield return Text(attempt, "stage") == "put-off" ? Line(at, "put off", "nothing was tried, and the notice of the delay was due") : Line(at, "attempt", $"ended at {Text(attempt, "stage")}{via}{local}{tls} in {Text(attempt, "seconds")} s");
         foreach (JsonNode? result in List(attempt, "results"))
         {
             string next = Cell.Time(result?["nextAttempt"]) is { } again ? $", again {again} UTC" : "";

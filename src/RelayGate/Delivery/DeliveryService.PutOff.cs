@@ -14,11 +14,11 @@ public sealed partial class DeliveryService
         if (now >= end)
             return false;
         DateTimeOffset until = _recorder.LookAgain(job.Message, wait.Until, end, now);
-        var local = new DeliveryAttempt(
-            now, TimeSpan.Zero, DeliveryOutcome.NameOf(DeliveryStage.Local), "", "", "", null,
-            [.. job.Recipients.Select(recipient => new RecipientResult(recipient, DeliveryResult.Deferred, wait.Text, wait.Status, until) { GivenUpAt = end })]);
-        PreparedDsn? dsn = await PlanDsnAsync(job, local);
-        CompletionResult done = await _waiting.PutOffAsync(job, wait, until, dsn, stamp);
+        var entry = new DeliveryAttempt(
+            now, TimeSpan.Zero, AttemptRows.PutOff, "", "", "", null,
+            [.. job.Recipients.Select(recipient => new RecipientResult(recipient, DeliveryResult.Deferred, wait.Text, wait.Status, until) { GivenUpAt = end })]) { Provider = result.Provider };
+        PreparedDsn? dsn = await PlanDsnAsync(job, entry);
+        CompletionResult done = await _waiting.PutOffAsync(job, wait, until, dsn is null ? null : new DelayNotice(dsn, entry), stamp);
         if (!done.IsWritten)
             return true;
         foreach (QueuedRecipient recipient in job.Recipients)

@@ -1,5 +1,4 @@
 using System.Runtime.InteropServices;
-using System.Text.Json;
 using RelayGate.Configuration;
 using RelayGate.Core.Policy;
 using RelayGate.Core.Replies;
@@ -10,12 +9,6 @@ namespace RelayGate.Queue;
 /// <summary>The outcome of one delivery attempt: the attempt's record, its recipients' state, the end of the message and the DSN, in one commit.</summary>
 internal sealed class CompletionWrite : PendingWrite
 {
-    // An attempt may be written again after a commit whose end was not known.
-    private const string InsertAttempt = """
-        insert into attempt (id, started_at, position, duration, stage, next_hop, remote, local, tls, results, provider, class, subscription, tls_policy)
-        values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict do nothing
-        """;
-
     private const string UpdateRecipient =
         "update recipient set state = ?, attempts = ?, next_attempt = ?, last_reply = ?, waits_for = ?, delay_noticed = max(delay_noticed, ?), last_class = ? where message = ? and position = ?";
 
@@ -23,7 +16,6 @@ internal sealed class CompletionWrite : PendingWrite
     private const string CountStates = "select count(*) filter (where state = 0), count(*) filter (where state = 1), count(*) filter (where state = 2) from recipient where message = ?";
     private const string KeepMessage = "update message set expires_at = ?, held = 0, held_at = null where seq = ?";
     private const string SelectPlan = "select plan from subscription where name = ?";
-    private const string UpdateReport = "update attempt set report = ? where id = ? and started_at = ? and position = ?";
 
     private readonly TaskCompletionSource<CompletionResult> _done = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly DeliveryJob _job;
@@ -57,7 +49,7 @@ internal sealed class CompletionWrite : PendingWrite
         _keepFailed = keepFailed;
         _id = job.Message.Id.ToBytes();
         _results = buffers.Rent();
-        WriteResults(_results, attempt);
+        AttemptRows.WriteResults(_results, attempt);
         // The job held all recipients the message had, and each was delivered: nothing needs to be looked up.
         _allDelivered = job.Message.RecipientCount == attempt.Results.Length && attempt.Results.All(r => r.Result == DeliveryResult.Delivered);
         _dsnRows = dsn is null ? null : new DsnRows(job.Message, dsn, dsnOptions, buffers, now, nextAttempt);
@@ -79,17 +71,12 @@ internal sealed class CompletionWrite : PendingWrite
         _isSkipped = _still is { } still ? !still(context) : !_job.TryBegin();
         if (_isSkipped)
             return;
-        ReplyFinding? refusal = ReplyClasses.Gravest(_attempt.Results, static result => result.Finding);
-        bool isNew = context.Prepared(InsertAttempt)
-            .Bind(1, _id).Bind(2, _attempt.StartedAt.ToUnixTimeMilliseconds()).Bind(3, _job.Recipients[0].Index).Bind(4, (long)_attempt.Duration.TotalMilliseconds)
-            .Bind(5, _attempt.Stage).Bind(6, _attempt.NextHop).Bind(7, _attempt.Remote).Bind(8, _attempt.Local).Bind(9, _attempt.Tls).BindUtf8(10, _results.Written)
-            .Bind(11, refusal?.Provider ?? _attempt.Provider).Bind(12, (int?)refusal?.Class).Bind(13, refusal is null ? null : _job.Message.Subscription).Bind(14, _attempt.TlsPolicy)
-            .Execute() > 0;
+        bool isNew = AttemptRows.Insert(context, _job, _attempt, _results);
         if (isNew && !_allDelivered)
             CountBounced(context);
         bool existed = _allDelivered ? EndDelivered(context) : Update(context);
         if (existed && _dsnRows is not null && _dsnRows.TryInsert(context))
-            NoteReport(context, _dsnRows);
+            AttemptRows.NoteReport(context, _job, _attempt, _dsnRows);
     }
 
     public override void Committed(WriteContext context)
@@ -202,51 +189,6 @@ internal sealed class CompletionWrite : PendingWrite
                 objects.Add(new AccountKey(Level.Mailbox, countedAt));
         }
         context.Usage.CountBounced(CollectionsMarshal.AsSpan(objects), messageClass, failed);
-    }
-
-    private void NoteReport(WriteContext context, DsnRows dsn) => context.Prepared(UpdateReport)
-        .Bind(1, dsn.Suppression == DsnSuppression.None ? dsn.Id.ToString() : DsnSuppressions.Word(dsn.Suppression))
-        .Bind(2, _id).Bind(3, _attempt.StartedAt.ToUnixTimeMilliseconds()).Bind(4, _job.Recipients[0].Index).Execute();
-
-    private static void WriteFinding(Utf8JsonWriter json, ReplyFinding finding)
-    {
-        json.WriteString("class"u8, ReplyClassNames.NameOf(finding.Class));
-        if (finding.Code is { } code)
-            json.WriteString("code"u8, code);
-        if (finding.List is { } list)
-            json.WriteString("list"u8, list);
-        if (finding.Url is { } url)
-            json.WriteString("url"u8, url);
-        if (finding.Rule is { } rule)
-            json.WriteString("rule"u8, rule);
-    }
-
-    private static void WriteResults(RecordBuffer buffer, DeliveryAttempt attempt)
-    {
-        Utf8JsonWriter json = buffer.Begin();
-        json.WriteStartArray();
-        foreach (RecipientResult result in attempt.Results)
-        {
-            json.WriteStartObject();
-            json.WriteNumber("position"u8, result.Recipient.Index);
-            json.WriteString("recipient"u8, result.Recipient.ForwardPath.Text);
-            json.WriteString("result"u8, result.Result switch
-            {
-                DeliveryResult.Delivered => "delivered",
-                DeliveryResult.Failed => "failed",
-                _ => "deferred",
-            });
-            json.WriteString("reply"u8, result.Reply);
-            if (result.EnhancedStatus is { } status)
-                json.WriteString("status"u8, status);
-            if (result.Finding is { } finding)
-                WriteFinding(json, finding);
-            if (result.NextAttempt is { } next)
-                json.WriteNumber("next"u8, next.ToUnixTimeMilliseconds());
-            json.WriteEndObject();
-        }
-        json.WriteEndArray();
-        json.Flush();
     }
 }
 

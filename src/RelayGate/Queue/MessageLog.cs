@@ -183,11 +183,11 @@ public sealed class MessageLog(SqliteRelayStore store, RecordFeed feed)
         var states = new SortedDictionary<int, RecordedRecipient>();
         for (int i = 0; i < record.Recipients.Length; i++)
             states[i] = new RecordedRecipient(i, record.Recipients[i], null, 0, null, null, null);
-        foreach (RecordedResult result in attempts.SelectMany(a => a.Results))
+        foreach ((RecordedAttempt attempt, RecordedResult result) in attempts.SelectMany(a => a.Results.Select(r => (a, r))))
         {
             RecipientState? state = result.Result switch { "delivered" => RecipientState.Delivered, "failed" => RecipientState.Failed, _ => null };
             int before = states.TryGetValue(result.Position, out RecordedRecipient? known) ? known.Attempts : 0;
-            states[result.Position] = new RecordedRecipient(result.Position, result.Recipient, state, before + 1, null, result.Reply, null);
+            states[result.Position] = new RecordedRecipient(result.Position, result.Recipient, state, before + (attempt.Stage == AttemptRows.PutOff ? 0 : 1), null, result.Reply, null);
         }
         SqliteStatement message = connection.Prepared(SelectMessage).Bind(1, id);
         (long Seq, HoldReason Held)? queued = message.Step() ? (message.Int64(0), (HoldReason)message.Int64(1)) : null;

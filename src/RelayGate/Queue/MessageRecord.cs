@@ -162,7 +162,7 @@ public sealed record RecordedLevel(string Level, string Name, string? Class, str
 
 /// <summary>One delivery attempt.</summary>
 /// <param name="Seconds">How long it took.</param>
-/// <param name="Stage">Where it ended: connect, greeting, ehlo, starttls, auth, mail, rcpt, data, end-of-data, local.</param>
+/// <param name="Stage">Where it ended: connect, greeting, ehlo, starttls, auth, mail, rcpt, data, end-of-data, local; put-off: it was none, but its sender was to be told of the delay.</param>
 /// <param name="Remote">Remote <c>ip:port</c>, or "".</param>
 /// <param name="Local">Local address after connect, or "".</param>
 /// <param name="Tls">Version and cipher, or null.</param>

@@ -6,3 +6,7 @@ namespace RelayGate.Queue;
 /// <param name="Status">Enhanced status code, for the delay notice and the DSN when the message has become too old.</param>
 /// <param name="Text">The reason, for people.</param>
 public sealed record PutOff(WaitKey WaitsFor, DateTimeOffset Until, string Status, string Text);
+
+/// <summary>The report that tells of the delay of what is put off.</summary>
+/// <param name="Entry">How the record tells of it.</param>
+internal sealed record DelayNotice(PreparedDsn Dsn, DeliveryAttempt Entry);

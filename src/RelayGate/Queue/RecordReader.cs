@@ -6,7 +6,7 @@ using RelayGate.Storage;
 
 namespace RelayGate.Queue;
 
-/// <summary>Reads what <see cref="RecordRows"/> and <see cref="CompletionWrite"/> have written.</summary>
+/// <summary>Reads what <see cref="RecordRows"/> and <see cref="AttemptRows"/> have written.</summary>
 internal static class RecordReader
 {
     /// <summary>Columns of a decision in the order of the methods below.</summary>
@@ -116,7 +116,7 @@ internal static class RecordReader
         };
     }
 
-    /// <summary>One recipient's result, as <see cref="CompletionWrite"/> has written it.</summary>
+    /// <summary>One recipient's result, as <see cref="AttemptRows"/> has written it.</summary>
     public static RecordedResult Result(JsonElement r) => new(
         Int32(r, "position") ?? 0, Text(r, "recipient") ?? "", Text(r, "result") ?? "", Text(r, "reply") ?? "", Text(r, "status"), Moment(r, "next"),
         Text(r, "class"), Text(r, "code"), Text(r, "list"), Text(r, "url"), Text(r, "rule"));

@@ -153,7 +153,7 @@ public sealed class EgressStateTests
         await world.AdvanceUntilAsync(() => world.Queue.Count("recipient", "state = 2 and address = 'one@p.test'").GetAwaiter().GetResult() == 1, TimeSpan.FromHours(2));
 
         Assert.True(world.Queue.Time.GetUtcNow() - world.Start >= TimeSpan.FromDays(4));
-        Assert.Contains("5.4.7", await world.Queue.Text("select results from attempt"), StringComparison.Ordinal);
+        Assert.Contains("5.4.7", await world.Queue.Text("select results from attempt where stage <> 'put-off'"), StringComparison.Ordinal);
         Assert.Equal(2, await world.Queue.Count("decision", "kind = 3"));
     }
 
@@ -171,9 +171,34 @@ public sealed class EgressStateTests
         await world.AdvanceUntilAsync(() => world.Queue.Count("recipient", "state = 2 and address = 'one@p.test'").GetAwaiter().GetResult() == 1, TimeSpan.FromHours(3));
 
         Assert.InRange(world.Queue.Time.GetUtcNow() - world.Start, TimeSpan.FromDays(days), TimeSpan.FromDays(days) + TimeSpan.FromHours(6));
-        Assert.Equal(1, await world.Queue.Count("attempt", "id = (select id from message where seq = 1)")); // The end alone.
+        Assert.Equal(1, await world.Queue.Count("attempt", "stage <> 'put-off' and id = (select id from message where seq = 1)")); // The end alone.
         string notice = await world.Queue.Text("select cast(body as text) from message where seq = 2");
         Assert.Contains($"Will-Retry-Until: {MailDate.Format(world.Start.AddDays(days))}", notice, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task The_record_of_what_waits_names_the_report_of_its_delay_or_the_bound_that_kept_it_from_being_sent()
+    {
+        await using var world = new World(options => options.Dsn.PerSender = 1);
+        await world.Gateway.Control.RestAsync(A, null, "looks bad", null, "uid 0", default);
+        await world.AcceptAsync("acme", A, "one@p.test");
+        await world.AcceptAsync("acme", A, "two@p.test");
+        await world.UntilWaitingAsync(2, "ip 127.0.0.2");
+
+        await world.AdvanceUntilAsync(() => world.Queue.Count("recipient", "delay_noticed = 1").GetAwaiter().GetResult() == 2, TimeSpan.FromMinutes(20));
+
+        var log = new MessageLog(world.Queue.Store, world.Queue.Writer.Feed);
+        RecordedAttempt[] entries = [.. (await Task.WhenAll(new[] { 1, 2 }.Select(async seq =>
+        {
+            QueueId id = QueueId.FromBytes(Convert.FromHexString(await world.Queue.Text($"select hex(id) from message where seq = {seq}")));
+            MessageRecord record = (await log.ShowAsync(id, null, default))!;
+            Assert.Equal(0, Assert.Single(record.States).Attempts);
+            return Assert.Single(record.Attempts);
+        }))).OrderByDescending(static a => a.Report == "per-sender")];
+        Assert.All(entries, static a => Assert.Equal(("put-off", "The address 127.0.0.2 rests: looks bad"), (a.Stage, Assert.Single(a.Results).Reply)));
+        Assert.Equal("per-sender", entries[0].Report);
+        Assert.True(QueueId.TryParse(entries[1].Report, out QueueId report));
+        Assert.Equal(RecordKind.Dsn, (await log.ShowAsync(report, null, default))!.Kind);
     }
 
     [Fact]

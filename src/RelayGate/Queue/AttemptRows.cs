@@ -1,0 +1,78 @@
+using System.Text.Json;
+using RelayGate.Core.Replies;
+using RelayGate.Storage;
+
+namespace RelayGate.Queue;
+
+/// <summary>The rows of delivery attempts, as <c>message explain</c> tells them.</summary>
+internal static class AttemptRows
+{
+    /// <summary>Stage of what was no attempt: the job was put off, and its sender was to be told of the delay.</summary>
+    public const string PutOff = "put-off";
+
+    // An attempt may be written again after a commit whose end was not known.
+    private const string InsertRow = """
+        insert into attempt (id, started_at, position, duration, stage, next_hop, remote, local, tls, results, provider, class, subscription, tls_policy)
+        values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict do nothing
+        """;
+
+    private const string UpdateReport = "update attempt set report = ? where id = ? and started_at = ? and position = ?";
+
+    /// <param name="results">As <see cref="WriteResults"/> has filled it.</param>
+    /// <returns>False: it is there already.</returns>
+    public static bool Insert(WriteContext context, DeliveryJob job, DeliveryAttempt attempt, RecordBuffer results)
+    {
+        ReplyFinding? refusal = ReplyClasses.Gravest(attempt.Results, static result => result.Finding);
+        return context.Prepared(InsertRow)
+            .Bind(1, job.Message.Id.ToBytes()).Bind(2, attempt.StartedAt.ToUnixTimeMilliseconds()).Bind(3, job.Recipients[0].Index).Bind(4, (long)attempt.Duration.TotalMilliseconds)
+            .Bind(5, attempt.Stage).Bind(6, attempt.NextHop).Bind(7, attempt.Remote).Bind(8, attempt.Local).Bind(9, attempt.Tls).BindUtf8(10, results.Written)
+            .Bind(11, refusal?.Provider ?? attempt.Provider).Bind(12, (int?)refusal?.Class).Bind(13, refusal is null ? null : job.Message.Subscription).Bind(14, attempt.TlsPolicy)
+            .Execute() > 0;
+    }
+
+    /// <summary>Notes the DSN that it caused, or the bound that kept it from being sent.</summary>
+    public static void NoteReport(WriteContext context, DeliveryJob job, DeliveryAttempt attempt, DsnRows dsn) => context.Prepared(UpdateReport)
+        .Bind(1, dsn.Suppression == DsnSuppression.None ? dsn.Id.ToString() : DsnSuppressions.Word(dsn.Suppression))
+        .Bind(2, job.Message.Id.ToBytes()).Bind(3, attempt.StartedAt.ToUnixTimeMilliseconds()).Bind(4, job.Recipients[0].Index).Execute();
+
+    public static void WriteResults(RecordBuffer buffer, DeliveryAttempt attempt)
+    {
+        Utf8JsonWriter json = buffer.Begin();
+        json.WriteStartArray();
+        foreach (RecipientResult result in attempt.Results)
+        {
+            json.WriteStartObject();
+            json.WriteNumber("position"u8, result.Recipient.Index);
+            json.WriteString("recipient"u8, result.Recipient.ForwardPath.Text);
+            json.WriteString("result"u8, result.Result switch
+            {
+                DeliveryResult.Delivered => "delivered",
+                DeliveryResult.Failed => "failed",
+                _ => "deferred",
+            });
+            json.WriteString("reply"u8, result.Reply);
+            if (result.EnhancedStatus is { } status)
+                json.WriteString("status"u8, status);
+            if (result.Finding is { } finding)
+                WriteFinding(json, finding);
+            if (result.NextAttempt is { } next)
+                json.WriteNumber("next"u8, next.ToUnixTimeMilliseconds());
+            json.WriteEndObject();
+        }
+        json.WriteEndArray();
+        json.Flush();
+    }
+
+    private static void WriteFinding(Utf8JsonWriter json, ReplyFinding finding)
+    {
+        json.WriteString("class"u8, ReplyClassNames.NameOf(finding.Class));
+        if (finding.Code is { } code)
+            json.WriteString("code"u8, code);
+        if (finding.List is { } list)
+            json.WriteString("list"u8, list);
+        if (finding.Url is { } url)
+            json.WriteString("url"u8, url);
+        if (finding.Rule is { } rule)
+            json.WriteString("rule"u8, rule);
+    }
+}
