@@ -148,10 +148,12 @@ internal static class TlsReportRows
     public static string? Id(DbConnection db, DateOnly day, string domain) =>
         db.First("select id from tls_report where day = $1 and domain = $2", static row => row.GetString(0), day.DayNumber, domain);
 
-    /// <summary>A report is to be sent; targets that are known are tried anew.</summary>
-    public static void Plan(DbConnection db, DateOnly day, string domain, string id, IEnumerable<string> uris, long now)
+    /// <summary>A report is to be sent.</summary>
+    /// <param name="again">Targets that are known are tried anew; else a report that is planned already stands as it is.</param>
+    public static void Plan(DbConnection db, DateOnly day, string domain, string id, IEnumerable<string> uris, long now, bool again)
     {
-        db.Execute("insert into tls_report (day, domain, id) values ($1, $2, $3) on conflict do nothing", day.DayNumber, domain, id);
+        if (db.Execute("insert into tls_report (day, domain, id) values ($1, $2, $3) on conflict do nothing", day.DayNumber, domain, id) == 0 && !again)
+            return;
         foreach (string uri in uris)
         {
             db.Execute(
@@ -163,16 +165,18 @@ internal static class TlsReportRows
         }
     }
 
-    /// <summary>Nobody wants the figures of this domain.</summary>
+    /// <summary>Nobody wants the figures of this domain, unless a report of them was planned meanwhile.</summary>
     public static void Forget(DbConnection db, DateOnly day, string domain)
     {
+        if (Id(db, day, domain) is not null)
+            return;
         db.Execute("delete from tls_failure where day = $1 and domain = $2", day.DayNumber, domain);
         db.Execute("delete from tls_day where day = $1 and domain = $2", day.DayNumber, domain);
     }
 
-    public static List<(DateOnly Day, string Domain, TlsReportTarget Target)> Due(DbConnection db, long now, int count) => db.All(
-        "select day, domain, uri, state, attempts, next_attempt, mail, error from tls_report_target where next_attempt <= $1 order by next_attempt limit $2",
-        static row => (DateOnly.FromDayNumber(row.GetInt32(0)), row.GetString(1), Target(row, 2)), now, count);
+    public static List<(DateOnly Day, string Domain, string Uri)> Due(DbConnection db, long now, int count) => db.All(
+        "select day, domain, uri from tls_report_target where next_attempt <= $1 order by next_attempt limit $2",
+        static row => (DateOnly.FromDayNumber(row.GetInt32(0)), row.GetString(1), row.GetString(2)), now, count);
 
     public static List<TlsReportTarget> Targets(DbConnection db, DateOnly day, string domain) => db.All(
         "select uri, state, attempts, next_attempt, mail, error from tls_report_target where day = $1 and domain = $2 order by uri",

@@ -20,14 +20,16 @@ namespace RelayGate.TlsReports;
 /// 1. Deliveries call <see cref="Observe"/>; what is counted is written to the store each minute.
 /// 2. After the end of a UTC day, spread over four hours (§4.1), each domain's _smtp._tls record is looked up. Without one its figures are forgotten.
 /// 3. Reports go out by mail, signed with the server's key, or by HTTPS, which is tried again for a day.
-/// That a mail was enqueued is written in one transaction with it, so a restart sends none twice.
+/// That a mail was enqueued is written in one transaction with it, so a restart sends none twice. Eight at once are looked up or sent, each once
+/// however many ask for it, so that who does not answer holds up neither the others nor an order by hand.
 /// </remarks>
 public sealed class TlsReporter : IDisposable
 {
     private const int KeptDays = 14;
     private const int LookUpDays = 2; // A domain whose DNS does not answer is asked again until then.
     private const int Page = 200;
-    private const int MaxAtOnce = 100;
+    private const int MaxDue = 100; // Of one round.
+    private const int AtOnce = 8;
 
     private static readonly TimeSpan Interval = TimeSpan.FromMinutes(1);
     private static readonly TimeSpan Spread = TimeSpan.FromHours(4);
@@ -47,7 +49,7 @@ public sealed class TlsReporter : IDisposable
     private readonly TlsTally _tally = new();
     private readonly TlsReportPoster _poster;
     private readonly BackgroundLoop _loop = new();
-    private readonly SemaphoreSlim _turn = new(1);
+    private readonly Dictionary<(DateOnly Day, string Domain, string Uri), Task> _sending = []; // Guarded by itself.
     private DateOnly _removedBefore;
 
     public TlsReporter(
@@ -90,6 +92,10 @@ public sealed class TlsReporter : IDisposable
     public async Task StopAsync(CancellationToken cancellationToken)
     {
         await _loop.StopAsync(cancellationToken);
+        Task[] sending;
+        lock (_sending)
+            sending = [.. _sending.Values];
+        await Task.WhenAll(sending).WaitAsync(cancellationToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         await FlushAsync();
     }
 
@@ -98,23 +104,14 @@ public sealed class TlsReporter : IDisposable
     {
         _loop.Dispose();
         _poster.Dispose();
-        _turn.Dispose();
     }
 
     /// <summary>Writes what was counted, plans what a day's end asks for, and sends what is due.</summary>
     public async Task RunOnceAsync(CancellationToken cancellationToken)
     {
-        await _turn.WaitAsync(cancellationToken);
-        try
-        {
-            await FlushAsync();
-            await PlanAsync(cancellationToken);
-            await SendDueAsync(cancellationToken);
-        }
-        finally
-        {
-            _turn.Release();
-        }
+        await FlushAsync();
+        await PlanAsync(cancellationToken);
+        await SendDueAsync(cancellationToken);
     }
 
     /// <summary>The report of a day, as it is or would be sent; null: nothing was counted.</summary>
@@ -135,20 +132,11 @@ public sealed class TlsReporter : IDisposable
     {
         if (await FindAsync(day, domain, cancellationToken) is null)
             return null;
-        await _turn.WaitAsync(cancellationToken);
-        try
-        {
-            if (await TargetsAsync(domain, cancellationToken) is not { Count: > 0 } targets)
-                return [];
-            await PlanAsync(day, domain, targets, by);
-            foreach (TlsReportTarget target in await _store.ReadAsync(db => TlsReportRows.Targets(db, day, domain), cancellationToken))
-                await SendAsync(day, domain, target, cancellationToken);
-            return await _store.ReadAsync(db => TlsReportRows.Targets(db, day, domain), cancellationToken);
-        }
-        finally
-        {
-            _turn.Release();
-        }
+        if (await TargetsAsync(domain, cancellationToken) is not { Count: > 0 } targets)
+            return [];
+        await PlanAsync(day, domain, targets, by);
+        await Task.WhenAll(targets.Select(uri => SendOnce(day, domain, uri))).WaitAsync(cancellationToken);
+        return await TargetsOfAsync(day, domain, cancellationToken);
     }
 
     internal Task<List<TlsReportEntry>> ListAsync(string? domain, (DateOnly Day, string Domain)? before, int count, CancellationToken cancellationToken) =>
@@ -199,20 +187,9 @@ public sealed class TlsReporter : IDisposable
         while (true)
         {
             List<(DateOnly Day, string Domain)> page = await _store.ReadAsync(db => TlsReportRows.NotPlanned(db, Today, after, Page), cancellationToken);
-            foreach ((DateOnly day, string domain) in page)
-            {
-                if (now < DueAt(day, domain))
-                    continue;
-                IReadOnlyList<string>? targets = await TargetsAsync(domain, cancellationToken);
-                if (targets is { Count: > 0 })
-                    await PlanAsync(day, domain, targets);
-                else if (targets is not null || Today.DayNumber - day.DayNumber > LookUpDays)
-                    await _queue.WriteAsync<object?>(db =>
-                    {
-                        TlsReportRows.Forget(db, day, domain);
-                        return null;
-                    }, cancellationToken: cancellationToken);
-            }
+            await Parallel.ForEachAsync(
+                page.Where(report => now >= DueAt(report.Day, report.Domain)), new ParallelOptions { MaxDegreeOfParallelism = AtOnce, CancellationToken = cancellationToken },
+                async (report, token) => await LookUpAsync(report.Day, report.Domain, token));
             if (page.Count < Page)
                 break;
             after = page[^1];
@@ -227,12 +204,27 @@ public sealed class TlsReporter : IDisposable
         _removedBefore = oldest;
     }
 
+    /// <summary>Plans the report of a domain that wants it, and forgets the figures of one that does not.</summary>
+    private async Task LookUpAsync(DateOnly day, string domain, CancellationToken cancellationToken)
+    {
+        IReadOnlyList<string>? targets = await TargetsAsync(domain, cancellationToken);
+        if (targets is { Count: > 0 })
+            await PlanAsync(day, domain, targets);
+        else if (targets is not null || Today.DayNumber - day.DayNumber > LookUpDays)
+            await _queue.WriteAsync<object?>(db =>
+            {
+                TlsReportRows.Forget(db, day, domain);
+                return null;
+            }, cancellationToken: cancellationToken);
+    }
+
+    /// <param name="by">Who gave the order; null: the day has ended, and what was planned by an order meanwhile stands.</param>
     private async Task PlanAsync(DateOnly day, string domain, IReadOnlyList<string> targets, string? by = null)
     {
         DateTimeOffset now = _time.GetUtcNow();
         await _queue.WriteAsync<object?>(db =>
         {
-            TlsReportRows.Plan(db, day, domain, OwnMail.NewId(now).ToString(), targets, now.ToUnixTimeMilliseconds());
+            TlsReportRows.Plan(db, day, domain, OwnMail.NewId(now).ToString(), targets, now.ToUnixTimeMilliseconds(), again: by is not null);
             if (by is not null)
                 AuditRows.Add(db, now, by, "tls report send", $"tls report {domain}", null, "", $"{day:yyyy-MM-dd} to {string.Join(", ", targets)}");
             return null;
@@ -258,15 +250,42 @@ public sealed class TlsReporter : IDisposable
 
     private async Task SendDueAsync(CancellationToken cancellationToken)
     {
-        List<(DateOnly Day, string Domain, TlsReportTarget Target)> due =
-            await _store.ReadAsync(db => TlsReportRows.Due(db, _time.GetUtcNow().ToUnixTimeMilliseconds(), MaxAtOnce), cancellationToken);
-        foreach ((DateOnly day, string domain, TlsReportTarget target) in due)
-            await SendAsync(day, domain, target, cancellationToken);
+        List<(DateOnly Day, string Domain, string Uri)> due = await _store.ReadAsync(db => TlsReportRows.Due(db, NowMilliseconds, MaxDue), cancellationToken);
+        await Parallel.ForEachAsync(
+            due, new ParallelOptions { MaxDegreeOfParallelism = AtOnce, CancellationToken = cancellationToken }, async (target, _) => await SendOnce(target.Day, target.Domain, target.Uri));
     }
 
-    private async Task SendAsync(DateOnly day, string domain, TlsReportTarget target, CancellationToken cancellationToken)
+    private long NowMilliseconds => _time.GetUtcNow().ToUnixTimeMilliseconds();
+
+    /// <summary>The attempt under way, or one that begins now; it ends with the reporter, not with who asked for it.</summary>
+    private Task SendOnce(DateOnly day, string domain, string uri)
     {
-        if (await FindAsync(day, domain, cancellationToken) is not { Id.Length: > 0 } report)
+        lock (_sending)
+        {
+            if (!_sending.TryGetValue((day, domain, uri), out Task? sending))
+                _sending[(day, domain, uri)] = sending = Task.Run(() => SendAndForgetAsync(day, domain, uri));
+            return sending;
+        }
+    }
+
+    private async Task SendAndForgetAsync(DateOnly day, string domain, string uri)
+    {
+        try
+        {
+            await SendAsync(day, domain, uri, _loop.Stopping);
+        }
+        finally
+        {
+            lock (_sending)
+                _sending.Remove((day, domain, uri));
+        }
+    }
+
+    private async Task SendAsync(DateOnly day, string domain, string to, CancellationToken cancellationToken)
+    {
+        // Looked at again: another attempt may have ended it since.
+        if ((await TargetsOfAsync(day, domain, cancellationToken)).Find(t => t.Uri == to && t.Next <= NowMilliseconds) is not { } target
+            || await FindAsync(day, domain, cancellationToken) is not { Id.Length: > 0 } report)
             return;
         var uri = new Uri(target.Uri);
         if (TlsReportRecord.AddressOf(uri) is { } address)

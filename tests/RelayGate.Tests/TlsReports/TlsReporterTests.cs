@@ -8,6 +8,7 @@ using RelayGate.Accounts;
 using RelayGate.Configuration;
 using RelayGate.Core.Tls;
 using RelayGate.Storage;
+using RelayGate.Tests.Delivery;
 using RelayGate.Tests.Fakes;
 using RelayGate.TlsReports;
 
@@ -133,6 +134,40 @@ public sealed class TlsReporterTests
         Assert.Equal(HttpStatusCode.BadRequest, (await control.GetAsync("tls/reports/example.org?day=yesterday")).StatusCode);
         _time.StepWallClock(TimeSpan.FromHours(14));
         Assert.Equal(HttpStatusCode.Conflict, (await control.PostAsync("tls/reports/example.org/send?day=2026-11-22", null)).StatusCode);
+    }
+
+    [Fact]
+    public async Task Receivers_that_hang_hold_up_neither_the_others_nor_an_order_by_hand()
+    {
+        await using var dns = new FakeDns();
+        await using WebhookReceiver hanging = await WebhookReceiver.StartAsync(withTls: true);
+        await using WebhookReceiver good = await WebhookReceiver.StartAsync(withTls: true);
+        var gate = new TaskCompletionSource();
+        hanging.Answer = _ => gate.Task;
+        await using TestGateway gateway = await StartAsync(null, dns);
+        TlsReporter reporter = gateway.Get<TlsReporter>();
+        for (int i = 0; i < 4; i++)
+        {
+            dns.Txt($"_smtp._tls.hang{i}.test", $"v=TLSRPTv1; rua={hanging.Url}");
+            Observe(gateway, $"hang{i}.test", TlsResult.Ok, 1);
+        }
+        dns.Txt("_smtp._tls.example.org", $"v=TLSRPTv1; rua={good.Url}");
+        Observe(gateway, "example.org", TlsResult.Ok, 1);
+        _time.StepWallClock(TimeSpan.FromHours(19));
+
+        Task round = reporter.RunOnceAsync(default);
+        await good.NextAsync();
+        await DeliveryGateway.UntilAsync(() => Task.FromResult(hanging.Requests.Count == 4));
+        Task<IReadOnlyList<TlsReportTarget>?> known = reporter.SendNowAsync(new DateOnly(2026, 11, 22), "hang0.test", "uid 0", default); // Already under way.
+        IReadOnlyList<TlsReportTarget>? byHand = await reporter.SendNowAsync(new DateOnly(2026, 11, 22), "example.org", "uid 0", default).WaitAsync(TimeSpan.FromSeconds(10));
+        await good.NextAsync();
+        await DeliveryGateway.UntilAsync(async () => await CountAsync(gateway, "audit where what = 'tls report send'") == 2);
+        gate.SetResult();
+        await round.WaitAsync(TimeSpan.FromSeconds(10));
+
+        Assert.Equal(TlsReportState.Sent, Assert.Single(byHand!).State);
+        await known.WaitAsync(TimeSpan.FromSeconds(10));
+        Assert.Equal(4, hanging.Requests.Count);
     }
 
     [Fact]
