@@ -158,6 +158,7 @@ public sealed class TlsReporterTests
         Task round = reporter.RunOnceAsync(default);
         await good.NextAsync();
         await DeliveryGateway.UntilAsync(() => Task.FromResult(hanging.Requests.Count == 4));
+        await DeliveryGateway.UntilAsync(async () => await CountAsync(gateway, "tls_report_target where domain = 'example.org' and next_attempt is null") == 1);
         Task<IReadOnlyList<TlsReportTarget>?> known = reporter.SendNowAsync(new DateOnly(2026, 11, 22), "hang0.test", "uid 0", default); // Already under way.
         IReadOnlyList<TlsReportTarget>? byHand = await reporter.SendNowAsync(new DateOnly(2026, 11, 22), "example.org", "uid 0", default).WaitAsync(TimeSpan.FromSeconds(10));
         await good.NextAsync();
