@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.Runtime.InteropServices;
 using RelayGate.Core.Mail;
 using RelayGate.Storage;
 using RelayGate.Telemetry;
@@ -10,6 +11,8 @@ public sealed partial class QueueScheduler
 {
     private const int PageRows = 256;
     private const int PageSubscriptions = 256;
+    private const int FewRows = 4 * PageRows; // So many may be read with each look.
+    private const int MaxPassedOver = 64 * PageRows; // Rows of one subscription in one look that are known already, or for which there is no room.
 
     private static readonly TimeSpan Grid = TimeSpan.FromSeconds(1); // Looks into the store happen at most once a second.
 
@@ -19,7 +22,13 @@ public sealed partial class QueueScheduler
 
     private DateTimeOffset _sweepAt = DateTimeOffset.MaxValue;
     private bool _sweeping;
+    private Dictionary<string, DueRecipient?> _met = []; // Subscriptions of which something was due at the last look, and where the next one goes on.
+    private DateTimeOffset _againAt; // When they are looked at again,
+    private bool _wholeNext; // or at the next look.
     private bool? _takesOver; // Null until the store was asked; false once its mail was taken over.
+
+    /// <summary>Rows that looks into the store have read so far.</summary>
+    internal long RowsLookedAt { get; private set; }
 
     /// <summary>Something becomes due at this time: the store is looked at then. In the past: at once.</summary>
     private void NoteDue(DateTimeOffset at)
@@ -58,10 +67,23 @@ public sealed partial class QueueScheduler
         long started = Stopwatch.GetTimestamp();
         try
         {
-            next = await SweepStoreAsync();
+            bool isWhole;
+            lock (_gate)
+            {
+                isWhole = _wholeNext || _time.GetUtcNow() >= _againAt;
+                _wholeNext = false;
+            }
+            long before = RowsLookedAt;
+            (Dictionary<string, DueRecipient?> met, next) = await SweepStoreAsync(isWhole);
             TimeSpan used = Stopwatch.GetElapsedTime(started);
-            DateTimeOffset earliest = _time.GetUtcNow() + used * 9; // A tenth of one processor at most.
-            next = next > earliest ? next : earliest;
+            lock (_gate)
+            {
+                _met = met;
+                if (isWhole) // A tenth of one processor at most, where it is rows that take the time.
+                    _againAt = RowsLookedAt - before < FewRows ? DateTimeOffset.MinValue : _time.GetUtcNow() + used * 9;
+                if (met.Count > 0)
+                    next = Earlier(next, Later(_againAt, _time.GetUtcNow() + Grid));
+            }
         }
         catch (ObjectDisposedException)
         {
@@ -82,11 +104,17 @@ public sealed partial class QueueScheduler
         }
     }
 
-    /// <summary>One look at all that is due: each subscription in turn, a page at a time, so that nobody waits behind another's million.</summary>
-    /// <returns>When to look again.</returns>
-    private async Task<DateTimeOffset> SweepStoreAsync()
+    /// <summary>
+    /// One look at what is due: each subscription in turn, a page at a time, so that nobody waits behind another's million. It reads no more of a
+    /// subscription than there is room for, and not much that is known already or whose destination has no room; the next look goes on there.
+    /// </summary>
+    /// <param name="isWhole">False: those of which something was due at the last look are left out, until it is time for them again.</param>
+    /// <returns>Those of which something is due, and where the next look goes on (null: at the beginning); when something of the others is.</returns>
+    private async Task<(Dictionary<string, DueRecipient?> Met, DateTimeOffset Next)> SweepStoreAsync(bool isWhole)
     {
         DateTimeOffset next = DateTimeOffset.MaxValue;
+        var met = new Dictionary<string, DueRecipient?>();
+        var passedOver = new Dictionary<string, int>();
         var more = new List<DueRecipient>();
         string? after = null;
         bool end = false;
@@ -94,28 +122,27 @@ public sealed partial class QueueScheduler
         TimeSpan early = _takesOver.Value ? _lease : TimeSpan.Zero;
         while (!end && !_stopping)
         {
-            DuePage page = await _store.ReadRawAsync(connection => ReadPage(connection, after, early), CancellationToken.None);
+            DuePage page = await _store.ReadRawAsync(connection => ReadPage(connection, after, early, isWhole, met), CancellationToken.None);
             (after, end) = (page.LastSubscription, page.IsEnd);
-            await HoldAsync(page);
-            more.AddRange(page.More);
-            next = Earlier(next, Admit(page.Due));
             next = Earlier(next, page.NextDue);
+            await AdmitAsync(page);
         }
         while (more.Count > 0 && !_stopping)
         {
             List<DueRecipient> cursors = more;
             more = [];
             foreach (DueRecipient[] some in cursors.Chunk(4)) // Four pages of rows in one read.
-            {
-                DuePage page = await _store.ReadRawAsync(connection => ReadMore(connection, some, early), CancellationToken.None);
-                await HoldAsync(page);
-                more.AddRange(page.More);
-                next = Earlier(next, Admit(page.Due));
-                next = Earlier(next, page.NextDue);
-            }
+                await AdmitAsync(await _store.ReadRawAsync(connection => ReadMore(connection, some, early), CancellationToken.None));
         }
         _takesOver = false;
-        return next;
+        return (met, next);
+
+        async Task AdmitAsync(DuePage page)
+        {
+            await HoldAsync(page);
+            Admit(page.Due, met, passedOver);
+            more.AddRange(page.More.Where(cursor => met[cursor.Subscription] is null));
+        }
     }
 
     /// <summary>
@@ -141,7 +168,7 @@ public sealed partial class QueueScheduler
     }
 
     /// <param name="early">How far ahead of its time mail is taken that was never tried.</param>
-    private DuePage ReadPage(StoreConnection connection, string? after, TimeSpan early)
+    private DuePage ReadPage(StoreConnection connection, string? after, TimeSpan early, bool isWhole, Dictionary<string, DueRecipient?> met)
     {
         var page = new DuePage { LastSubscription = after };
         long now = _time.GetUtcNow().ToUnixTimeMilliseconds();
@@ -154,11 +181,19 @@ public sealed partial class QueueScheduler
                 return page;
             }
             page.LastSubscription = found.Subscription;
+            RowsLookedAt++;
+            bool wasMet = _met.TryGetValue(found.Subscription, out DueRecipient? from);
+            if (wasMet && !isWhole)
+            {
+                met.Add(found.Subscription, from);
+                continue;
+            }
             if (found.NextAttempt > now)
                 page.NextDue = Earlier(page.NextDue, DateTimeOffset.FromUnixTimeMilliseconds(found.NextAttempt));
             if (found.NextAttempt > now + early.TotalMilliseconds)
                 continue;
-            ReadDue(connection, page, found.Subscription, now, early, null, suspended);
+            met.Add(found.Subscription, null);
+            ReadDue(connection, page, found.Subscription, now, early, from, suspended);
         }
         return page;
     }
@@ -173,10 +208,12 @@ public sealed partial class QueueScheduler
     }
 
     /// <summary>Reads the next rows of a subscription that are due, without those whose sender is suspended.</summary>
-    private static void ReadDue(StoreConnection connection, DuePage page, string subscription, long now, TimeSpan early, DueRecipient? after, Suspensions suspended)
+    private void ReadDue(StoreConnection connection, DuePage page, string subscription, long now, TimeSpan early, DueRecipient? after, Suspensions suspended)
     {
         int before = page.Due.Count;
-        if (QueueReader.Due(connection, subscription, now, now + (long)early.TotalMilliseconds, after, PageRows, page.Due) == PageRows)
+        int read = QueueReader.Due(connection, subscription, now, now + (long)early.TotalMilliseconds, after, PageRows, page.Due);
+        RowsLookedAt += read;
+        if (read == PageRows)
             page.More.Add(page.Due[^1]);
         if (suspended.Subscriptions.Count + suspended.Senders.Count == 0)
             return;
@@ -192,30 +229,30 @@ public sealed partial class QueueScheduler
     }
 
     /// <summary>Notes what is due and not known yet.</summary>
-    /// <returns>When to look again because of what was passed over, or the end of time.</returns>
-    private DateTimeOffset Admit(List<DueRecipient> due)
+    /// <param name="met">Gets where to go on for a subscription of which no more is to be looked at now.</param>
+    /// <param name="passedOver">Rows of each that were of no use.</param>
+    private void Admit(List<DueRecipient> due, Dictionary<string, DueRecipient?> met, Dictionary<string, int> passedOver)
     {
-        bool passedOver = false;
         lock (_gate)
         {
             foreach (DueRecipient recipient in due)
             {
+                if (met[recipient.Subscription] is not null)
+                    continue;
                 SubscriptionFlow flow = Flow(recipient.Subscription, LaneOf(recipient));
-                if (!TryKnow(recipient.Seq, flow.Lane))
-                {
-                    passedOver = true; // In flight or waiting; perhaps it is rescheduled before it ends.
-                }
-                else if (!TryAddRow(flow, recipient.Seq))
-                {
+                bool isNew = TryKnow(recipient.Seq, flow.Lane); // Else in flight or waiting; perhaps it is rescheduled before it ends.
+                bool isTaken = isNew && TryAddRow(flow, recipient.Seq);
+                if (isNew && !isTaken)
                     Forget(recipient.Seq, flow.Lane);
-                    passedOver = true;
-                }
+                if (isNew && !isTaken && !HasRoomForRows(flow.Owner))
+                    met[recipient.Subscription] = recipient with { Position = recipient.Position - 1 }; // With this one.
+                else if (!isTaken && ++CollectionsMarshal.GetValueRefOrAddDefault(passedOver, recipient.Subscription, out _) >= MaxPassedOver)
+                    met[recipient.Subscription] = recipient;
                 RequestLoad(flow);
                 RemoveIfUnused(flow);
             }
             DispatchLocked();
         }
-        return passedOver || due.Count > 0 ? _time.GetUtcNow() + Grid : DateTimeOffset.MaxValue;
     }
 
     private string LaneOf(DueRecipient recipient)
@@ -225,6 +262,8 @@ public sealed partial class QueueScheduler
         // Only the address matters for the lane.
         return _lanes.KeyOf(recipient.Subscription, new QueuedRecipient(recipient.Position, new ForwardPath(address), DsnNotify.Default, null, RecipientState.Pending, 0, default, null));
     }
+
+    private static DateTimeOffset Later(DateTimeOffset a, DateTimeOffset b) => a > b ? a : b;
 
     private static DateTimeOffset Earlier(DateTimeOffset a, DateTimeOffset b) => a < b ? a : b;
 

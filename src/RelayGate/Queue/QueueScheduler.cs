@@ -14,7 +14,7 @@ namespace RelayGate.Queue;
 public sealed partial class QueueScheduler : IDisposable
 {
     private const int MessageOverhead = 2048; // Objects of a message beside its octets.
-    private const int MaxKnownRows = 131_072; // Row ids beside the window; 8 octets and an entry in a dictionary each.
+    private const int DefaultKnownRows = 131_072; // Row ids beside the window; 8 octets and an entry in a dictionary each.
     private const int MaxEarned = 20_000; // Destinations beside those in use whose health is remembered.
     private const int LowReady = 4; // Jobs left in a flow when the next rows are read.
 
@@ -27,6 +27,7 @@ public sealed partial class QueueScheduler : IDisposable
     private readonly TimeProvider _time;
     private readonly ILogger<QueueScheduler> _logger;
     private readonly long _windowOctets;
+    private readonly int _maxKnownRows;
     private readonly Dictionary<string, DestinationLane> _laneByKey = [];
     private readonly Dictionary<string, SubscriptionQueue> _subscriptions = [];
     private readonly Dictionary<long, KnownMessage> _known = [];
@@ -45,7 +46,7 @@ public sealed partial class QueueScheduler : IDisposable
     /// <param name="windowOctets">Octets of messages in memory, in flight or waiting. The last message that is read may go beyond.</param>
     public QueueScheduler(
         SqliteRelayStore store, QueueWriter writer, DestinationLanes lanes, Func<Suspensions> suspended, TimeSpan lease, TimeProvider time,
-        ILogger<QueueScheduler> logger, long windowOctets)
+        ILogger<QueueScheduler> logger, long windowOctets, int maxKnownRows = DefaultKnownRows)
     {
         _store = store;
         _writer = writer;
@@ -55,6 +56,7 @@ public sealed partial class QueueScheduler : IDisposable
         _time = time;
         _logger = logger;
         _windowOctets = windowOctets;
+        _maxKnownRows = maxKnownRows;
         _earned = new Recent<(int Allowed, LaneHealth Health)>(MaxEarned, TimeSpan.FromHours(1), time);
         _timer = time.CreateTimer(_ => BeginSweep(), null, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
         writer.Attach(Enqueue, NoteDue);
@@ -98,6 +100,8 @@ public sealed partial class QueueScheduler : IDisposable
 
     /// <summary>Reads of messages so far.</summary>
     internal long Loads { get; private set; }
+
+    private int FreeRows => _maxKnownRows - _knownRows;
 
     private long FreeOctets => _windowOctets - _octets;
 
@@ -214,6 +218,7 @@ public sealed partial class QueueScheduler : IDisposable
                 if (_known.TryGetValue(rowId, out KnownMessage? known))
                     SetWithdrawn(known, false);
             }
+            _wholeNext = true; // Also at those of which something was due just now.
         }
         NoteDue(DateTimeOffset.MinValue);
     }
@@ -294,11 +299,18 @@ public sealed partial class QueueScheduler : IDisposable
         RemoveIfUnused(flow);
     }
 
-    /// <summary>Notes a row of the store, if the flow's share of the row ids has room.</summary>
+    private bool HasRoomForRows(SubscriptionQueue subscription) => subscription.KnownRows < FreeRows;
+
+    /// <summary>Notes a row of the store, if the shares of its subscription and flow have room: those that do not serve have little, so that they leave it to others.</summary>
     private bool TryAddRow(SubscriptionFlow flow, long rowId)
     {
-        int free = MaxKnownRows - _knownRows;
-        if (flow.Known.Count >= free || flow.Owner.KnownRows >= free)
+        int share = flow.Lane.Health switch
+        {
+            LaneHealth.Serves => FreeRows / 2,
+            LaneHealth.Unknown => LoadMessages,
+            _ => 2 * DestinationLanes.FirstBound,
+        };
+        if (flow.Known.Count >= share || !HasRoomForRows(flow.Owner))
             return false;
         flow.Known.Enqueue(rowId);
         CountRows(flow, 1);
@@ -348,60 +360,5 @@ public sealed partial class QueueScheduler : IDisposable
             return;
         known.IsWithdrawn = withdrawn;
         _withdrawn += withdrawn ? 1 : -1;
-    }
-
-    /// <summary>Notes how a job fared where it counts from now on: its attempt may have found the site of its domain.</summary>
-    private void NoteHealth(DeliveryJob job, DestinationLane lane, JobEnd end)
-    {
-        string key = _lanes.KeyOf(job.Message.Subscription, job.Recipients[0]);
-        if (!_lanes.IsEarned(key))
-            return;
-        if (key == lane.Key || _laneByKey.TryGetValue(key, out lane!))
-        {
-            LaneHealth before = lane.Health;
-            lane.Note(end);
-            if (lane.Health != before)
-                Move(lane, before);
-        }
-        else
-            _earned.Set(key, (DestinationLanes.FirstBound, end == JobEnd.Served ? LaneHealth.Serves : LaneHealth.Stuck));
-    }
-
-    private DestinationLane NewLane(string key)
-    {
-        int bound = Math.Max(1, _lanes.BoundOf(key));
-        if (!_lanes.IsEarned(key))
-            return new DestinationLane(key, bound, bound, LaneHealth.Serves);
-        return _earned.TryGet(key, out (int Allowed, LaneHealth Health) earlier)
-            ? new DestinationLane(key, bound, Math.Min(bound, earlier.Allowed), earlier.Health)
-            : new DestinationLane(key, bound, Math.Min(bound, DestinationLanes.FirstBound), LaneHealth.Unknown);
-    }
-
-    private SubscriptionFlow Flow(string subscription, string laneKey)
-    {
-        if (!_laneByKey.TryGetValue(laneKey, out DestinationLane? lane))
-            _laneByKey.Add(laneKey, lane = NewLane(laneKey));
-        if (!_subscriptions.TryGetValue(subscription, out SubscriptionQueue? queue))
-            _subscriptions.Add(subscription, queue = new SubscriptionQueue(subscription));
-        if (!queue.Flows.TryGetValue(lane, out SubscriptionFlow? flow))
-        {
-            queue.Flows.Add(lane, flow = new SubscriptionFlow(queue, lane));
-            lane.Flows++;
-        }
-        return flow;
-    }
-
-    private void RemoveIfUnused(SubscriptionFlow flow)
-    {
-        if (!flow.IsUnused || !flow.Owner.Flows.Remove(flow.Lane))
-            return;
-        if (--flow.Lane.Flows == 0)
-        {
-            _laneByKey.Remove(flow.Lane.Key);
-            if (flow.Lane.Health != LaneHealth.Unknown && _lanes.IsEarned(flow.Lane.Key))
-                _earned.Set(flow.Lane.Key, (flow.Lane.Allowed, flow.Lane.Health));
-        }
-        if (flow.Owner.Flows.Count == 0)
-            _subscriptions.Remove(flow.Owner.Name);
     }
 }

@@ -210,6 +210,52 @@ public sealed class FairnessTests : IDisposable
         Assert.Equal(100_000, await _queue.Count("recipient", "waits_for is not null"));
     }
 
+    /// <summary>What is known fills up; from then on a look reads on where the room ended, not all that is due.</summary>
+    [Fact]
+    public async Task A_look_reads_no_more_of_a_backlog_than_there_is_room_for_and_all_of_it_goes_in_the_end()
+    {
+        _queue.MaxKnownRows = 600;
+        _queue.WindowOctets = 100_000;
+        await _queue.DueAsync("bulk", 6000, i => $"a{i}@dest{i % 50}.test");
+        _ = _queue.Scheduler;
+        await SweepAsync(10);
+        long before = _queue.Scheduler.RowsLookedAt;
+
+        await SweepAsync(10);
+
+        Assert.InRange(_queue.Scheduler.RowsLookedAt - before, 10, 11 * 256);
+        for (int i = 0; i < 6000; i++)
+            await _queue.EndAsync(await AdvanceUntil(_queue.TakeAsync()), DeliveryResult.Delivered);
+        Assert.Equal(0, await _queue.Count("recipient"));
+    }
+
+    /// <summary>What waits for a stuck destination does not fill what is known of a subscription: its mail behind that is found.</summary>
+    [Fact]
+    public async Task A_backlog_for_stuck_destinations_does_not_hide_the_mail_behind_it()
+    {
+        _queue.MaxKnownRows = 600;
+        _queue.Lanes = Earned(maxUnserved: 10);
+        await _queue.DueAsync("bulk", 6000, i => $"a{i}@stuck{i % 3}.test");
+        await _queue.DueAsync("bulk", 1, _ => "a@good.test");
+        _ = _queue.Scheduler;
+
+        var jobs = new List<DeliveryJob>();
+        while (jobs.Count < 16 && jobs.All(static j => j.Recipients[0].ForwardPath.Text != "a@good.test"))
+            jobs.Add(await AdvanceUntil(_queue.TakeAsync()));
+
+        Assert.Contains(jobs, static j => j.Recipients[0].ForwardPath.Text == "a@good.test");
+    }
+
+    private async Task SweepAsync(int times)
+    {
+        for (int i = 0; i < times; i++)
+        {
+            long before = _queue.Scheduler.RowsLookedAt;
+            _queue.Scheduler.Wake();
+            await Until(() => _queue.Scheduler.RowsLookedAt > before);
+        }
+    }
+
     private static DestinationLanes Earned(int maxUnserved) =>
         new((_, r) => r.ForwardPath.Address.DomainText, static _ => 40) { IsEarned = static _ => true, MaxUnserved = maxUnserved };
 

@@ -109,6 +109,8 @@ internal sealed class QueueFixture : IDisposable
 
     public long WindowOctets { get; set; } = 64L * 1024 * 1024;
 
+    public int MaxKnownRows { get; set; } = 131_072;
+
     /// <summary>Where accepted messages leave from.</summary>
     public EgressChoice Egress { get; set; } = new(new EgressAddress(IPAddress.Parse("192.0.2.11"), "mail.acme.test"), null, "relay.example.net", "subscription-address");
 
@@ -277,7 +279,7 @@ internal sealed class QueueFixture : IDisposable
 
     private QueueScheduler NewScheduler() => new(
         Store, Writer, Lanes ?? new DestinationLanes((_, r) => r.ForwardPath.Address.DomainText, _ => LaneBound), () => Suspensions, Options.Delivery.Retry.First, Time,
-        NullLogger<QueueScheduler>.Instance, WindowOctets);
+        NullLogger<QueueScheduler>.Instance, WindowOctets, MaxKnownRows);
 
     private void Close()
     {
