@@ -166,7 +166,7 @@ internal static class Story
     {
         if (Text(result, "class") is not { } about)
             return null;
-        string by = Text(attempt, "provider") is { Length: > 0 } provider ? $" by {provider}" : "";
+        string by = (Text(result, "provider") ?? Text(attempt, "provider")) is { Length: > 0 } provider ? $" by {provider}" : "";
         string code = Text(result, "code") is { } known ? $" ({known})" : "";
         string list = Text(result, "list") is { } named ? $", list {named}" : "";
         string see = Text(result, "url") is { } url ? $", see {url}" : "";

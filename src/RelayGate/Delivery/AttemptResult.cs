@@ -16,7 +16,7 @@ internal sealed class AttemptResult(int recipients, TimeProvider time)
     /// <summary>The address tried last; null: none was.</summary>
     public NextHopAddress? NextHop { get; set; }
 
-    /// <summary>Who runs the next hop (<see cref="NextHopPlan.Provider"/>), or "".</summary>
+    /// <summary>Who runs the host that was tried last, or that refused our address, else the next hop (<see cref="NextHopPlan.Provider"/>), or "".</summary>
     public string Provider { get; set; } = "";
 
     /// <summary>Local address after connect, or "".</summary>

@@ -169,6 +169,8 @@ internal sealed partial class Deliverer(
                 return HostEnd.Busy;
             }
             result.NextHop = address;
+            if (result.AddressWait is null)
+                result.Provider = address.Provider;
             bool kept = session.WasOpened;
             var transaction = new MailTransaction(job.Message, Select(job.Recipients, subset)) { AllowBdat = allowBdat };
             bool startsAnew = false;

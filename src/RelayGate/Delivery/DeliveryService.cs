@@ -246,7 +246,7 @@ public sealed partial class DeliveryService : IHostedService, IDisposable
                 Recipient = result.Recipient.ForwardPath,
                 NextHop = attempt.NextHop,
                 Remote = attempt.Remote,
-                Provider = result.Finding?.Provider ?? attempt.Provider,
+                Provider = attempt.Provider,
                 Class = refusal,
                 Local = attempt.Local,
                 Tls = attempt.Tls,

@@ -22,7 +22,7 @@ internal sealed class EgressTurn(EgressStates states, DeliveryJob job) : IDispos
         if (_barred is not null && _barred.Contains((binding, nextHop.EndPoint.AddressFamily)))
             return false;
         IPAddress local = binding.Address ?? (nextHop.EndPoint.AddressFamily == AddressFamily.InterNetwork ? IPAddress.Any : IPAddress.IPv6Any);
-        var key = new EgressKey(local, nextHop.Provider.Length > 0 ? nextHop.Provider : nextHop.Host);
+        var key = new EgressKey(local, nextHop.Provider);
         int index = _asked.FindIndex(asked => asked.Key == key);
         if (index >= 0)
         {
@@ -54,6 +54,7 @@ internal sealed class EgressTurn(EgressStates states, DeliveryJob job) : IDispos
                 continue; // Of another host, perhaps from another address.
             if (outcome is { Finding: { } finding } && finding.Class.ConcernsEgress())
             {
+                result.Provider = grant.Pair.Key.Provider; // What the record names is what the pause is of, whatever other hosts are tried.
                 result.AddressWait = states.Refused(grant, finding, outcome.Text, job.Message.Subscription);
                 return;
             }

@@ -30,7 +30,7 @@ public sealed record NextHopAddress(string Host, IPEndPoint EndPoint, bool IsSma
     public bool IsImplicitTls { get; init; }
 
     /// <summary>Who runs it: a name of the reply rules, else the parent domain of the host; of a smarthost its own name.</summary>
-    public string Provider { get; init; } = "";
+    public string Provider { get => field.Length > 0 ? field : Host; init; } = "";
 
     /// <summary>The same with other demands on TLS.</summary>
     public NextHopAddress Under(TlsPolicy tls) => Tls.Equals(tls) ? this : this with { Tls = tls };

@@ -26,7 +26,7 @@ internal static class AttemptRows
         return context.Prepared(InsertRow)
             .Bind(1, job.Message.Id.ToBytes()).Bind(2, attempt.StartedAt.ToUnixTimeMilliseconds()).Bind(3, job.Recipients[0].Index).Bind(4, (long)attempt.Duration.TotalMilliseconds)
             .Bind(5, attempt.Stage).Bind(6, attempt.NextHop).Bind(7, attempt.Remote).Bind(8, attempt.Local).Bind(9, attempt.Tls).BindUtf8(10, results.Written)
-            .Bind(11, refusal?.Provider ?? attempt.Provider).Bind(12, (int?)refusal?.Class).Bind(13, refusal is null ? null : job.Message.Subscription).Bind(14, attempt.TlsPolicy)
+            .Bind(11, attempt.Provider).Bind(12, (int?)refusal?.Class).Bind(13, refusal is null ? null : job.Message.Subscription).Bind(14, attempt.TlsPolicy)
             .Execute() > 0;
     }
 
@@ -54,7 +54,7 @@ internal static class AttemptRows
             if (result.EnhancedStatus is { } status)
                 json.WriteString("status"u8, status);
             if (result.Finding is { } finding)
-                WriteFinding(json, finding);
+                WriteFinding(json, finding, attempt.Provider);
             if (result.NextAttempt is { } next)
                 json.WriteNumber("next"u8, next.ToUnixTimeMilliseconds());
             json.WriteEndObject();
@@ -63,8 +63,10 @@ internal static class AttemptRows
         json.Flush();
     }
 
-    private static void WriteFinding(Utf8JsonWriter json, ReplyFinding finding)
+    private static void WriteFinding(Utf8JsonWriter json, ReplyFinding finding, string provider)
     {
+        if (finding.Provider != provider) // The reply gives away who is behind a smarthost.
+            json.WriteString("provider"u8, finding.Provider);
         json.WriteString("class"u8, ReplyClassNames.NameOf(finding.Class));
         if (finding.Code is { } code)
             json.WriteString("code"u8, code);

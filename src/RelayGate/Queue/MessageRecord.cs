@@ -172,7 +172,7 @@ public sealed record RecordedAttempt(
     /// <summary>The TLS policy in force and what came of it, for instance <c>dane ok</c> or <c>sts certificate-host-mismatch</c>; null: it did not get that far.</summary>
     public string? TlsPolicy { get; init; }
 
-    /// <summary>Who runs the next hop, or "".</summary>
+    /// <summary>Who runs the next hop, as paces and pauses of local addresses have it, or "".</summary>
     public string Provider { get; init; } = "";
 
     /// <summary>The ref of the DSN that it caused; per-sender or backscatter: the bound that kept it from being sent; null: none was due.</summary>
@@ -195,7 +195,11 @@ public sealed record RecordedOrder(DateTimeOffset At, string What, string By);
 /// <param name="Result">delivered, deferred or failed.</param>
 /// <param name="Class">What a refusal is about; null for none. Then also the provider's code, the list, the page that helps and the rule that found them.</param>
 public sealed record RecordedResult(
-    int Position, string Recipient, string Result, string Reply, string? Status, DateTimeOffset? NextAttempt, string? Class, string? Code, string? List, string? Url, string? Rule);
+    int Position, string Recipient, string Result, string Reply, string? Status, DateTimeOffset? NextAttempt, string? Class, string? Code, string? List, string? Url, string? Rule)
+{
+    /// <summary>Who refused, where the reply gives another away than the next hop (behind a smarthost); null: the next hop's own.</summary>
+    public string? Provider { get; init; }
+}
 
 /// <summary>Where one recipient stands.</summary>
 /// <param name="State">Null: it was refused, or deleted before it ended.</param>

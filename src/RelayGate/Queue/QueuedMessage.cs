@@ -201,6 +201,6 @@ public sealed record DeliveryAttempt(
     /// <summary>The TLS policy that was in force and what came of it, for instance <c>dane ok</c> (<c>TlsOutcome</c>); null: no session got that far.</summary>
     public string? TlsPolicy { get; init; }
 
-    /// <summary>Who runs the next hop (<c>NextHopPlan.Provider</c>), or "".</summary>
+    /// <summary>Who runs the next hop that was tried last, or that refused the local address (<c>NextHopAddress.Provider</c>), or "".</summary>
     public string Provider { get; init; } = "";
 }

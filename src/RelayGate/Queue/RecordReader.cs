@@ -119,7 +119,10 @@ internal static class RecordReader
     /// <summary>One recipient's result, as <see cref="AttemptRows"/> has written it.</summary>
     public static RecordedResult Result(JsonElement r) => new(
         Int32(r, "position") ?? 0, Text(r, "recipient") ?? "", Text(r, "result") ?? "", Text(r, "reply") ?? "", Text(r, "status"), Moment(r, "next"),
-        Text(r, "class"), Text(r, "code"), Text(r, "list"), Text(r, "url"), Text(r, "rule"));
+        Text(r, "class"), Text(r, "code"), Text(r, "list"), Text(r, "url"), Text(r, "rule"))
+    {
+        Provider = Text(r, "provider"),
+    };
 
     public static DateTimeOffset Time(long milliseconds) => DateTimeOffset.FromUnixTimeMilliseconds(milliseconds);
 

@@ -120,7 +120,7 @@ public sealed class RefusalLog(SqliteRelayStore store)
     private static RefusalItem? Item(SqliteStatement row, RefusalQuery query, out string domain)
     {
         domain = "";
-        if ((query.Provider is { } provider && !row.Text(6).Equals(provider, StringComparison.OrdinalIgnoreCase)) || (query.Ip is { } ip && row.Text(5) != ip))
+        if (query.Ip is { } ip && row.Text(5) != ip)
             return null;
         var id = QueueId.FromBytes(row.Blob(0));
         if (id.Timestamp < query.MessagesSince)
@@ -131,7 +131,7 @@ public sealed class RefusalLog(SqliteRelayStore store)
         foreach (JsonElement element in results.RootElement.EnumerateArray())
         {
             RecordedResult result = RecordReader.Result(element);
-            if (!Matches(result, query))
+            if (!Matches(result, query, row.Text(6)))
                 continue;
             first ??= result;
             recipients++;
@@ -144,10 +144,11 @@ public sealed class RefusalLog(SqliteRelayStore store)
             first.Recipient, recipients, first.Result, first.Reply, first.Status, first.Code, first.List, first.Url, first.Rule);
     }
 
-    private static bool Matches(RecordedResult result, RefusalQuery query) =>
+    private static bool Matches(RecordedResult result, RefusalQuery query, string provider) =>
         result.Class is { } written
         && (query.Class is not { } wanted || written == ReplyClassNames.NameOf(wanted))
         && (query.Words.IsEmpty || query.Words.Any(words => result.Reply.Contains(words, StringComparison.OrdinalIgnoreCase)))
+        && (query.Provider is not { } by || by.Equals(provider, StringComparison.OrdinalIgnoreCase) || by.Equals(result.Provider, StringComparison.OrdinalIgnoreCase))
         && (query.List is not { } list || list.Equals(result.List, StringComparison.OrdinalIgnoreCase))
         && (query.RecipientDomain is not { } domain || DomainOf(result.Recipient).Equals(domain, StringComparison.OrdinalIgnoreCase));
 

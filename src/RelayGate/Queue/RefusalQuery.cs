@@ -14,6 +14,7 @@ public sealed record RefusalQuery
 
     public string? Subscription { get; init; }
 
+    /// <summary>Who runs the next hop, or who is behind it by the reply's own word.</summary>
     public string? Provider { get; init; }
 
     /// <summary>The local address that was refused.</summary>

@@ -11,13 +11,13 @@ public sealed class RefusalCommandTests
     [Fact]
     public async Task The_evidence_of_a_blocked_address_is_found_counted_and_explained()
     {
-        await using var hop = new FakeNextHop { Script = e => e.Verb == "MAIL" ? new HopAction.Raw(Refusal + "\r\n") : null };
+        await using var hop = new FakeNextHop { Script = e => e.Verb == "MAIL" && e.Line.Contains("info@shop.test", StringComparison.Ordinal) ? new HopAction.Raw(Refusal + "\r\n") : null };
         using var folder = new TempFolder();
         string rules = folder.File("rules.jsonl");
         await File.WriteAllTextAsync(rules, "# none yet\n");
         await using TestGateway gateway = await TestGateway.StartAsync(hop.Url, o => o.Delivery.ReplyRules = rules);
         var relaygate = new CommandRun(gateway.ControlSocket);
-        foreach (string command in new[] { "subscription add acme", "domain add shop.test --subscription acme", "mailbox add info@shop.test" })
+        foreach (string command in new[] { "subscription add acme --ipv4 127.0.0.11", "domain add shop.test --subscription acme", "mailbox add info@shop.test" })
             await relaygate.OkAsync(command);
         JsonNode made = JsonNode.Parse(await relaygate.OkAsync("sender create cron --domain shop.test --json"))!;
         string reference = (string)JsonNode.Parse(await relaygate.OkAsync($"send --server {gateway.Local} --login cron --from info@shop.test --password-stdin --to ann@example.net --json", (string)made["password"]!))!["ref"]!;
@@ -32,8 +32,13 @@ public sealed class RefusalCommandTests
         string shown = await relaygate.OkAsync($"message show {reference}");
 
         Assert.Equal((reference, "S3140", "microsoft-block-list", "deferred"), ((string)items[0]!["ref"]!, (string)items[0]!["code"]!, (string)items[0]!["rule"]!, (string)items[0]!["result"]!));
-        Assert.Equal(("127.0.0.1", "microsoft-consumer", "S3140", 1), ((string)group["ip"]!, (string)group["provider"]!, (string)group["code"]!, (int)group["attempts"]!));
-        Assert.Contains("microsoft-consumer", grouped, StringComparison.Ordinal);
+        // What refused is the smarthost: the evidence and the pause name the same. Who is behind it the reply gives away.
+        JsonNode paused = JsonNode.Parse(await relaygate.OkAsync("ip show 127.0.0.11 --json"))!["states"]![0]!;
+        Assert.Equal(("paused", (string)paused["provider"]!, "S3140", 1), ((string)paused["state"]!, (string)group["provider"]!, (string)group["code"]!, (int)group["attempts"]!));
+        Assert.Equal(("127.0.0.11", "127.0.0.1", "S3140", 1), ((string)group["ip"]!, (string)group["provider"]!, (string)group["code"]!, (int)group["attempts"]!));
+        Assert.Contains("127.0.0.1", grouped, StringComparison.Ordinal);
+        Assert.Contains(reference, await relaygate.OkAsync("message list --class ip-blocked --provider microsoft-consumer"), StringComparison.Ordinal);
+        Assert.Contains(reference, await relaygate.OkAsync("message list --class ip-blocked --provider 127.0.0.1"), StringComparison.Ordinal);
         Assert.Contains(reference, byWords, StringComparison.Ordinal);
         Assert.Contains("because   ip-blocked by microsoft-consumer (S3140), see http://mail.live.com/mail/troubleshooting.aspx#errors [rule microsoft-block-list]", story, StringComparison.Ordinal);
         Assert.Contains("ip-blocked by microsoft-consumer", shown, StringComparison.Ordinal);
