@@ -35,6 +35,10 @@ public sealed class RouteTable
     /// <summary>Whether there is a route for just this; of the server's: whether it is not the configured one.</summary>
     public bool Has(RouteKey key) => _routes.ContainsKey(key);
 
+    /// <summary>Whether some route leads to a smarthost of this name. Looks at all of them.</summary>
+    public bool HasSmarthost(string host) =>
+        _routes.Values.Append(Server).Any(route => route.Smarthosts.Any(equals => equals.Any(smarthost => smarthost.Host.Equals(host, StringComparison.OrdinalIgnoreCase))));
+
     /// <summary>The route of one recipient. At most three look-ups, and none where there are no such routes.</summary>
     /// <param name="domain">Recipient domain as A-labels, or an address literal.</param>
     public Route Find(string subscription, string domain)

@@ -66,7 +66,7 @@ internal static class QueueCommands
 
     private static Command Destination(string verb, string description, string done)
     {
-        var destination = new Argument<string>("DESTINATION") { Description = "A recipient domain; a name without a dot is a provider's, such as microsoft." };
+        var destination = new Argument<string>("DESTINATION") { Description = "A recipient domain; a name without a dot is a provider's, such as google (see rules list)." };
         var isProvider = new Option<bool>("--provider") { Description = "It is the name of a provider also where it has a dot." };
         return new Command(verb, description).With(destination, isProvider).Does(async (parsed, client, output, cancellationToken) =>
         {

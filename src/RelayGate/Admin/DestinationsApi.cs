@@ -7,7 +7,7 @@ using RelayGate.Queue;
 namespace RelayGate.Admin;
 
 /// <summary>Destinations that nothing is delivered to, by hand: recipient domains and providers.</summary>
-internal sealed class DestinationsApi(SuspendedDestinations destinations, WaitingMail waiting)
+internal sealed class DestinationsApi(SuspendedDestinations destinations, WaitingMail waiting, ProviderNames providers)
 {
     private const int MaxCounted = 10_000;
     private const int MaxProvider = 255; // Characters.
@@ -18,6 +18,8 @@ internal sealed class DestinationsApi(SuspendedDestinations destinations, Waitin
         api.Change(HttpMethods.Post, "queue/suspend", async r =>
         {
             WaitKey key = Key(await r.BodyAsync("domain", "provider"));
+            if (key.Kind == "provider")
+                providers.Check(key.Text[(key.Kind.Length + 1)..]);
             return await destinations.SuspendAsync(key, r.Caller.ToString(), r.Aborted) switch
             {
                 DestinationOutcome.TooMany => throw new ProblemException(Problem.Conflict($"{SuspendedDestinations.Max} destinations are suspended already")),
@@ -57,7 +59,7 @@ internal sealed class DestinationsApi(SuspendedDestinations destinations, Waitin
     {
         ({ } domain, null) => Domain.TryParse(domain, out Domain? name) ? WaitKey.To(name.Value) : throw AdminRequest.Bad($"'{Accounts.AccountNames.Printable(domain)}' is no domain"),
         (null, { Length: > 0 and <= MaxProvider } provider) when !provider.Any(static c => char.IsWhiteSpace(c) || PrintableText.IsUnsafe(c)) => WaitKey.Provider(provider.ToLowerInvariant()),
-        _ => throw AdminRequest.Bad("name either a domain or a provider, such as microsoft"),
+        _ => throw AdminRequest.Bad("name either a domain or a provider, such as google"),
     };
 
     private async Task<JsonNode?> ListAsync(AdminRequest r)

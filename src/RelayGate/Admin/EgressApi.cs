@@ -9,7 +9,7 @@ using RelayGate.Egress;
 namespace RelayGate.Admin;
 
 /// <summary>What keeps mail of local addresses back, and what people order about it; for administrators.</summary>
-internal sealed class EgressApi(AccountAdministration accounts, EgressStates states, EgressControl control, EgressStateViews views, TimeProvider time)
+internal sealed class EgressApi(AccountAdministration accounts, EgressStates states, EgressControl control, EgressStateViews views, ProviderNames providers, TimeProvider time)
 {
     private const int MaxReason = 200;
     private const int MaxConnections = 10_000;
@@ -61,6 +61,8 @@ internal sealed class EgressApi(AccountAdministration accounts, EgressStates sta
             DateTimeOffset now = time.GetUtcNow();
             var pace = new EgressPace(
                 address, Provider(body.RequiredText("provider"), orAny: true), PerMinute(body.RequiredText("pace")), connections, now, now + Length(body), Reason(body), r.Caller.ToString());
+            if (pace.Provider != EgressPace.Any)
+                providers.Check(pace.Provider);
             if (!await control.SetPaceAsync(pace, subscription, r.Aborted))
                 throw new ProblemException(Problem.Conflict($"there are {EgressControl.MaxPaces} paces already; end one first: relaygate pace cancel ADDRESS PROVIDER"));
             return Json(pace);
@@ -126,7 +128,7 @@ internal sealed class EgressApi(AccountAdministration accounts, EgressStates sta
         string name = text.ToLowerInvariant();
         if (name is { Length: > 0 and <= 253 } && (name.All(static c => char.IsAsciiLetterOrDigit(c) || c is '.' or '-' or '_' or ':' or '[' or ']') || (orAny && name == EgressPace.Any)))
             return name;
-        throw AdminRequest.Bad($"provider is '{text}': a name such as microsoft or example.net is expected{(orAny ? ", or *" : "")}");
+        throw AdminRequest.Bad($"provider is '{text}': a name such as google or example.net is expected{(orAny ? ", or *" : "")}");
     }
 
     private static TimeSpan? Length(RequestBody body) => body.Number("seconds") switch

@@ -120,6 +120,7 @@ public static class RelayGateServices
         services.AddSingleton<EgressStates>();
         services.AddSingleton<EgressControl>();
         services.AddSingleton<EgressStateViews>();
+        services.AddSingleton<ProviderNames>();
         services.AddSingleton<DsnOriginLookup>(provider => provider.GetRequiredService<AccountDirectory>().DsnOriginAsync);
         services.AddSingleton<DeliveryService>();
         services.AddSingleton(provider => provider.GetRequiredService<QueueWriter>().Feed);

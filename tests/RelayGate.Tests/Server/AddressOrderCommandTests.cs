@@ -117,6 +117,7 @@ public sealed class AddressOrderCommandTests : IAsyncLifetime, IAsyncDisposable
         {
             ("pace set 127.0.0.11 * fast", 2, "relaygate: pace is 'fast': 1/min to 10000/min is expected\n"),
             ("pace set 127.0.0.11 * 10/min --for soon", 2, "relaygate: 'soon' is no time: write --for 30m, 2h or 1d\n"),
+            ("pace set 127.0.0.11 gogle 10/min", 2, "relaygate: no provider is called gogle (there are gmx, godaddy, google"),
             ("pace set 127.0.0.99 * 10/min", 3, "relaygate: "),
             ("pace cancel 127.0.0.11 *", 3, "relaygate: no pace is set for 127.0.0.11 at *; what there is: relaygate pace list\n"),
             ("ip rest 127.0.0.99", 3, "relaygate: "),

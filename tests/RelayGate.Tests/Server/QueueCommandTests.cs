@@ -21,8 +21,11 @@ public sealed class QueueCommandTests : IAsyncLifetime
     public async Task A_destination_is_suspended_shown_and_resumed_and_what_waits_is_returned_and_put_back()
     {
         Assert.Equal("domain example.net suspended: its mail is put off\n", await OkAsync("queue suspend example.net"));
-        Assert.Equal("provider microsoft suspended: its mail is put off\n", await OkAsync("queue suspend Microsoft"));
-        Assert.Contains("nothing is delivered to domain example.net, provider microsoft", await OkAsync("status"), StringComparison.Ordinal);
+        Assert.Equal("provider google suspended: its mail is put off\n", await OkAsync("queue suspend Google"));
+        Run mistyped = await RunAsync("queue suspend mircosoft");
+        Assert.Equal(2, mistyped.ExitCode);
+        Assert.Matches(@"^relaygate: no provider is called mircosoft \(there are .*microsoft-consumer.*\), and a domain has a dot; names: relaygate rules list\n$", mistyped.Error);
+        Assert.Contains("nothing is delivered to domain example.net, provider google", await OkAsync("status"), StringComparison.Ordinal);
         string sent = await OkAsync($"send --server {_gateway.Local} --login info@shop.test -f info@shop.test -t ann@example.net --password-stdin", "secret-7");
         string reference = sent[(sent.IndexOf("queued ", StringComparison.Ordinal) + 7)..][..26];
         await WaitAsync("queue list", "to example.net");
