@@ -55,6 +55,9 @@ public static class NoticeKinds
         NoticeKind.EgressMissing, NoticeKind.IpBlocked, NoticeKind.LoginRefused, NoticeKind.PasswordGuessing, NoticeKind.ScriptBurst, NoticeKind.Exceeded, NoticeKind.Suspended, NoticeKind.Warning, NoticeKind.Recovered, NoticeKind.Resumed, NoticeKind.EgressBack, NoticeKind.IpRecovered,
     ];
 
+    /// <summary>The words for <see cref="All"/>, with commas.</summary>
+    public static string Words { get; } = string.Join(", ", All.Select(Word));
+
     /// <summary>For instance <c>script-burst</c>.</summary>
     public static string Word(NoticeKind kind) => JsonNamingPolicy.KebabCaseLower.ConvertName(kind.ToString());
 

@@ -1,5 +1,6 @@
 using System.CommandLine;
 using System.Text.Json.Nodes;
+using RelayGate.Core.Notices;
 using RelayGate.Server.Cli;
 
 namespace RelayGate.Server.Commands;
@@ -12,7 +13,7 @@ internal static class NoticeCommands
     private static readonly Argument<string> Owner = new("SUBSCRIPTION") { Description = "Whose contact." };
     private static readonly Option<string[]> Events = new("--event") { Description = "Only these, given several times; all or none; without it what the settings say, again.", HelpName = "EVENT" };
     private static readonly Argument<string> Id = new("ID") { Description = "Of the list." };
-    private static readonly Option<string?> Kind = new("--event") { Description = "Only this: egress-missing, login-refused, password-guessing, script-burst, exceeded, suspended, warning, recovered, resumed, egress-back.", HelpName = "EVENT" };
+    private static readonly Option<string?> Kind = new("--event") { Description = $"Only this: {NoticeKinds.Words}.", HelpName = "EVENT" };
     private static readonly Option<string?> Subscription = new("--subscription") { Description = "Only about what is this subscription's.", HelpName = "NAME" };
     private static readonly Option<string?> Since = new("--since") { Description = "Not before this time (2026-01-31T12:00Z) or this long ago (90s, 15m, 2h, 7d).", HelpName = "TIME" };
 

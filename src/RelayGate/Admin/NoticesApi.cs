@@ -36,7 +36,7 @@ internal sealed class NoticesApi(NoticeLog log, NoticeService notices)
     private async Task<JsonNode?> ListAsync(AdminRequest r)
     {
         NoticeKind? kind = r.Query("event") is not { } word ? null : NoticeKinds.Parse(word)
-            ?? throw AdminRequest.Bad($"event is '{AccountNames.Printable(word)}': one of {string.Join(", ", NoticeKinds.All.Select(NoticeKinds.Word))} is expected");
+            ?? throw AdminRequest.Bad($"event is '{AccountNames.Printable(word)}': one of {NoticeKinds.Words} is expected");
         QueueId? before = r.Query("cursor") is not { } cursor ? null : QueueId.TryParse(cursor, out QueueId id) ? id : throw AdminRequest.Bad("the cursor is not one that a page gave");
         DateTimeOffset since = r.Time("since") is { } given && given > r.Caller.Since ? given : r.Caller.Since;
         string? subscription = r.Caller.Subscription ?? r.Query("subscription");

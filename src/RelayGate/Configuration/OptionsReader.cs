@@ -252,12 +252,12 @@ internal static class OptionsReader
 
     private static void ReadNotices(SettingsSection n, NoticeOptions notices)
     {
-        const string KindsRemedy = "\"all\", \"none\" or words with commas (egress-missing, login-refused, password-guessing, script-burst, exceeded, suspended, warning, recovered, resumed, egress-back) is expected";
+        string kindsRemedy = $"\"all\", \"none\" or words with commas ({NoticeKinds.Words}) is expected";
         notices.Administrator = n.NullableText("Administrator", null, t => t.Length == 0 || MailboxAddress.TryParse(t, out _), "an address such as \"admin@example.net\", or \"\" for nobody, is expected");
         notices.From = n.NullableText("From", null, t => MailboxAddress.TryParse(t, out MailboxAddress? from) && !from.IsUnqualified, "an address such as \"relaygate@example.net\" is expected");
         notices.Period = n.Time("Period", notices.Period, TimeSpan.FromMinutes(1), TimeSpan.FromDays(7));
-        notices.AdministratorKinds = n.Text("AdministratorKinds", notices.AdministratorKinds, t => NoticeKinds.ParseList(t) is not null, KindsRemedy);
-        notices.OwnerKinds = n.Text("OwnerKinds", notices.OwnerKinds, t => NoticeKinds.ParseList(t) is not null, KindsRemedy);
+        notices.AdministratorKinds = n.Text("AdministratorKinds", notices.AdministratorKinds, t => NoticeKinds.ParseList(t) is not null, kindsRemedy);
+        notices.OwnerKinds = n.Text("OwnerKinds", notices.OwnerKinds, t => NoticeKinds.ParseList(t) is not null, kindsRemedy);
     }
 
     private static void ReadListeners(SettingsSection s, RelayGateOptions options)

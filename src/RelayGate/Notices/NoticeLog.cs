@@ -40,7 +40,7 @@ public sealed class NoticeLog(SqliteRelayStore store, QueueWriter queue, TimePro
     {
         string text = string.Join(',', kinds);
         if (text.Length > 0 && NoticeKinds.ParseList(text) is null)
-            return new AdminResult<string>(null, new AdminError(AdminErrorKind.Invalid, $"'{AccountNames.Printable(text)}' names no events: use all, none, or {string.Join(", ", NoticeKinds.All.Select(NoticeKinds.Word))}"));
+            return new AdminResult<string>(null, new AdminError(AdminErrorKind.Invalid, $"'{AccountNames.Printable(text)}' names no events: use all, none, or {NoticeKinds.Words}"));
         DateTimeOffset now = time.GetUtcNow();
         bool isKnown = await queue.WriteAsync(db =>
         {

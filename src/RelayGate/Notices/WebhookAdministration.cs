@@ -128,7 +128,7 @@ public sealed class WebhookAdministration(SqliteRelayStore store, QueueWriter qu
             return "all";
         string text = string.Join(',', words);
         return NoticeKinds.ParseList(text) is { IsEmpty: false } kinds ? string.Join(',', kinds.Select(NoticeKinds.Word))
-            : throw AdminException.Invalid($"'{AccountNames.Printable(text)}' names no events: use {string.Join(", ", NoticeKinds.All.Select(NoticeKinds.Word))}");
+            : throw AdminException.Invalid($"'{AccountNames.Printable(text)}' names no events: use {NoticeKinds.Words}");
     }
 
     private static (byte[] Key, string? Shown) KeyOf(string? secret)

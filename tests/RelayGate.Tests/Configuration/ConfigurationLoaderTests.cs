@@ -1,7 +1,10 @@
 using System.Collections;
+using System.Reflection;
 using System.Runtime.CompilerServices;
 using System.Text.Json;
+using System.Text.RegularExpressions;
 using RelayGate.Configuration;
+using RelayGate.Core.Notices;
 using RelayGate.Tests.Fakes;
 
 namespace RelayGate.Tests.Configuration;
@@ -192,6 +195,40 @@ public sealed class ConfigurationLoaderTests : IDisposable
         (options.Hostname, options.Postmaster, options.Listeners) = (defaults.Hostname, defaults.Postmaster, defaults.Listeners);
         Assert.Equal(JsonSerializer.Serialize(defaults), JsonSerializer.Serialize(options));
     }
+
+    /// <summary>Every key stands in the file; those of lists and of names of the user's choice at least in the comment with its example.</summary>
+    [Fact]
+    public void The_repositorys_own_file_has_every_key()
+    {
+        string text = File.ReadAllText(Path.Combine(Root(), "appsettings.json"));
+        using JsonDocument file = JsonDocument.Parse(text, new JsonDocumentOptions { CommentHandling = JsonCommentHandling.Skip });
+        var missing = new List<string>();
+        Look(typeof(RelayGateOptions), file.RootElement.GetProperty("RelayGate"), "RelayGate");
+        Assert.Empty(missing);
+        Assert.Contains(NoticeKinds.Words, Regex.Replace(text, @"\s*\n\s*//\s*", " "), StringComparison.Ordinal);
+
+        void Look(Type type, JsonElement? section, string path)
+        {
+            foreach (PropertyInfo property in type.GetProperties().Where(static p => p.GetIndexParameters().Length == 0))
+            {
+                bool isMap = property.PropertyType.IsGenericType && property.PropertyType.GetGenericTypeDefinition() == typeof(Dictionary<,>);
+                if (!property.CanWrite && !isMap)
+                    continue;
+                string key = $"{path}:{property.Name}";
+                JsonElement value = default;
+                if (section is { } written ? !written.TryGetProperty(property.Name, out value) : !text.Contains($"\"{property.Name}\": ", StringComparison.Ordinal))
+                    missing.Add(key);
+                else if (isMap || (property.PropertyType.IsGenericType && property.PropertyType.GetGenericTypeDefinition() == typeof(IList<>)))
+                    Look(property.PropertyType.GetGenericArguments()[^1], null, key);
+                else if (property.PropertyType.Namespace == typeof(RelayGateOptions).Namespace && property.PropertyType.IsClass)
+                    Look(property.PropertyType, section is null ? null : value, key);
+            }
+        }
+    }
+
+    [Fact]
+    public void The_papers_name_every_kind_of_notice() =>
+        Assert.Contains($"repeats included: {NoticeKinds.Words} |", File.ReadAllText(Path.Combine(Root(), "docs", "telemetry.md")), StringComparison.Ordinal);
 
     private static string Root([CallerFilePath] string thisFile = "") => Path.GetFullPath(Path.Combine(Path.GetDirectoryName(thisFile)!, "..", "..", ".."));
 
