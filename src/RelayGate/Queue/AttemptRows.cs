@@ -16,6 +16,7 @@ internal static class AttemptRows
         values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict do nothing
         """;
 
+    private const string Select = "select 1 from attempt where id = ? and started_at = ? and position = ?";
     private const string UpdateReport = "update attempt set report = ? where id = ? and started_at = ? and position = ?";
 
     /// <param name="results">As <see cref="WriteResults"/> has filled it.</param>
@@ -28,6 +29,15 @@ internal static class AttemptRows
             .Bind(5, attempt.Stage).Bind(6, attempt.NextHop).Bind(7, attempt.Remote).Bind(8, attempt.Local).Bind(9, attempt.Tls).BindUtf8(10, results.Written)
             .Bind(11, attempt.Provider).Bind(12, (int?)refusal?.Class).Bind(13, refusal is null ? null : job.Message.Subscription).Bind(14, attempt.TlsPolicy)
             .Execute() > 0;
+    }
+
+    public static bool IsThere(WriteContext context, DeliveryJob job, DeliveryAttempt attempt)
+    {
+        SqliteStatement select = context.Prepared(Select)
+            .Bind(1, job.Message.Id.ToBytes()).Bind(2, attempt.StartedAt.ToUnixTimeMilliseconds()).Bind(3, job.Recipients[0].Index);
+        bool isThere = select.Step();
+        select.Reset();
+        return isThere;
     }
 
     /// <summary>Notes the DSN that it caused, or the bound that kept it from being sent.</summary>

@@ -30,6 +30,7 @@ internal sealed class CompletionWrite : PendingWrite
     private readonly Func<WriteContext, bool>? _still;
     private readonly DsnRows? _dsnRows;
     private bool _isSkipped;
+    private bool _isInserted; // By the last run: whether that was committed is not known when it runs again.
     private bool _isRebound;
 
     /// <param name="now">Time of the attempt's end.</param>
@@ -67,12 +68,18 @@ internal sealed class CompletionWrite : PendingWrite
     public override void Execute(WriteContext context)
     {
         _dsnRows?.Begin();
+        if (_isInserted && AttemptRows.IsThere(context, _job, _attempt))
+        {
+            // The commit whose end was not known was one: all is done, and orders may have gone on from there. What is left is to tell of it.
+            _dsnRows?.Resume(context);
+            return;
+        }
         // What was withdrawn before it came to a transaction has been ended, or held, by another write: nothing of it counts.
         _isSkipped = _still is { } still ? !still(context) : !_job.TryBegin();
         if (_isSkipped)
             return;
-        bool isNew = AttemptRows.Insert(context, _job, _attempt, _results);
-        if (isNew && !_allDelivered)
+        _isInserted = AttemptRows.Insert(context, _job, _attempt, _results);
+        if (_isInserted && !_allDelivered)
             CountBounced(context);
         bool existed = _allDelivered ? EndDelivered(context) : Update(context);
         if (existed && _dsnRows is not null && _dsnRows.TryInsert(context))

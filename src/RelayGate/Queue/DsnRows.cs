@@ -9,6 +9,7 @@ namespace RelayGate.Queue;
 /// <summary>The DSN that a write about a job brings into the queue, in the same commit.</summary>
 internal sealed class DsnRows
 {
+    private const string SelectSeq = "select seq from message where id = ?";
     private const string SelectDecision = "select 1 from decision where id = ?";
 
     private readonly QueuedMessage _original;
@@ -67,6 +68,14 @@ internal sealed class DsnRows
         _seq = OwnMail.Insert(context, _notification, RecordKind.Dsn, "dsn", _now, detail.Written);
         _buffers.Return(detail);
         return true;
+    }
+
+    /// <summary>A commit whose end was not known has inserted it, if it was: it goes on from there unless it has ended already.</summary>
+    public void Resume(WriteContext context)
+    {
+        SqliteStatement select = context.Prepared(SelectSeq).Bind(1, _notification.Id.ToBytes());
+        _seq = select.Step() ? select.Int64(0) : 0;
+        select.Reset();
     }
 
     /// <summary>After the commit: it goes on from memory, if it was inserted.</summary>

@@ -160,16 +160,47 @@ public sealed class QueueWriterFailureTests : IDisposable
         var dsn = new PreparedDsn(
             _queue.NewId(), new ForwardPath(message.Envelope.ReversePath.Address!), "Subject: failed\r\n\r\n"u8.ToArray(), "It failed.\r\n"u8.ToArray(), false, false);
 
-        Task completion = _queue.Writer.CompleteAsync(job, _queue.Attempt(job, DeliveryResult.Failed), dsn);
-        for (int i = 0; i < 200 && !completion.IsCompleted; i++)
-        {
-            _queue.Time.Advance(TimeSpan.FromSeconds(1));
-            await Task.WhenAny(completion, Task.Delay(20));
-        }
+        Task<CompletionResult> completion = _queue.Writer.CompleteAsync(job, _queue.Attempt(job, DeliveryResult.Failed), dsn);
+        await AdvanceUntilAsync(completion);
 
-        await completion.WaitAsync(TimeSpan.FromSeconds(20));
+        Assert.Equal((true, true), ((await completion).IsWritten, (await completion).HasDsn));
+        Assert.Equal(dsn.Id, (await _queue.TakeAsync()).Message.Id); // From memory: in the store it is not due yet.
         Assert.Equal(1, await _queue.Count("message", $"flags & {(int)MessageFlags.IsDsn} <> 0"));
         Assert.Equal(1, await _queue.Count("attempt"));
+    }
+
+    [Fact]
+    public async Task What_was_returned_by_a_commit_whose_end_was_not_known_is_counted_and_told_once()
+    {
+        int told = 0;
+        QueueId report = _queue.NewId();
+        MessageEnder usual = _queue.Ender;
+        _queue.Ender = new MessageEnder(
+            async (message, status, text) => await usual.PlanAsync(message, status, text) with
+            {
+                Dsn = new PreparedDsn(report, new ForwardPath(message.ReversePath.Address!), "Subject: failed\r\n\r\n"u8.ToArray(), "It failed.\r\n"u8.ToArray(), false, false),
+            },
+            (_, done) => told += done.HasDsn ? 1 : 0);
+        QueueAdministration administration = _queue.NewAdministration();
+        await _queue.AcceptAsync(_queue.Account());
+        DeliveryJob job = await _queue.TakeAsync();
+        int failures = 1;
+        _queue.Writer.CommitFault = (null, () =>
+        {
+            if (failures-- > 0)
+                throw new SqliteException("disk I/O error", raw.SQLITE_IOERR);
+        }
+        );
+
+        Task<QueueOrderResult> bounce = administration.OrderAsync(QueueOrder.Bounce, QueueSelection.OfSubscription("acme"));
+        await AdvanceUntilAsync(bounce);
+
+        Assert.Equal((1, 0), ((await bounce).Count, (await bounce).Unchanged));
+        Assert.Equal(1, told);
+        Assert.Equal(1, await _queue.Count("message_order", "what = 'bounced'"));
+        Assert.Equal(1, await _queue.Count("audit"));
+        _queue.Scheduler.Complete(job);
+        Assert.Equal(report, (await _queue.TakeAsync()).Message.Id);
     }
 
     [Fact]
@@ -281,5 +312,15 @@ public sealed class QueueWriterFailureTests : IDisposable
         for (int i = 0; i < 1000 && !condition(); i++)
             await Task.Delay(10);
         Assert.True(condition());
+    }
+
+    private async Task AdvanceUntilAsync(Task task)
+    {
+        for (int i = 0; i < 200 && !task.IsCompleted; i++)
+        {
+            _queue.Time.Advance(TimeSpan.FromSeconds(1));
+            await Task.WhenAny(task, Task.Delay(20));
+        }
+        await task.WaitAsync(TimeSpan.FromSeconds(20));
     }
 }
