@@ -7,12 +7,15 @@ using RelayGate.Queue;
 namespace RelayGate.Admin;
 
 /// <summary>Orders for many messages that run now, each told line by line to who gave it: <c>{"id":…}</c>, lines <c>{"count":…,"looked":…}</c>, and last its result.</summary>
+/// <remarks>One order of each subscription's users at once, and a number of all of them; administrators have a number of their own, which customers do not use up.</remarks>
 internal sealed class RunningOrders(QueueAdministration queue, TimeProvider time)
 {
-    private const int MaxRunning = 8;
+    private const int MaxOfAdministrators = 8;
+    private const int MaxOfTenants = 32;
 
     private static readonly TimeSpan BetweenLines = TimeSpan.FromMilliseconds(100);
 
+    private readonly Lock _starting = new();
     private readonly ConcurrentDictionary<string, (AdminCaller By, CancellationTokenSource Stop)> _running = [];
 
     /// <param name="cancellationToken">Who gave it has gone: it ends after the step that runs.</param>
@@ -20,8 +23,7 @@ internal sealed class RunningOrders(QueueAdministration queue, TimeProvider time
     {
         using var stop = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
         string id = Guid.NewGuid().ToString("N");
-        if (_running.Count >= MaxRunning || !_running.TryAdd(id, (by, stop)))
-            throw new ProblemException(Problem.Conflict($"{MaxRunning} orders run already; wait until one ends"));
+        Start(id, by, stop);
         try
         {
             yield return new JsonObject { ["id"] = id };
@@ -59,6 +61,20 @@ internal sealed class RunningOrders(QueueAdministration queue, TimeProvider time
         catch (ObjectDisposedException)
         {
             return false; // It has just ended.
+        }
+    }
+
+    /// <exception cref="ProblemException">409: too many run.</exception>
+    private void Start(string id, AdminCaller by, CancellationTokenSource stop)
+    {
+        lock (_starting)
+        {
+            if (by.Subscription is { } subscription && _running.Values.Any(order => order.By.Subscription == subscription))
+                throw new ProblemException(Problem.Conflict($"an order of subscription {subscription} runs already; wait until it ends"));
+            int most = by.IsAdministrator ? MaxOfAdministrators : MaxOfTenants;
+            if (_running.Values.Count(order => order.By.IsAdministrator == by.IsAdministrator) >= most)
+                throw new ProblemException(Problem.Conflict($"{most} orders run already; wait until one ends"));
+            _running[id] = (by, stop);
         }
     }
 
