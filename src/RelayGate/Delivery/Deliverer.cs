@@ -102,7 +102,7 @@ internal sealed partial class Deliverer(
             }
             if (end == HostEnd.Denied)
                 turn.Bar(binding, address);
-            else
+            else if (end != HostEnd.Missing)
                 connects.Note(address, hasConnected: result.Stage != DeliveryStage.Connect);
             turn.Report(result);
             if (end == HostEnd.Final || !result.WantsNextHost)
@@ -145,6 +145,9 @@ internal sealed partial class Deliverer(
 
         /// <summary>As <see cref="Next"/>, but not from the same local address: it is another subscription's.</summary>
         Denied,
+
+        /// <summary>As <see cref="Next"/>, but nothing was dialled: the local address is not on this host, which says nothing of the other side.</summary>
+        Missing,
 
         /// <summary>Other addresses would fare no better.</summary>
         Final,
@@ -322,7 +325,7 @@ internal sealed partial class Deliverer(
         metrics.EgressBindFailures.Increment();
         local.NoteMissing(binding.Address!);
         result.Stage = failure.Stage;
-        return HostEnd.Next;
+        return HostEnd.Missing;
     }
 
     /// <summary>Nothing was sent. An address that is another's now says nothing of the other family's; a connection that left from elsewhere is a fault of this host.</summary>

@@ -59,6 +59,24 @@ public sealed class AddressOrderTests
         Assert.False(harness.Health.IsFailing(IPAddress.IPv6Loopback, site, AddressFamily.InterNetworkV6));
     }
 
+    /// <summary>Our own address is gone for a while: the site can be reached by that family all the same.</summary>
+    [Fact]
+    public async Task A_local_address_that_is_missing_says_nothing_of_the_sites_family()
+    {
+        await using var dns = new FakeDns();
+        await using var hop = new FakeNextHop(IPAddress.Parse("127.0.0.41"));
+        dns.Mx("dest.test", 10, "six.test").Mx("dest.test", 20, "four.test").Aaaa("six.test", "::1").A("four.test", "127.0.0.41");
+        using var harness = Mx(dns, hop);
+        IPAddress gone = IPAddress.Parse("2001:db8::66");
+
+        AttemptResult result = await harness.AttemptAsync(DeliveryHarness.Job(Message("127.0.0.1", gone.ToString())));
+
+        Assert.Equal(OutcomeKind.Delivered, result.Outcomes[0]!.Kind);
+        Assert.True(harness.Local.IsMissing(gone));
+        NextHopPlan plan = await harness.Resolver.ResolveAsync("acme", DeliveryHarness.Recipient("b@dest.test").ForwardPath, default);
+        Assert.All(new[] { plan.Site, "six.test" }, site => Assert.False(harness.Health.IsFailing(gone, site, AddressFamily.InterNetworkV6)));
+    }
+
     [Theory]
     [InlineData("subscription acme", "and IPv6 is switched off for subscription acme")]
     [InlineData("provider", "and IPv6 is switched off for provider")]
