@@ -1,7 +1,8 @@
 namespace RelayGate.Egress;
 
 /// <summary>What is known of one address at one provider: its state, what goes now, and the slots of its pace. Guarded by the lock of <see cref="EgressStates"/>.</summary>
-internal sealed class EgressPair(EgressKey key)
+/// <param name="budget">Counts the slots of all pairs.</param>
+internal sealed class EgressPair(EgressKey key, SlotBudget budget)
 {
     private static readonly TimeSpan Minute = TimeSpan.FromMinutes(1);
 
@@ -71,20 +72,25 @@ internal sealed class EgressPair(EgressKey key)
         if (_window.Count >= perMinute && _window.Peek() + Minute > first)
             first = _window.Peek() + Minute;
         DateTimeOffset slot = _nextFree > first ? _nextFree : first;
-        if (slot > horizon)
-            return slot;
+        if (slot > horizon || budget.Used >= budget.Most)
+            return slot > horizon ? slot : horizon + Minute;
         // Whole milliseconds, as they are stored, and each but once.
         long name = (slot.UtcTicks + TimeSpan.TicksPerMillisecond - 1) / TimeSpan.TicksPerMillisecond - DateTimeOffset.UnixEpoch.UtcTicks / TimeSpan.TicksPerMillisecond;
         slot = DateTimeOffset.FromUnixTimeMilliseconds(name);
         _nextFree = slot + Minute / perMinute;
         _slots.Enqueue(name);
         _open.Add(name);
+        budget.Used++;
         return slot;
     }
+
+    /// <summary>Whoever has a slot does not use it, and is given another.</summary>
+    public void GiveBack(long slot) => _open.Remove(slot);
 
     /// <summary>The pace has changed: slots of before do not hold.</summary>
     public void ForgetSlots()
     {
+        budget.Used -= _slots.Count;
         _slots.Clear();
         _open.Clear();
         _nextFree = default;
@@ -99,12 +105,24 @@ internal sealed class EgressPair(EgressKey key)
         _minute = now;
     }
 
-    private void Trim(DateTimeOffset now)
+    /// <summary>Forgets what is over.</summary>
+    public void Trim(DateTimeOffset now)
     {
         while (_window.TryPeek(out DateTimeOffset at) && (now - at >= Minute || at > now))
             _window.Dequeue();
         long old = now.AddMinutes(-10).ToUnixTimeMilliseconds(); // Whoever had it does not come any more.
         while (_slots.TryPeek(out long slot) && slot < old)
+        {
             _open.Remove(_slots.Dequeue());
+            budget.Used--;
+        }
     }
+}
+
+/// <summary>How many slots are remembered, of all pairs together.</summary>
+internal sealed class SlotBudget(int most)
+{
+    public int Most { get; } = most;
+
+    public int Used { get; set; }
 }

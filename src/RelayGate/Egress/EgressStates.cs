@@ -19,7 +19,11 @@ public sealed class EgressStates(TimeProvider time)
     /// <summary>Pairs of address and provider in memory; beyond that those without a state are not followed.</summary>
     public const int MaxPairs = 65_536;
 
+    /// <summary>Slots of all pairs; beyond that who has to wait is given none, and comes back in about an hour.</summary>
+    public const int MaxSlots = 262_144;
+
     private static readonly TimeSpan Horizon = TimeSpan.FromHours(1); // Slots are given for so long ahead.
+    private static readonly TimeSpan BetweenRemovals = TimeSpan.FromSeconds(1); // It looks at all pairs, while every delivery waits.
     private static readonly TimeSpan Forgotten = TimeSpan.FromHours(24); // A pause that nothing was sent after is over in the end.
     private static readonly TimeSpan Step = TimeSpan.FromMinutes(1); // Between two raises of a slowed pace.
     private static readonly TimeSpan Recheck = TimeSpan.FromHours(4); // Who rests without end is looked at again after so long.
@@ -27,6 +31,8 @@ public sealed class EgressStates(TimeProvider time)
     private readonly Lock _gate = new();
     private readonly Dictionary<EgressKey, EgressPair> _pairs = [];
     private readonly Dictionary<IPAddress, EgressState> _rests = [];
+    private readonly SlotBudget _slots = new(MaxSlots);
+    private DateTimeOffset _idleRemovedAt = DateTimeOffset.MinValue;
     private ImmutableDictionary<(string, string), EgressPace> _paces = ImmutableDictionary<(string, string), EgressPace>.Empty;
 
     /// <summary>A state began, changed or ended (null). Raised outside of all locks; must not block.</summary>
@@ -42,7 +48,7 @@ public sealed class EgressStates(TimeProvider time)
                 if (state.Condition == EgressCondition.Resting)
                     _rests[state.Key.Address] = state;
                 else
-                    _pairs[state.Key] = new EgressPair(state.Key) { State = state };
+                    _pairs[state.Key] = new EgressPair(state.Key, _slots) { State = state };
             }
             _paces = paces.ToImmutableDictionary(static pace => (pace.Address, pace.Provider));
         }
@@ -238,6 +244,7 @@ public sealed class EgressStates(TimeProvider time)
             }
             foreach (EgressPair pair in _pairs.Values)
             {
+                pair.Trim(now);
                 if (pair.State is not { } state || now < state.Until + (state.Condition == EgressCondition.Paused ? Forgotten : TimeSpan.Zero))
                     continue;
                 pair.State = null;
@@ -262,7 +269,10 @@ public sealed class EgressStates(TimeProvider time)
         if (Limits(pair) is not var (perMinute, connections))
             return null;
         if (pair.InFlight >= connections)
+        {
+            pair.GiveBack(slot.ToUnixTimeMilliseconds());
             return Wait(pair, Later(pair.Reserve(perMinute, now, now + Horizon), now), "4.4.5", $"{pair.Key} has all {connections} connections in use that its pace allows");
+        }
         return pair.Take(perMinute, slot.ToUnixTimeMilliseconds(), now, now + Horizon) is { } at
             ? Wait(pair, Later(at, now), "4.4.5", $"{pair.Key} goes at {perMinute} messages a minute")
             : null;
@@ -334,8 +344,8 @@ public sealed class EgressStates(TimeProvider time)
     {
         if (_pairs.TryGetValue(key, out EgressPair? pair))
             return pair;
-        pair = new EgressPair(key) { LastUsed = now };
-        if (_pairs.Count >= MaxPairs)
+        pair = new EgressPair(key, _slots) { LastUsed = now };
+        if (_pairs.Count >= MaxPairs && (now - _idleRemovedAt).Duration() >= BetweenRemovals)
             RemoveIdle(now);
         if (_pairs.Count < MaxPairs)
             _pairs.Add(key, pair);
@@ -344,10 +354,13 @@ public sealed class EgressStates(TimeProvider time)
 
     private void RemoveIdle(DateTimeOffset now)
     {
+        _idleRemovedAt = now;
         foreach (EgressPair pair in _pairs.Values)
         {
-            if (pair.IsIdle(now))
-                _pairs.Remove(pair.Key);
+            if (!pair.IsIdle(now))
+                continue;
+            pair.ForgetSlots();
+            _pairs.Remove(pair.Key);
         }
     }
 }

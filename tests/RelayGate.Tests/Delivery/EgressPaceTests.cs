@@ -104,6 +104,70 @@ public sealed class EgressPaceTests
     }
 
     [Fact]
+    public void What_meets_no_free_connection_gives_its_slot_back_for_a_later_one()
+    {
+        EgressStates states = Paced(_time, 6, connections: 1);
+        EgressGrant running = states.Ask(Pair, default, out _)!.Value;
+        Assert.Null(states.Ask(Pair, default, out PutOff? first));
+        _time.Advance(first!.Until - _time.GetUtcNow());
+        Assert.Null(states.Ask(Pair, first.Until, out PutOff? second));
+        Assert.True(second!.Until > first.Until);
+        states.Release(running);
+
+        Assert.Null(states.Ask(Pair, first.Until, out _)); // Not once more.
+        _time.Advance(second.Until - _time.GetUtcNow());
+        Assert.NotNull(states.Ask(Pair, second.Until, out _));
+    }
+
+    [Fact]
+    public void Slots_are_bounded_over_all_pairs_and_who_has_none_comes_back_in_about_an_hour()
+    {
+        var states = new EgressStates(_time);
+        states.SetPaces([new EgressPace(EgressPace.Any, EgressPace.Any, EgressStates.MaxPace, null, _time.GetUtcNow(), null, null, "uid 0")]);
+        EgressKey[] keys = [.. Enumerable.Range(0, 20).Select(static i => new EgressKey(IPAddress.Parse("192.0.2.11"), $"p{i}.test"))];
+        int given = 0;
+        TimeSpan longest = TimeSpan.Zero;
+        for (int i = 0; i < EgressStates.MaxSlots * 5 / 4; i++)
+        {
+            if (states.Ask(keys[i % keys.Length], default, out PutOff? wait) is not null)
+                continue;
+            TimeSpan length = wait!.Until - _time.GetUtcNow();
+            if (length < TimeSpan.FromMinutes(50))
+                given++;
+            longest = length > longest ? length : longest;
+        }
+        Assert.Equal(EgressStates.MaxSlots, given);
+        Assert.InRange(longest, TimeSpan.FromMinutes(50), TimeSpan.FromMinutes(80));
+
+        _time.Advance(TimeSpan.FromMinutes(30)); // They are over, and forgotten as their pairs are used.
+        foreach (EgressKey key in keys)
+            states.Ask(key, default, out _);
+        Assert.Null(states.Ask(keys[0], default, out PutOff? next));
+        Assert.InRange(next!.Until - _time.GetUtcNow(), TimeSpan.Zero, TimeSpan.FromMinutes(1));
+    }
+
+    /// <summary>Looking for pairs that nobody uses is looking at all of them: not for each message.</summary>
+    [Fact]
+    public void Pairs_that_do_not_fit_are_not_followed_and_find_room_when_others_are_idle()
+    {
+        var states = new EgressStates(_time);
+        EgressKey KeyOf(int i) => new(IPAddress.Parse("192.0.2.11"), $"p{i}.test");
+        for (int i = 0; i < EgressStates.MaxPairs; i++)
+            states.Release(states.Ask(KeyOf(i), default, out _)!.Value);
+        for (int i = 0; i < 50_000; i++) // Would look at three milliards.
+            states.Release(states.Ask(KeyOf(EgressStates.MaxPairs + i), default, out _)!.Value);
+        EgressKey late = KeyOf(-1);
+        Refuse(late);
+        Assert.Null(states.Find(late));
+
+        _time.Advance(TimeSpan.FromMinutes(11));
+        Refuse(late);
+        Assert.NotNull(states.Find(late));
+
+        void Refuse(EgressKey key) => states.Refused(states.Ask(key, default, out _)!.Value, new ReplyFinding(ReplyClass.Rate, "p.test"), "421 4.7.0 too fast", "acme");
+    }
+
+    [Fact]
     public void Too_fast_halves_the_pace_and_success_raises_it_again_until_it_is_what_it_was()
     {
         var states = new EgressStates(_time);
@@ -191,10 +255,10 @@ public sealed class EgressPaceTests
         Assert.InRange(PauseSchedule.LengthOf(replyClass, repetition, 0.999999), TimeSpan.FromHours(fewestHours), TimeSpan.FromHours(mostHours));
     }
 
-    private static EgressStates Paced(TimeProvider time, int pace)
+    private static EgressStates Paced(TimeProvider time, int pace, int? connections = null)
     {
         var states = new EgressStates(time);
-        states.SetPaces([new EgressPace(Pair.Address.ToString(), Pair.Provider, pace, null, time.GetUtcNow(), null, null, "uid 0")]);
+        states.SetPaces([new EgressPace(Pair.Address.ToString(), Pair.Provider, pace, connections, time.GetUtcNow(), null, null, "uid 0")]);
         return states;
     }
 }
