@@ -173,8 +173,21 @@ internal sealed class SmtpTransport : IDisposable
     /// <summary>The octets of the reply read last.</summary>
     public ReadOnlySpan<byte> Reply => _input.AsSpan(_replyStart, _replyLength);
 
-    /// <summary>Whether the next hop spoke before it was its turn, or closed. Over TLS only what was decrypted already is seen.</summary>
-    public bool HasStrayInput => HasBufferedInput || (_tls is null && Connected.Available > 0);
+    /// <summary>Whether the next hop spoke before it was its turn. Over TLS only what was decrypted already is seen, and of a connection that has ended only what was read.</summary>
+    public bool HasStrayInput
+    {
+        get
+        {
+            try
+            {
+                return HasBufferedInput || (_tls is null && Connected.Available > 0);
+            }
+            catch (Exception e) when (e is ObjectDisposedException or SocketException)
+            {
+                return false; // Ended meanwhile, which takes back no reply.
+            }
+        }
+    }
 
     /// <summary>Whether more was read than the last reply.</summary>
     public bool HasBufferedInput => _inputLength > _replyStart + _replyLength;
