@@ -50,7 +50,7 @@ public static class DsnComposer
         body.Write($"\r\n--{boundary}--\r\n");
 
         string header =
-            $"From: Mail Delivery System <{request.From?.Text ?? $"MAILER-DAEMON@{request.ReportingMta}"}>\r\n" +
+            FromField(request.From?.Text ?? $"MAILER-DAEMON@{request.ReportingMta}") +
             $"To: <{to}>\r\n" +
             $"Subject: {DsnText.Subject(request)}\r\n" +
             $"Date: {MailDate.Format(request.Now)}\r\n" +
@@ -81,7 +81,15 @@ public static class DsnComposer
             string type = header8Bit && Utf8.IsValid(original.Octets.Span) ? "message/global" : "message/rfc822"; // RFC 6533 §6.
             return (Encoding.ASCII.GetBytes($"Content-Type: {type}\r\n{(is8Bit ? "Content-Transfer-Encoding: 8bit\r\n" : "")}"), message, is8Bit);
         }
-        byte[] headers = WholeFields(original, request.MaxReturnedOctets);
+        return HeaderAlone(original, request.MaxReturnedOctets, utf8);
+    }
+
+    internal static string FromField(string address) => $"From: Mail Delivery System <{address}>\r\n";
+
+    /// <summary>The third part where the body is not returned.</summary>
+    internal static (byte[] Headers, byte[] Content, bool Is8Bit) HeaderAlone(HeaderSection original, int maxOctets, bool utf8)
+    {
+        byte[] headers = WholeFields(original, maxOctets);
         if (Ascii.IsValid(headers) && LinesFit(headers))
             return ("Content-Type: text/rfc822-headers\r\n"u8.ToArray(), headers, false);
         if (utf8 && Utf8.IsValid(headers) && LinesFit(headers))

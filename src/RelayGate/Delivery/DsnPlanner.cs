@@ -13,11 +13,13 @@ internal sealed class DsnPlanner(RelayGateOptions options, DsnOriginLookup origi
 {
     private readonly TimeSpan _delayNoticeAfter = options.Delivery.Retry.DelayNoticeAfter;
 
-    /// <returns>Null when nobody is to hear of the attempt.</returns>
+    /// <returns>Null when nobody is to hear of the attempt. Of a report that is too large for its next hop: the same report, shorter.</returns>
     public async ValueTask<PreparedDsn?> PlanAsync(DeliveryJob job, DeliveryAttempt attempt)
     {
         QueuedMessage message = job.Message;
-        if (message.IsDsn || message.ReversePath.Address is not { } to) // RFC 5321 §4.5.5: never for the null reverse-path.
+        if (message.IsDsn)
+            return await ShorterAsync(message, attempt);
+        if (message.ReversePath.Address is not { } to) // RFC 5321 §4.5.5: never for the null reverse-path.
             return null;
         DateTimeOffset endedAt = attempt.StartedAt + attempt.Duration;
         bool delayDue = _delayNoticeAfter > TimeSpan.Zero && endedAt - message.AgedFrom >= _delayNoticeAfter;
@@ -58,13 +60,24 @@ internal sealed class DsnPlanner(RelayGateOptions options, DsnOriginLookup origi
             MaxReturnedOctets = options.Dsn.MaxReturned,
             From = origin.From,
         }).Signed(origin.Keys, endedAt);
-        return new PreparedDsn(id, new ForwardPath(to), composed.HeaderSection, composed.Body, composed.HeaderNeedsUtf8, composed.BodyIs8Bit)
-        {
-            Delayed = delayed.ToImmutable(),
-            SignedBy = origin.Keys,
-            IsToHosted = origin.IsToHosted,
-        };
+        return Prepared(id, new ForwardPath(to), composed, origin) with { Delayed = delayed.ToImmutable() };
     }
+
+    /// <summary>Nobody hears of a report that fails; but where its size alone is at fault, the header section of the returned message will do.</summary>
+    private async ValueTask<PreparedDsn?> ShorterAsync(QueuedMessage report, DeliveryAttempt attempt)
+    {
+        if (attempt.Results is not [{ Result: DeliveryResult.Failed, EnhancedStatus: "5.3.4" or "5.2.3" } refused] || report.Body.IsChunked)
+            return null;
+        ForwardPath to = refused.Recipient.ForwardPath;
+        DsnOrigin origin = await originOf(report with { ReversePath = new ReversePath(to.Address) }, CancellationToken.None);
+        if (ShorterDsn.Of(report.HeaderSection, report.Body.Memory.Span, report.HeaderNeedsUtf8, origin.From) is not { } shorter)
+            return null;
+        DateTimeOffset now = attempt.StartedAt + attempt.Duration;
+        return Prepared(newId(now), to, shorter.Signed(origin.Keys, now), origin);
+    }
+
+    private static PreparedDsn Prepared(QueueId id, ForwardPath to, ComposedDsn composed, DsnOrigin origin) =>
+        new(id, to, composed.HeaderSection, composed.Body, composed.HeaderNeedsUtf8, composed.BodyIs8Bit) { SignedBy = origin.Keys, IsToHosted = origin.IsToHosted };
 
     /// <summary>What the sender is to hear of one recipient (RFC 3461 §4.1, §5.2), or null.</summary>
     private static DsnAction? ActionOf(RecipientResult result, bool delayDue)

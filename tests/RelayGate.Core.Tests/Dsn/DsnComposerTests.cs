@@ -192,6 +192,28 @@ public sealed class DsnComposerTests
 
     private static string Body(DsnRequest request) => Encoding.UTF8.GetString(DsnComposer.Compose(request).Body);
 
+    [Theory]
+    [InlineData("A body.\r\n")]
+    [InlineData("")]
+    [InlineData("Gr\u00fc\u00dfe\r\n\r\n--x\r\nContent-Type: message/rfc822\r\n\r\nmore")]
+    public void A_report_that_is_too_large_is_written_again_as_if_the_header_alone_had_been_asked_for(string body)
+    {
+        DsnRequest alone = Request(Failed) with { From = MailboxAddress.Parse("MAILER-DAEMON@other.test") };
+        ComposedDsn whole = DsnComposer.Compose(Request(Failed) with { OriginalBody = Encoding.UTF8.GetBytes(body) });
+
+        ComposedDsn shorter = ShorterDsn.Of((byte[])[.. "DKIM-Signature: v=1; a=rsa-sha256\r\n"u8, .. whole.HeaderSection], whole.Body, whole.HeaderNeedsUtf8, alone.From!)!;
+
+        ComposedDsn expected = DsnComposer.Compose(alone);
+        Assert.Equal(Encoding.UTF8.GetString(expected.HeaderSection), Encoding.UTF8.GetString(shorter.HeaderSection));
+        Assert.Equal(Encoding.UTF8.GetString(expected.Body), Encoding.UTF8.GetString(shorter.Body));
+        Assert.Equal((expected.HeaderNeedsUtf8, expected.BodyIs8Bit), (shorter.HeaderNeedsUtf8, shorter.BodyIs8Bit));
+        Assert.Null(ShorterDsn.Of(shorter.HeaderSection, shorter.Body, shorter.HeaderNeedsUtf8, alone.From!));
+    }
+
+    [Fact]
+    public void What_is_no_report_is_not_made_shorter() =>
+        Assert.Null(ShorterDsn.Of("From: a@b.test\r\nContent-Type: text/plain\r\n\r\n"u8.ToArray(), "x\r\n"u8, false, MailboxAddress.Parse("a@b.test")));
+
     private static DsnRequest Request(params DsnRecipient[] recipients) => new(
         Id, OriginalId, "relay.example.net", MailboxAddress.Parse("info@shop.test"), null, Arrived, Arrived.AddMinutes(2),
         recipients.ToImmutableArray(), Encoding.ASCII.GetBytes(Original), null);
