@@ -24,13 +24,13 @@ public sealed class MailServerTests
         string body = NastyBody.Make(longest: server == MailServer.OpenSmtpd ? 998 : 20_000, eightBit: true);
         string large = string.Concat(Enumerable.Repeat(NastyBody.Make(998, eightBit: false), 60)); // Past what goes along with BDAT.
 
-        Assert.StartsWith("250", await SendAsync(gateway, "nasty", body, "ann@dest.test"), StringComparison.Ordinal);
-        Assert.StartsWith("250", await SendAsync(gateway, "large", large, "ann@dest.test"), StringComparison.Ordinal);
-
-        foreach ((string subject, string expected) in new[] { ("nasty", body), ("large", large) })
-            Assert.Equal(expected, (await ReceiveAsync(sink, next, $"Subject: {subject}\r\n")).Body);
+        foreach ((string subject, string sent) in new[] { ("first", body), ("nasty", body), ("large", large) }) // The first by DATA, the second by BDAT where that is offered.
+        {
+            Assert.StartsWith("250", await SendAsync(gateway, subject, sent, "ann@dest.test"), StringComparison.Ordinal);
+            Assert.Equal(sent, (await ReceiveAsync(sink, next, $"Subject: {subject}\r\n")).Body);
+        }
         Assert.StartsWith("5", await SendAsync(gateway, "nul", "a\0b\r\n", "ann@dest.test"), StringComparison.Ordinal);
-        Assert.Equal(2, sink.Messages.Count);
+        Assert.Equal(3, sink.Messages.Count);
     }
 
     [MailServerTheory]
