@@ -16,7 +16,7 @@ public sealed class TenantTests
     private static readonly string[] ForAdministrators =
     [
         "status", "doctor", "plans", "subscriptions", "subscriptions/acme", "domains", "mailboxes", "addresses", "networks", "dkim", "settings", "webhooks", "reports/schedules",
-        "limits?level=server", "limits?level=plan&name=basic", "limits/tree?level=server", "limits/tree?level=plan&name=basic", "reports?level=server",
+        "queue/suspended", "routes", "paces", "egress-states", "rules", "limits?level=server", "limits?level=plan&name=basic", "limits/tree?level=server", "limits/tree?level=plan&name=basic", "reports?level=server",
     ];
 
     private static readonly string[] OfAnother =
@@ -81,6 +81,57 @@ public sealed class TenantTests
         Assert.Contains("mailbox info@shop.test", tree, StringComparison.Ordinal);
         Assert.DoesNotContain("server", tree, StringComparison.Ordinal);
         (await AsUserAsync(gateway, "limit", "set", "subscription", "acme", "9/h")).ShouldExit(4);
+    }
+
+    /// <summary>Of the orders for queued mail a subscription's user may give two, and they reach what is its own alone, whatever is looked for.</summary>
+    [InteropFact(Programs.Root, "setpriv", "curl")]
+    public async Task A_subscriptions_user_sees_retries_and_deletes_its_own_queued_mail_and_orders_nothing_else()
+    {
+        await using GatewayProcess gateway = new("smtp://127.0.0.1:9");
+        await gateway.StartAsync();
+        await gateway.AddShopAsync("--system-user", User);
+        await gateway.CliAsync("subscription", "add", "beta", "--plan", "basic", "--system-user", "#" + OtherUser);
+        await gateway.CliAsync("domain", "add", "blog.test", "--subscription", "beta");
+        foreach (string subscription in new[] { "acme", "beta", "acme", "beta" })
+            await SendmailAsync(gateway, subscription);
+        await UntilAttemptedAsync(4);
+        string[] own = await RefsAsync("acme"), foreign = await RefsAsync("beta");
+        Assert.Equal((2, 2), (own.Length, foreign.Length));
+
+        Assert.Equal(own.Order(), (await GetAsync(gateway, "queue"))["items"]!.AsArray().Select(static i => (string)i!["ref"]!).Order());
+        Assert.Equal(own[0], (string?)(await GetAsync(gateway, $"queue/{own[0]}"))["ref"]);
+        Assert.Equal(404, (int?)(await GetAsync(gateway, $"queue/{foreign[0]}"))["status"]);
+        Assert.Equal(404, (int?)(await GetAsync(gateway, $"queue/{foreign[0]}/content"))["status"]);
+        foreach (string order in new[] { "hold", "release", "bounce", "rebind", "requeue", "flush" })
+            Assert.Equal(403, (int?)(await PostAsync($"queue/{order}", $$"""{"refs":["{{own[0]}}"]}"""))["status"]);
+        foreach (string order in new[] { "suspend", "resume" })
+            Assert.Equal(403, (int?)(await PostAsync($"queue/{order}", """{"domain":"example.net"}"""))["status"]);
+        foreach (string order in new[] { "retry", "delete" })
+        {
+            Assert.Equal(404, (int?)(await PostAsync($"queue/{order}", $$"""{"refs":["{{foreign[0]}}"]}"""))["status"]);
+            Assert.Equal(404, (int?)(await PostAsync($"queue/{order}", """{"subscription":"beta"}"""))["status"]);
+            Assert.Equal(0, (int?)(await PostAsync($"queue/{order}", """{"domain":"blog.test","dryRun":true}"""))["count"]);
+            JsonNode counted = await PostAsync($"queue/{order}", """{"recipientDomain":"example.net","dryRun":true}""");
+            Assert.True((int?)counted["count"] == 2, $"{order}: {counted.ToJsonString()} {await gateway.CliAsync("queue", "list")}");
+        }
+        Assert.Equal(1, (int?)(await PostAsync("queue/retry", $$"""{"refs":["{{own[0]}}"]}"""))["count"]);
+        await UntilAttemptedAsync(5);
+
+        JsonNode deleted = await PostAsync("queue/delete", """{"recipientDomain":"example.net"}""");
+        Assert.True((int?)deleted["count"] == 2, deleted.ToJsonString());
+        Assert.Empty(await RefsAsync("acme"));
+        Assert.Equal(foreign.Order(), (await RefsAsync("beta")).Order());
+
+        async Task UntilAttemptedAsync(int times) // What is in an attempt is left alone by some orders.
+        {
+            for (int i = 0; i < 50 && (await gateway.CliJsonAsync("queue", "list"))["items"]!.AsArray().Sum(static item => (int)item!["attempts"]!) < times; i++)
+                await Task.Delay(100);
+        }
+
+        async Task<string[]> RefsAsync(string subscription) =>
+            [.. (await gateway.CliJsonAsync("queue", "list", "--subscription", subscription))["items"]!.AsArray().Select(static i => (string)i!["ref"]!)];
+
+        Task<JsonNode> PostAsync(string route, string body) => GetAsync(gateway, route, "--request", "POST", "--header", "Content-Type: application/json", "--data", body);
     }
 
     private static Task<ProgramResult> AsUserAsync(GatewayProcess gateway, params string[] arguments) =>
