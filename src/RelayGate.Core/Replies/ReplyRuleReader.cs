@@ -6,24 +6,6 @@ using RelayGate.Core.Smtp;
 
 namespace RelayGate.Core.Replies;
 
-/// <summary>A text of rules.</summary>
-/// <param name="Name">For people: the path of the file.</param>
-/// <param name="IsTested">Its samples were tested before and its patterns are known to be good: patterns are made when they are first needed.</param>
-public sealed record ReplyRuleSource(string Name, string Text, bool IsTested = false);
-
-/// <summary>What is wrong in a file of rules.</summary>
-/// <param name="Line">From 1.</param>
-/// <param name="Text">What, and what would be right.</param>
-public sealed record ReplyRuleFault(string File, int Line, string Text)
-{
-    public override string ToString() => $"{File} line {Line}: {Text}";
-}
-
-/// <summary>What a reading came to.</summary>
-/// <param name="Rules">Null when there are faults.</param>
-/// <param name="Faults">At most <see cref="ReplyRuleReader.MaxFaults"/>, in the order of the files.</param>
-public sealed record ReplyRuleReading(ReplyRules? Rules, ImmutableArray<ReplyRuleFault> Faults);
-
 /// <summary>Reads rules, one JSON object a line (docs/reply-rules.md), and tests them with their own samples.</summary>
 /// <remarks>Bounds: 1 MiB a text, 16 KiB a line, 500 rules, 1,000 characters a pattern, 50 samples a rule, of 4 KiB.</remarks>
 public sealed class ReplyRuleReader
@@ -50,7 +32,7 @@ public sealed class ReplyRuleReader
     private readonly List<ReplyRule> _rules = [];
     private readonly List<ReplyList> _lists = [];
     private readonly Dictionary<string, string> _hosts = new(StringComparer.OrdinalIgnoreCase);
-    private readonly HashSet<string> _names = new(StringComparer.Ordinal);
+    private readonly Dictionary<string, (ReplyRuleSource Source, int Line)> _names = new(StringComparer.Ordinal);
     private readonly ImmutableArray<ReplyRuleFault>.Builder _faults = ImmutableArray.CreateBuilder<ReplyRuleFault>();
     private ReplyRuleSource _source = new("", "");
     private int _line;
@@ -76,6 +58,7 @@ public sealed class ReplyRuleReader
         var reader = new ReplyRuleReader();
         foreach (ReplyRuleSource source in sources)
             reader.ReadSource(source);
+        reader.CheckProviders(sources);
         if (reader._faults.Count > 0)
             return new ReplyRuleReading(null, reader._faults.ToImmutable());
         var rules = new ReplyRules([.. reader._rules], reader._hosts, [.. reader._lists]);
@@ -124,8 +107,7 @@ public sealed class ReplyRuleReader
         _line = 0;
         if (source.Text.Length > MaxCharacters)
         {
-            _line = 1;
-            Fault($"the file has {source.Text.Length} characters: {MaxCharacters} at most");
+            Add(new ReplyRuleFault(source.Name, null, $"the file has {source.Text.Length} characters: {MaxCharacters} at most"));
             return;
         }
         var ownHosts = new Dictionary<string, string>(StringComparer.OrdinalIgnoreCase);
@@ -198,8 +180,8 @@ public sealed class ReplyRuleReader
         int before = _faults.Count;
         if (!Known(row, RuleKeys) || Slug(row, "rule") is not { } name)
             return;
-        if (!_names.Add(name))
-            Fault($"rule: the name {name} is given already: names are given once, in all files");
+        if (!_names.TryAdd(name, (_source, _line)))
+            FaultName(name);
         if (_rules.Count >= MaxRules)
             Fault($"{MaxRules} rules at most");
         ReplyPattern? pattern = row.TryGetProperty("text", out _) ? Pattern(row) : null;
@@ -247,6 +229,37 @@ public sealed class ReplyRuleReader
         });
     }
 
+    /// <summary>A name is given once, in all files. The rules of the build come last, and it is not for them to have another.</summary>
+    private void FaultName(string name)
+    {
+        (ReplyRuleSource source, int line) = _names[name];
+        if (source == _source)
+            Fault($"rule: the name {name} is given in line {line} already: each rule has its own");
+        else if (_source.IsTested)
+            Add(new ReplyRuleFault(source.Name, line, $"rule: a rule of this build is called {name}: another name is expected"));
+        else
+            Fault($"rule: the name {name} is given in {source.Name} already: each rule has its own");
+    }
+
+    /// <summary>Once all hosts are read: providers that nobody is would make a rule one for nobody.</summary>
+    private void CheckProviders(ReadOnlySpan<ReplyRuleSource> sources)
+    {
+        string[] known = [.. _hosts.Values.Concat(_rules.Select(static rule => rule.Is).OfType<string>()).Distinct()];
+        foreach (ReplyRuleSource source in sources)
+        {
+            if (source.IsTested)
+                continue;
+            foreach (ReplyRule rule in _rules.Where(rule => rule.File == source.Name))
+            {
+                foreach (string provider in rule.Providers.Concat(rule.Samples.Select(static sample => sample.Provider)).Distinct())
+                {
+                    if (ProviderName.WhyUnknown(provider, known) is { } why)
+                        Add(new ReplyRuleFault(source.Name, rule.Line, $"provider: {why}"));
+                }
+            }
+        }
+    }
+
     private ImmutableArray<ReplySample> Samples(JsonElement row, ImmutableArray<string> providers, ImmutableArray<DeliveryStage>.Builder stages)
     {
         string provider = providers.IsEmpty ? "example.net" : providers[0];
@@ -287,8 +300,8 @@ public sealed class ReplyRuleReader
                 continue;
             foreach (ReplySample sample in rule.Samples)
             {
-                if (WhyNot(rules, rule, sample) is { } fault && _faults.Count < MaxFaults)
-                    _faults.Add(new ReplyRuleFault(file, rule.Line, $"rule {rule.Name}: the sample '{Printable(sample.Reply)}' {fault}"));
+                if (WhyNot(rules, rule, sample) is { } fault)
+                    Add(new ReplyRuleFault(file, rule.Line, $"rule {rule.Name}: the sample '{Printable(sample.Reply)}' {fault}"));
             }
         }
     }
@@ -376,10 +389,12 @@ public sealed class ReplyRuleReader
         return [];
     }
 
-    private void Fault(string text)
+    private void Fault(string text) => Add(new ReplyRuleFault(_source.Name, _line, text));
+
+    private void Add(ReplyRuleFault fault)
     {
         if (_faults.Count < MaxFaults)
-            _faults.Add(new ReplyRuleFault(_source.Name, _line, text));
+            _faults.Add(fault);
     }
 
     private static string Printable(string text) => RelayGate.Core.Messages.PrintableText.Clean(text.Length > 80 ? text[..80] + "…" : text, '?');

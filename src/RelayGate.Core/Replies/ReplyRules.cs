@@ -36,6 +36,10 @@ public sealed class ReplyRules
     /// <summary>The providers that have a name.</summary>
     public ImmutableArray<string> Providers { get; }
 
+    /// <summary>What is wrong with a provider's name, and what would be right; null: there may be such a one.</summary>
+    /// <param name="name">In lower case.</param>
+    public string? WhyUnknown(string name) => ProviderName.WhyUnknown(name, Providers);
+
     /// <summary>Whether this is a provider's name, rather than the parent domain of a host.</summary>
     public bool IsNamed(string provider) => _ofProvider.ContainsKey(provider);
 

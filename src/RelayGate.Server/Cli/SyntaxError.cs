@@ -1,6 +1,6 @@
 using System.CommandLine;
 using System.CommandLine.Parsing;
-using RelayGate.Configuration;
+using RelayGate.Core.Messages;
 
 namespace RelayGate.Server.Cli;
 

@@ -36,7 +36,10 @@ internal sealed class EgressApi(AccountAdministration accounts, EgressStates sta
             string? provider = body.Text("provider") is { } name ? Provider(name, orAny: false) : null;
             ImmutableArray<EgressState> ended = await control.ResumeAsync(IPAddress.Parse(address.Address), provider, address.Subscription, r.Caller.ToString(), r.Aborted);
             if (provider is not null && ended.IsEmpty)
+            {
+                providers.Check(provider);
                 throw new ProblemException(Problem.NotFound($"nothing is known against {address.Address} at {provider}; what there is: relaygate ip show {address.Address}"));
+            }
             if (provider is null)
                 AdminJson.Value(await accounts.DrainAddressAsync(address.Address, isDraining: false, r.Aborted, r.Caller.ToString()));
             JsonObject answer = await ShowAsync(r);

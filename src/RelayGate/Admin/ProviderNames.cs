@@ -4,19 +4,32 @@ using RelayGate.Replies;
 
 namespace RelayGate.Admin;
 
-/// <summary>Which destination providers there can be: an order for one that is mistyped would do nothing, unnoticed.</summary>
-internal sealed class ProviderNames(ReplyRuleBook rules, AccountDirectory accounts, RelayGateOptions options)
+/// <summary>Which destination providers there can be: those of the rules on replies, domains and addresses, and smarthosts, each its own provider.</summary>
+internal sealed class ProviderNames
 {
-    private const int MaxLike = 6;
+    private readonly ReplyRuleBook _rules;
+    private readonly AccountDirectory _accounts;
 
-    /// <summary>A name with a dot may be the parent domain of any host, or an address; others are given by somebody.</summary>
+    /// <exception cref="FormatException">The configuration has settings for a provider that there is not; the text says which.</exception>
+    public ProviderNames(ReplyRuleBook rules, AccountDirectory accounts, RelayGateOptions options)
+    {
+        _rules = rules;
+        _accounts = accounts;
+        foreach (string name in options.Delivery.Providers.Keys)
+        {
+            if (WhyUnknown(name.ToLowerInvariant()) is { } why)
+                throw new FormatException($"{name}: {why}");
+        }
+    }
+
+    /// <summary>Refuses an order for a provider that there is not.</summary>
     /// <param name="name">In lower case.</param>
-    /// <exception cref="ProblemException">Nobody has it.</exception>
+    /// <exception cref="ProblemException">There is none; it says what would be right.</exception>
     public void Check(string name)
     {
-        if (name.AsSpan().ContainsAny('.', ':') || rules.Current.IsNamed(name) || options.Delivery.Providers.ContainsKey(name) || accounts.Routes.HasSmarthost(name))
-            return;
-        string like = string.Join(", ", rules.Current.Providers.Where(known => known[0] == name[0]).Take(MaxLike));
-        throw AdminRequest.Bad($"no provider is called {name}{(like.Length > 0 ? $" (there are {like})" : "")}, and a domain has a dot; names: relaygate rules list");
+        if (WhyUnknown(name) is { } why)
+            throw AdminRequest.Bad(why);
     }
+
+    private string? WhyUnknown(string name) => _accounts.Routes.HasSmarthost(name) ? null : _rules.Current.WhyUnknown(name);
 }

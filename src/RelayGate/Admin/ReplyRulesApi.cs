@@ -10,7 +10,7 @@ using RelayGate.Storage;
 namespace RelayGate.Admin;
 
 /// <summary>The rules on replies in force: what there is, what they make of a reply, and reading their file anew.</summary>
-internal sealed class ReplyRulesApi(ReplyRuleBook book, QueueWriter writer, TimeProvider time)
+internal sealed class ReplyRulesApi(ReplyRuleBook book, ProviderNames providers, QueueWriter writer, TimeProvider time)
 {
     public void Map(AdminDispatcher api)
     {
@@ -43,6 +43,8 @@ internal sealed class ReplyRulesApi(ReplyRuleBook book, QueueWriter writer, Time
         if (r.Query("stage") is { } word && !ReplyRuleReader.TryStage(word, out stage))
             throw AdminRequest.Bad($"stage is '{word}': one of {ReplyRuleReader.StageNames} is expected");
         string provider = r.Query("provider")?.ToLowerInvariant() ?? (r.Query("host") is { } host ? rules.ProviderOf(host) : "");
+        if (r.Query("provider") is not null)
+            providers.Check(provider);
         ReplyFinding found = rules.Classify(provider, stage, reply);
         return new JsonObject
         {

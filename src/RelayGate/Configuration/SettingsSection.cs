@@ -1,4 +1,5 @@
 using System.Globalization;
+using RelayGate.Core.Messages;
 
 namespace RelayGate.Configuration;
 

@@ -120,7 +120,7 @@ public static class RelayGateServices
         services.AddSingleton<EgressStates>();
         services.AddSingleton<EgressControl>();
         services.AddSingleton<EgressStateViews>();
-        services.AddSingleton<ProviderNames>();
+        services.AddSingleton(provider => CheckProviders(options, provider));
         services.AddSingleton<DsnOriginLookup>(provider => provider.GetRequiredService<AccountDirectory>().DsnOriginAsync);
         services.AddSingleton<DeliveryService>();
         services.AddSingleton(provider => provider.GetRequiredService<QueueWriter>().Feed);
@@ -278,6 +278,18 @@ public static class RelayGateServices
         catch (FormatException error)
         {
             throw new GatewayStartException($"RelayGate:Delivery:ReplyRules: {error.Message}", error);
+        }
+    }
+
+    private static ProviderNames CheckProviders(RelayGateOptions options, IServiceProvider provider)
+    {
+        try
+        {
+            return new ProviderNames(provider.GetRequiredService<ReplyRuleBook>(), provider.GetRequiredService<AccountDirectory>(), options);
+        }
+        catch (FormatException error)
+        {
+            throw new GatewayStartException($"RelayGate:Delivery:Providers:{error.Message}", error);
         }
     }
 

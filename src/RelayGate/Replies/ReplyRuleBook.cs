@@ -87,18 +87,20 @@ public sealed class ReplyRuleBook : IDisposable
     public static ReplyRuleFault? TryRead(string path, out string text)
     {
         text = "";
+        if (Directory.Exists(path))
+            return new ReplyRuleFault(path, null, "this is a folder, and a file of rules is expected");
         try
         {
             using FileStream stream = File.OpenRead(path);
             if (stream.CanSeek && stream.Length > 4L * ReplyRuleReader.MaxCharacters)
-                return new ReplyRuleFault(path, 1, $"the file has {stream.Length} octets: {ReplyRuleReader.MaxCharacters} characters at most");
+                return new ReplyRuleFault(path, null, $"the file has {stream.Length} octets: {ReplyRuleReader.MaxCharacters} characters at most");
             using var reader = new StreamReader(stream);
             text = reader.ReadToEnd();
             return null;
         }
         catch (Exception error) when (error is IOException or UnauthorizedAccessException)
         {
-            return new ReplyRuleFault(path, 1, error is FileNotFoundException or DirectoryNotFoundException ? "there is no such file" : "the file cannot be read by this user");
+            return new ReplyRuleFault(path, null, error is FileNotFoundException or DirectoryNotFoundException ? "there is no such file" : "the file cannot be read by this user");
         }
     }
 

@@ -27,7 +27,12 @@ public class ReplyRuleReaderTests
     [InlineData("""{"rule":"a","status":"5.7","class":"rate","samples":["450 y"]}""", "status is '5.7'")]
     [InlineData("""{"rule":"a","stage":"quit","text":"y","class":"rate","samples":["450 y"]}""", "stage is 'quit': one of greeting")]
     [InlineData("""{"rule":"A b","text":"y","class":"rate","samples":["450 y"]}""", "rule is 'A b'")]
-    [InlineData("""{"rule":"no-user","text":"y","class":"rate","samples":["450 y"]}""", "the name no-user is given already")]
+    [InlineData("""{"rule":"no-user","text":"y","class":"rate","samples":["450 y"]}""", "rule: a rule of this build is called no-user: another name is expected")]
+    [InlineData("""{"rule":"a","provider":"googel","text":"y","class":"rate","samples":["450 y"]}""", "provider: no provider is called googel; did you mean google?")]
+    [InlineData("""{"rule":"a","provider":["google","microsoft"],"text":"y","class":"rate","samples":["450 y"]}""", "no provider is called microsoft; did you mean microsoft-consumer or microsoft-365?")]
+    [InlineData("""{"rule":"a","provider":"nosuchprov","text":"y","class":"rate","samples":["450 y"]}""", "no provider is called nosuchprov; names: relaygate rules list")]
+    [InlineData("""{"rule":"a","provider":"bad..name","text":"y","class":"rate","samples":["450 y"]}""", "provider: 'bad..name' is no provider")]
+    [InlineData("""{"rule":"a","text":"y","class":"rate","samples":[{"reply":"450 y","provider":"gogle"}]}""", "provider: no provider is called gogle; did you mean google?")]
     [InlineData("""{"name":"us","hosts":["*.dest.test"]}""", "'*.dest.test' is no host")]
     [InlineData("""{"rule":"a","text":"\d","class":"rate","samples":["450 1"]}""", "no valid JSON")]
     [InlineData("rule a", "no valid JSON at character 1")]
@@ -39,9 +44,7 @@ public class ReplyRuleReaderTests
         Assert.Null(reading.Rules);
         ReplyRuleFault fault = reading.Faults[0];
         Assert.Contains(expected, fault.Text, StringComparison.Ordinal);
-        Assert.Equal(line.Contains("no-user", StringComparison.Ordinal) ? "built-in rules" : "own.jsonl", fault.File);
-        if (fault.File == "own.jsonl")
-            Assert.Equal(3, fault.Line);
+        Assert.Equal(("own.jsonl", 3), (fault.File, fault.Line));
     }
 
     [Fact]

@@ -86,6 +86,17 @@ public sealed class GatewayStartTests : IDisposable
     }
 
     [Fact]
+    public async Task Settings_for_a_provider_that_there_is_not_are_one_line_and_a_smarthost_is_one()
+    {
+        GatewayStartException error = await Assert.ThrowsAsync<GatewayStartException>(() =>
+            TestGateway.StartAsync(folder: _folder, configure: o => o.Delivery.Providers["Googel"] = new ProviderOptions()));
+
+        Assert.Equal("RelayGate:Delivery:Providers:Googel: no provider is called googel; did you mean google?", error.Message);
+        await using TestGateway gateway = await TestGateway.StartAsync("smtp://localhost:26", o => o.Delivery.Providers["localhost"] = new ProviderOptions(), folder: _folder);
+        Assert.Equal(GatewayPhase.Ready, gateway.Get<GatewayState>().Phase);
+    }
+
+    [Fact]
     public async Task An_address_of_another_host_is_one_line_with_the_remedy()
     {
         GatewayStartException error = await Assert.ThrowsAsync<GatewayStartException>(() =>

@@ -117,7 +117,10 @@ public sealed class AddressOrderCommandTests : IAsyncLifetime, IAsyncDisposable
         {
             ("pace set 127.0.0.11 * fast", 2, "relaygate: pace is 'fast': 1/min to 10000/min is expected\n"),
             ("pace set 127.0.0.11 * 10/min --for soon", 2, "relaygate: 'soon' is no time: write --for 30m, 2h or 1d\n"),
-            ("pace set 127.0.0.11 gogle 10/min", 2, "relaygate: no provider is called gogle (there are gmx, godaddy, google"),
+            ("pace set 127.0.0.11 gogle 10/min", 2, "relaygate: no provider is called gogle; did you mean google?\n"),
+            ("pace set 127.0.0.11 bad..name 10/min", 2, "relaygate: 'bad..name' is no provider: a name such as google, or a domain such as example.net, is expected\n"),
+            ("ip resume 127.0.0.11 --provider gogle", 2, "relaygate: no provider is called gogle; did you mean google?\n"),
+            ("ip resume 127.0.0.11 --provider google", 3, "relaygate: nothing is known against 127.0.0.11 at google"),
             ("pace set 127.0.0.99 * 10/min", 3, "relaygate: "),
             ("pace cancel 127.0.0.11 *", 3, "relaygate: no pace is set for 127.0.0.11 at *; what there is: relaygate pace list\n"),
             ("ip rest 127.0.0.99", 3, "relaygate: "),

@@ -51,6 +51,9 @@ public sealed class RefusalCommandTests
         string tested = await relaygate.OkAsync("rules test --host mx.dest.test --stage mail -", "550-no coffee,\r\n550 only a teapot\r\n");
         Assert.Contains("ours", tested, StringComparison.Ordinal);
         Assert.Contains("dest.test", tested, StringComparison.Ordinal);
+        Assert.Equal("relaygate: no provider is called nosuchprov; names: relaygate rules list; every other provider is a domain, which has a dot\n", (await relaygate.RunAsync("rules test --provider nosuchprov -", "450 x\n")).Error);
+        Assert.Equal($"relaygate: {folder.File("none")}: there is no such file\n", (await relaygate.RunAsync($"rules check {folder.File("none")}")).Error);
+        Assert.Equal($"relaygate: {folder.File("")}: this is a folder, and a file of rules is expected\n", (await relaygate.RunAsync($"rules check {folder.File("")}")).Error);
         Assert.Contains("1 rules, and each of their 1 samples", await relaygate.OkAsync($"rules check {rules}"), StringComparison.Ordinal);
         await File.WriteAllTextAsync(rules, "{\"rule\":\"ours\",\"text\":\"teapot\",\"class\":\"rates\",\"samples\":[\"550 teapot\"]}\n");
         Run bad = await relaygate.RunAsync("rules reload");

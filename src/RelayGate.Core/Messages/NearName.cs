@@ -1,15 +1,25 @@
-namespace RelayGate.Configuration;
+namespace RelayGate.Core.Messages;
 
 /// <summary>Finds what a misspelt name was meant to be.</summary>
 public static class NearName
 {
     private const int MostChanges = 3;
+    private const int MostNamed = 3;
 
     /// <returns>The known name that is few changes away; null when none is.</returns>
     public static string? Of(string name, IEnumerable<string> known)
     {
         int most = Math.Min(MostChanges, (name.Length + 1) / 2);
         return known.Select(k => (Name: k, Changes: Distance(k, name))).Where(k => k.Changes <= most).OrderBy(k => k.Changes).FirstOrDefault().Name;
+    }
+
+    /// <summary>As <see cref="Of"/>; where no whole name is near, those that begin as it does.</summary>
+    /// <returns>"did you mean a?", or "did you mean a or b?"; null when there is none.</returns>
+    public static string? DidYouMean(string name, IEnumerable<string> known)
+    {
+        string[] all = [.. known];
+        string[] near = Of(name, all) is { } one ? [one] : [.. all.Where(k => k.Length > name.Length && Of(name, [k[..name.Length]]) is not null).Take(MostNamed)];
+        return near.Length > 0 ? $"did you mean {string.Join(" or ", near)}?" : null;
     }
 
     /// <summary>Levenshtein distance, ignoring case; names are short.</summary>
