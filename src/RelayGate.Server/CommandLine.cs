@@ -1,6 +1,5 @@
 using System.CommandLine;
 using System.CommandLine.Help;
-using System.CommandLine.Invocation;
 using RelayGate.Server.Cli;
 using RelayGate.Server.Commands;
 
@@ -13,9 +12,9 @@ internal static class CommandLine
     {
         Command root = CreateRoot();
         ParseResult parsed = root.Parse(args, new ParserConfiguration { ResponseFileTokenReplacer = null }); // @shop.test is a domain, not a file of arguments.
-        if (parsed.Errors.Count > 0 && parsed.Action is ParseErrorAction)
+        if (SyntaxError.Of(parsed) is { } wrong)
         {
-            await Console.Error.WriteLineAsync($"relaygate: {Output.Clean(SyntaxError.Of(parsed))}");
+            await Console.Error.WriteLineAsync($"relaygate: {Output.Clean(wrong)}");
             return ExitCode.Usage;
         }
         try
@@ -25,7 +24,7 @@ internal static class CommandLine
         }
         catch (CliException error)
         {
-            await Console.Error.WriteLineAsync($"relaygate: {Output.Clean(error.Message)}");
+            await Console.Error.WriteLineAsync($"relaygate: {Output.Clean(error.ExitCode == ExitCode.Usage ? SyntaxError.Named(parsed, error.Message) : error.Message)}");
             return error.ExitCode;
         }
         catch (Exception error) when (GatewayRun.FindStartFault(error) is { } fault) // Found while the host was built: a lock, a store.

@@ -131,7 +131,7 @@ internal sealed class QueueApi(MessageLog log, QueueAdministration queue, Accoun
     {
         ImmutableArray<IPAddress> to = [.. body.Texts("toIp").Select(static text => ListenerEndpoint.TryParseAddress(text, out IPAddress? address)
             ? address
-            : throw AdminRequest.Bad($"toIp has '{AccountNames.Printable(text)}': an IP address is expected"))];
+            : throw AdminRequest.Bad($"toIp has '{AccountNames.Printable(text)}': an IP address such as 192.0.2.11 is expected"))];
         if (!to.IsEmpty && order != QueueOrder.Rebind)
             throw AdminRequest.Bad("toIp: only what is rebound gets another address");
         return to.Select(static a => a.AddressFamily).Distinct().Count() == to.Length ? to : throw AdminRequest.Bad("toIp: one address of each family at most is expected");
@@ -154,11 +154,11 @@ internal sealed class QueueApi(MessageLog log, QueueAdministration queue, Accoun
     /// <summary>What to look for in the queue, from a query or a body.</summary>
     private static QueueFilter Filter(Func<string, string?> text) => new()
     {
-        RecipientDomain = text("recipientDomain") is { } to ? Domain.TryParse(to, out Domain? domain) ? domain.Value : throw AdminRequest.Bad($"recipientDomain: '{AccountNames.Printable(to)}' is no domain") : null,
+        RecipientDomain = text("recipientDomain") is { } to ? Domain.TryParse(to, out Domain? domain) ? domain.Value : throw AdminRequest.Bad($"recipientDomain: '{AccountNames.Printable(to)}' is no domain: a name such as example.net is expected") : null,
         CountedAt = CountedAt(text),
         Sender = text("from"),
         Script = text("script"),
-        EgressAddress = text("ip") is { } ip ? IPAddress.TryParse(ip, out IPAddress? address) ? address : throw AdminRequest.Bad($"ip: '{AccountNames.Printable(ip)}' is no IP address") : null,
+        EgressAddress = text("ip") is { } ip ? IPAddress.TryParse(ip, out IPAddress? address) ? address : throw AdminRequest.Bad($"ip: '{AccountNames.Printable(ip)}' is no IP address: one such as 192.0.2.11 is expected") : null,
         Reason = text("reason") is not { } reason ? null
             : reason.Length is > 0 and <= MaxReason ? reason : throw AdminRequest.Bad($"reason: 1 to {MaxReason} characters of a reply, or the name of a class such as ip-blocked, are expected"),
         State = MessagesApi.Word<QueueState>(text, "state"),
@@ -170,8 +170,8 @@ internal sealed class QueueApi(MessageLog log, QueueAdministration queue, Accoun
     private static string? CountedAt(Func<string, string?> text) => (text("domain"), text("mailbox")) switch
     {
         (null, null) => null,
-        ({ } domain, null) => Domain.TryParse(domain, out Domain? name) ? name.Value : throw AdminRequest.Bad($"'{domain}' is no domain"),
-        (null, { } mailbox) => MailboxAddress.TryParse(mailbox, out MailboxAddress? address) ? address.Canonical : throw AdminRequest.Bad($"'{mailbox}' is no mailbox"),
+        ({ } domain, null) => Domain.TryParse(domain, out Domain? name) ? name.Value : throw AdminRequest.Bad($"domain: '{AccountNames.Printable(domain)}' is no domain: a name such as shop.test is expected"),
+        (null, { } mailbox) => MailboxAddress.TryParse(mailbox, out MailboxAddress? address) ? address.Canonical : throw AdminRequest.Bad($"mailbox: '{AccountNames.Printable(mailbox)}' is no mailbox: an address such as info@shop.test is expected"),
         _ => throw AdminRequest.Bad("name either a domain or a mailbox"),
     };
 
