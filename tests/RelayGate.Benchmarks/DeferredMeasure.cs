@@ -6,8 +6,9 @@ namespace RelayGate.Benchmarks;
 
 /// <summary>
 /// What a million deferred messages cost: start to ready (bound: 5 s), memory (400 MB) and the accept rate of W1 (4 KiB, 20 sessions, a session for each
-/// message; within 15 % of an empty queue's). <c>deferred PROGRAM [rounds] [messages] [deferred]</c>, PROGRAM being the published executable; rounds are
-/// interleaved. The deferred messages become due evenly over four hours, so that some are delivered meanwhile.
+/// message; within 15 % of an empty queue's). <c>deferred PROGRAM [rounds] [messages] [deferred] [due]</c>, PROGRAM being the published executable; rounds are
+/// interleaved. The deferred messages become due evenly over four hours, so that some are delivered meanwhile; with <c>due</c> all have become due
+/// before the start, as after an outage.
 /// </summary>
 internal static class DeferredMeasure
 {
@@ -21,6 +22,7 @@ internal static class DeferredMeasure
         int rounds = args.Length > 1 ? int.Parse(args[1], CultureInfo.InvariantCulture) : 3;
         int messages = args.Length > 2 ? int.Parse(args[2], CultureInfo.InvariantCulture) : 6000;
         int deferred = args.Length > 3 ? int.Parse(args[3], CultureInfo.InvariantCulture) : 1_000_000;
+        bool isDue = args.Length > 4 && args[4] == "due";
         string folder = Directory.CreateDirectory(Path.Combine("/var/tmp", $"relaygate-deferred-{Environment.ProcessId}")).FullName;
         using var sink = Process.Start(new ProcessStartInfo(Environment.ProcessPath!, "delivery-sink") { UseShellExecute = false, RedirectStandardOutput = true, RedirectStandardInput = true })!;
         try
@@ -29,8 +31,8 @@ internal static class DeferredMeasure
             string empty = ScaleMeasure.MakeStore(folder, "empty", Subscriptions);
             long started = Stopwatch.GetTimestamp();
             string full = ScaleMeasure.MakeStore(folder, "full", Subscriptions);
-            Defer(full, deferred);
-            Console.WriteLine($"store with {deferred} deferred messages of {Subscriptions} subscriptions to {Domains} domains: "
+            Defer(full, deferred, isDue);
+            Console.WriteLine($"store with {deferred} deferred messages{(isDue ? ", all of them due," : "")} of {Subscriptions} subscriptions to {Domains} domains: "
                 + $"{new FileInfo(Path.Combine(full, "relaygate.db")).Length >> 20} MiB, made in {Stopwatch.GetElapsedTime(started).TotalSeconds:0} s");
             List<ScaleMeasure.Run> runs = [];
             for (int round = 0; round < rounds; round++)
@@ -63,11 +65,12 @@ internal static class DeferredMeasure
 
     private static string Verdict(bool isMet) => isMet ? "ok" : "MISSED";
 
-    private static void Defer(string data, int deferred)
+    private static void Defer(string data, int deferred, bool isDue)
     {
         using SqliteRelayStore store = SqliteRelayStore.Open(data);
         using StoreConnection connection = store.OpenWriteConnection();
         long now = TimeProvider.System.GetUtcNow().ToUnixTimeMilliseconds();
+        long first = isDue ? now - 14_400_000 : now + 20_000;
         string numbers = $"with recursive n(i) as (select 0 union all select i + 1 from n where i + 1 < {deferred}) ";
         string id = $"unhex(printf('%012X%020X', {now - 3_600_000} + i / 1000, i))";
         string[] statements =
@@ -82,7 +85,7 @@ internal static class DeferredMeasure
             $"""
             insert into recipient (message, position, subscription, counted_at, address, notify, state, attempts, next_attempt, last_reply, delay_noticed)
             {numbers} select i + 1, 0, 'sub' || (i % {Subscriptions}), 'user0@site' || (i % {Subscriptions}) || 'a.test', 'someone@dest' || (i % {Domains}) || '.test', 0, 0, 3,
-              {now + 20_000} + cast((i * 7919 % {deferred}) * 14400000.0 / {deferred} as integer), '450 4.2.0 Try again later', 0 from n
+              {first} + cast((i * 7919 % {deferred}) * 14400000.0 / {deferred} as integer), '450 4.2.0 Try again later', 0 from n
             """,
             $$"""
             insert into decision (id, kind, verdict, outcome, reason, subscription, identity, sender, recipients, octets, repeats, last_at, levels, detail)
