@@ -22,7 +22,7 @@ namespace RelayGate.Hosting;
 /// </remarks>
 internal sealed class GatewayService(
     GatewayState state, ListenerPlan listeners, RelayGateOptions options, TimeProvider time, ILogger<GatewayService> logger, RelayGateMetrics metrics,
-    SqliteRelayStore store, QueueWriter writer, QueueScheduler scheduler, AccountDirectory accounts, QueueGauge gauge, Maintenance maintenance,
+    QueueWriter writer, QueueScheduler scheduler, AccountDirectory accounts, QueueGauge gauge, Maintenance maintenance,
     DeliveryService delivery, HoldReleaser releaser, SuspendedMail suspended, HeldExpiry expiry, NoticeService notices, ReportSender reports, TlsReporter tlsReports, AccountUpkeep upkeep, StsPolicies sts, EgressWatch egress, EgressControl states,
     MailLog mailLog) : IHostedLifecycleService
 {
@@ -39,14 +39,7 @@ internal sealed class GatewayService(
         mailLog.Start();
         writer.Reopened += accounts.Forget;
         writer.Reopened += suspended.Apply; // After that: it goes by what the accounts say now.
-        try
-        {
-            await gauge.StartAsync(cancellationToken); // Reads all of an index.
-        }
-        catch (SqliteException error)
-        {
-            throw new GatewayStartException(store.Explain(error), error);
-        }
+        gauge.Start();
         metrics.ObserveQueue(
             () => States(gauge.Last), () => gauge.Last.OldestAt is { } oldest ? Math.Max(0, (time.GetUtcNow() - oldest).TotalSeconds) : 0,
             () => scheduler.MemoryOctets, () => scheduler.InFlight);

@@ -12,7 +12,7 @@ internal sealed class CompletionWrite : PendingWrite
     private const string UpdateRecipient =
         "update recipient set state = ?, attempts = ?, next_attempt = ?, last_reply = ?, waits_for = ?, delay_noticed = max(delay_noticed, ?), last_class = ? where message = ? and position = ?";
 
-    private const string SelectMessage = "select held, egress from message where seq = ?";
+    private const string SelectMessage = "select held, egress, expires_at is null from message where seq = ?";
     private const string CountStates = "select count(*) filter (where state = 0), count(*) filter (where state = 1), count(*) filter (where state = 2) from recipient where message = ?";
     private const string KeepMessage = "update message set expires_at = ?, held = 0, held_at = null where seq = ?";
     private const string SelectPlan = "select plan from subscription where name = ?";
@@ -132,7 +132,7 @@ internal sealed class CompletionWrite : PendingWrite
         SqliteStatement select = context.Prepared(SelectMessage).Bind(1, seq);
         if (!select.Step())
             return false; // The administrator deleted it while the attempt ran.
-        var held = (HoldReason)select.Int64(0);
+        (var held, bool wasQueued) = ((HoldReason)select.Int64(0), select.Int64(2) != 0);
         // What was said of the address it left from then is not said of the one it leaves from now: it goes on from there at once.
         _isRebound = !EgressText.IsStill(select.Text(1), _job.Message.Egress);
         select.Reset();
@@ -164,6 +164,8 @@ internal sealed class CompletionWrite : PendingWrite
         {
             HoldRows.Leave(context, seq);
             context.Prepared(KeepMessage).Bind(1, (_now + _keepFailed).ToUnixTimeMilliseconds()).Bind(2, seq).Execute();
+            if (wasQueued)
+                context.Usage.Queued(-1);
         }
         else
             MessageRows.Delete(context, seq, _id, _job.Message.Body.IsChunked);

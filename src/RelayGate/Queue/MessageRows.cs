@@ -23,7 +23,7 @@ internal static class MessageRows
 
     private const int ClassShift = 8;
     private const string DeleteRecipients = "delete from recipient where message = ?";
-    private const string DeleteMessage = "delete from message where seq = ? returning held, held_at, subscription, octets, flags";
+    private const string DeleteMessage = "delete from message where seq = ? returning held, held_at, subscription, octets, flags, expires_at is null";
     private const string DeleteChunks = "delete from chunk where id = ?";
 
     /// <summary>Inserts a message; its row id is its sequence number, given by the writer and never used twice while it runs.</summary>
@@ -43,6 +43,7 @@ internal static class MessageRows
         else
             insert.Bind(19, message.Body.Memory.Span);
         insert.Execute();
+        context.Usage.Queued(1);
         if (hold is not null)
             HoldRows.Inserted(context, hold, message);
         foreach (QueuedRecipient recipient in message.Recipients)
@@ -64,6 +65,8 @@ internal static class MessageRows
         if (existed)
         {
             HeldMessage held = HoldRows.Read(message);
+            if (message.Int64(5) != 0)
+                context.Usage.Queued(-1);
             message.Reset();
             if (held.Reason != HoldReason.None)
                 context.Usage.Held(held, -1);

@@ -3,74 +3,66 @@ using RelayGate.Storage;
 
 namespace RelayGate.Queue;
 
-/// <summary>How many messages are in the queue, for status and metrics; counted over an index in short reads, never on the way of a message.</summary>
+/// <summary>How many messages are in the queue, for status and metrics: from the writer's counts. The age of the oldest is read now and then, never on the way of a message.</summary>
 public sealed class QueueGauge(SqliteRelayStore store, QueueScheduler scheduler, UsageTable usage, TimeProvider time) : IDisposable
 {
-    /// <summary>Entries that one read walks over: some milliseconds.</summary>
+    /// <summary>Entries that one read walks over at most: some milliseconds.</summary>
     private const int Step = 50_000;
 
-    private const string CountSome = "select count(*), max(id) from (select id from message where id > ? order by id limit ?)";
-    private const string CountKept = "select count(*) from message where expires_at is not null";
-    private const string OldestPending = "select min(message) filter (where state = 0), max(message), count(*) from (select message, state from recipient where message >= ? order by message limit ?)";
+    private const string SelectPending = "select message from (select message, state from recipient where message >= ? order by message limit ?) where state = 0 limit 1";
+    private const string SelectLast = "select max(message), count(*) from (select message from recipient where message >= ? order by message limit ?)";
     private const string SelectId = "select id from message where seq = ?";
 
     private static readonly TimeSpan Interval = TimeSpan.FromSeconds(15);
     private static readonly TimeSpan Fresh = TimeSpan.FromSeconds(1);
 
-    private readonly SemaphoreSlim _counting = new(1);
+    private readonly Lock _gate = new();
+    private readonly SemaphoreSlim _reading = new(1);
     private ITimer? _timer;
-    private volatile QueueFigures _last = new(0, 0, 0, 0, null);
-    private long _oldestSeq; // Rows before it are kept for their content alone, and never come back into the queue.
-    private long _countedAt = long.MinValue;
+    private long _oldestSeq; // Rows before it are kept for their content alone; none of them is in the queue again.
+    private DateTimeOffset? _oldestAt;
+    private long _readAt = long.MinValue;
 
-    /// <summary>What was counted last, with what is in flight now.</summary>
-    public QueueFigures Last => _last with { InFlight = scheduler.InFlight };
-
-    /// <summary>Counts now and then every 15 seconds.</summary>
-    public async Task StartAsync(CancellationToken cancellationToken)
+    /// <summary>What is in the queue now; the age of the oldest as it was read last.</summary>
+    public QueueFigures Last
     {
-        await RefreshAsync(cancellationToken);
-        _timer = time.CreateTimer(_ => _ = RefreshQuietlyAsync(), null, Interval, Interval);
+        get
+        {
+            long held = usage.Holds.Total;
+            long waiting = Math.Max(0, usage.Counts.Queued - held);
+            long active = Math.Min(waiting, scheduler.Active);
+            lock (_gate)
+                return new QueueFigures(active, waiting - active, held, scheduler.InFlight, _oldestAt);
+        }
     }
 
-    /// <summary>Counts unless that was done within the last second.</summary>
+    /// <summary>Reads soon, and then every 15 seconds.</summary>
+    public void Start() => _timer = time.CreateTimer(_ => _ = RefreshQuietlyAsync(), null, TimeSpan.Zero, Interval);
+
+    /// <summary>Reads unless that was done within the last second.</summary>
     public async Task<QueueFigures> RefreshAsync(CancellationToken cancellationToken)
     {
-        await _counting.WaitAsync(cancellationToken);
+        await _reading.WaitAsync(cancellationToken);
         try
         {
-            if (_countedAt != long.MinValue && time.GetElapsedTime(_countedAt) < Fresh)
+            if (_readAt != long.MinValue && time.GetElapsedTime(_readAt) < Fresh)
                 return Last;
-            long all = 0;
-            byte[] after = [];
-            while (true)
-            {
-                byte[] from = after;
-                (long count, byte[]? last) = await store.ReadRawAsync(connection => Some(connection, from), cancellationToken);
-                all += count;
-                if (last is null || count < Step)
-                    break;
-                after = last;
-            }
-            long held = usage.Holds.Total;
-            long kept = await store.ReadRawAsync(connection => Count(connection, CountKept), cancellationToken);
             DateTimeOffset? oldest = await OldestAsync(cancellationToken);
-            long waiting = Math.Max(0, all - held - kept);
-            long active = Math.Min(waiting, scheduler.Active);
-            _last = new QueueFigures(active, waiting - active, held, 0, oldest);
-            _countedAt = time.GetTimestamp();
+            lock (_gate)
+                _oldestAt = oldest;
+            _readAt = time.GetTimestamp();
             return Last;
         }
         finally
         {
-            _counting.Release();
+            _reading.Release();
         }
     }
 
     public void Dispose()
     {
         _timer?.Dispose();
-        _counting.Dispose();
+        _reading.Dispose();
     }
 
     /// <summary>On the timer: a store that fails is reported by those who need it.</summary>
@@ -82,54 +74,43 @@ public sealed class QueueGauge(SqliteRelayStore store, QueueScheduler scheduler,
         }
         catch (Exception error) when (error is ObjectDisposedException or OperationCanceledException or System.Data.Common.DbException or InvalidOperationException)
         {
-            // The old figures stay.
+            // The old figure stays.
         }
     }
 
-    private static (long Count, byte[]? Last) Some(StoreConnection connection, byte[] after)
-    {
-        SqliteStatement row = connection.Prepared(CountSome).Bind(1, after).Bind(2, (long)Step);
-        row.Step();
-        (long, byte[]?) result = (row.Int64(0), row.Int64(0) == 0 ? null : row.Blob(1).ToArray());
-        row.Reset();
-        return result;
-    }
-
-    private static long Count(StoreConnection connection, string sql)
-    {
-        SqliteStatement row = connection.Prepared(sql);
-        row.Step();
-        long count = row.Int64(0);
-        row.Reset();
-        return count;
-    }
-
-    /// <summary>Arrival of the first message that has a recipient to serve; goes on where the last look ended.</summary>
+    /// <summary>Arrival of the first message that has a recipient to serve; goes on where the last look ended, or at what was put back since.</summary>
     private async Task<DateTimeOffset?> OldestAsync(CancellationToken cancellationToken)
     {
+        long revived = usage.Counts.TakeRevived();
+        _oldestSeq = Math.Min(_oldestSeq, revived);
         while (true)
         {
-            (long? pending, long last, long rows, byte[]? id) = await store.ReadRawAsync(connection => Oldest(connection, _oldestSeq), cancellationToken);
-            if (pending is null && rows < Step)
-                return null;
+            (long? pending, long last, bool isEnd, byte[]? id) = await store.ReadRawAsync(connection => Oldest(connection, _oldestSeq), cancellationToken);
             _oldestSeq = pending ?? last;
             if (pending is not null)
                 return id is null ? null : QueueId.FromBytes(id).Timestamp;
+            if (isEnd)
+                return null;
         }
     }
 
-    private static (long? Pending, long Last, long Rows, byte[]? Id) Oldest(StoreConnection connection, long from)
+    private static (long? Pending, long Last, bool IsEnd, byte[]? Id) Oldest(StoreConnection connection, long from)
     {
-        SqliteStatement row = connection.Prepared(OldestPending).Bind(1, from).Bind(2, (long)Step);
-        row.Step();
-        (long? pending, long last, long rows) = (row.NullableInt64(0), row.NullableInt64(1) ?? from, row.Int64(2));
+        SqliteStatement row = connection.Prepared(SelectPending).Bind(1, from).Bind(2, (long)Step);
+        long? pending = row.Step() ? row.Int64(0) : null;
         row.Reset();
         if (pending is not { } seq)
-            return (null, last, rows, null);
+        {
+            row = connection.Prepared(SelectLast).Bind(1, from).Bind(2, (long)Step);
+            row.Step();
+            (long last, bool isEnd) = (row.NullableInt64(0) ?? from, row.Int64(1) < Step);
+            row.Reset();
+            return (null, last, isEnd, null);
+        }
         SqliteStatement message = connection.Prepared(SelectId).Bind(1, seq);
         byte[]? id = message.Step() ? message.Blob(0).ToArray() : null;
         message.Reset();
-        return (seq, last, rows, id);
+        return (seq, seq, false, id);
     }
 }
 

@@ -180,6 +180,8 @@ internal static class QueueOrders
                     Count(context, seq, uncounted, offers, now); // It failed while it was held, before it had counted.
                 context.Prepared(ReviveRecipients).Bind(1, message.Held == HoldReason.None ? now.ToUnixTimeMilliseconds() : null).Bind(2, seq).Execute();
                 context.Prepared(ReviveMessage).Bind(1, now.ToUnixTimeMilliseconds()).Bind(2, message.HasFailed ? (long)MessageFlags.NotCounted : 0).Bind(3, seq).Execute();
+                if (message.HasFailed)
+                    context.Usage.Revived(seq);
                 RecordRows.SetOutcome(context, message.Id, message.Held == HoldReason.None ? RecordOutcome.Queued : RecordOutcome.Held, now);
                 break;
             default:

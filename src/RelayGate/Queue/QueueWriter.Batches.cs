@@ -363,7 +363,7 @@ public sealed partial class QueueWriter
             connection.Prepared(Sql.Commit).Execute();
             _context.Attach(connection);
             _usage.Clear();
-            _usageBatch.LoadHeld(connection);
+            _usageBatch.LoadQueue(connection);
             _usageBatch.LoadAlarms(connection);
             Reopened?.Invoke(); // A cache that cannot be read anew would decide by what may no longer be true.
         }

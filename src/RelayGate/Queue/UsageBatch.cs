@@ -17,6 +17,8 @@ internal sealed class UsageBatch(UsageTable table)
     private readonly List<(UsageTable.Entry Entry, UsageRing Before, int BeforeMark)> _undo = [];
     private readonly UsageHistory _history = new();
     private readonly List<(HeldMessage Message, int Sign)> _held = [];
+    private long _queued;
+    private long _revived = long.MaxValue; // That of a write which was rolled back is looked at in vain.
     private readonly LimitAlarms _alarms = new();
     private int _mark = 1;
     private TimeSpan? _behind; // As the batch has written it.
@@ -67,8 +69,23 @@ internal sealed class UsageBatch(UsageTable table)
     /// <summary>Messages that wait for room at an object.</summary>
     public long WaitingAt(AccountKey key) => table.Holds.WaitingAt(key);
 
-    /// <summary>Reads again what is held.</summary>
-    public void LoadHeld(StoreConnection connection) => table.Holds.Load(connection);
+    /// <summary>Notes that a message came into the queue, or left it: its rows are gone, or kept for their content alone.</summary>
+    /// <param name="sign">1 or -1.</param>
+    public void Queued(int sign) => _queued += sign;
+
+    /// <summary>Notes that a message which was kept is in the queue again.</summary>
+    public void Revived(long seq)
+    {
+        _queued++;
+        _revived = Math.Min(_revived, seq);
+    }
+
+    /// <summary>Reads again what is held and what is in the queue.</summary>
+    public void LoadQueue(StoreConnection connection)
+    {
+        table.Holds.Load(connection);
+        table.Counts.Load(connection);
+    }
 
     /// <summary>Reads again which limits have been crossed.</summary>
     public void LoadAlarms(StoreConnection connection) => _alarms.Load(connection);
@@ -140,7 +157,7 @@ internal sealed class UsageBatch(UsageTable table)
     public UsageMark Mark()
     {
         _mark++;
-        return new UsageMark(_undo.Count, _history.Mark(), _held.Count, _alarms.Mark, Scripts.Mark);
+        return new UsageMark(_undo.Count, _history.Mark(), _held.Count, _queued, _alarms.Mark, Scripts.Mark);
     }
 
     public void RollBack(in UsageMark to)
@@ -157,6 +174,7 @@ internal sealed class UsageBatch(UsageTable table)
         for (int i = _held.Count - 1; i >= to.Held; i--)
             table.Holds.Apply(_held[i].Message, -_held[i].Sign);
         CollectionsMarshal.SetCount(_held, to.Held);
+        _queued = to.Queued;
         CollectionsMarshal.SetCount(_undo, to.Undo);
         _history.RollBack(to.History);
         _mark++;
@@ -215,6 +233,7 @@ internal sealed class UsageBatch(UsageTable table)
     {
         if (_behind is { } behind)
             table.ClocksNoted(behind);
+        table.Counts.Committed(_queued, _revived);
         End();
         _alarms.Committed(Crossed);
     }
@@ -238,9 +257,11 @@ internal sealed class UsageBatch(UsageTable table)
         _undo.Clear();
         _history.Clear();
         _held.Clear();
+        _queued = 0;
+        _revived = long.MaxValue;
         _behind = null;
     }
 }
 
 /// <summary>How much a batch had noted.</summary>
-internal readonly record struct UsageMark(int Undo, (int Objects, int Addresses) History, int Held, int Alarms, int Scripts);
+internal readonly record struct UsageMark(int Undo, (int Objects, int Addresses) History, int Held, long Queued, int Alarms, int Scripts);

@@ -43,6 +43,7 @@ public sealed class UsageTable
         (long? last, long? lastWall) = (select.NullableInt64(0), select.NullableInt64(1));
         select.Reset();
         Holds.Load(connection);
+        Counts.Load(connection);
         DateTimeOffset wall = time.GetUtcNow();
         _start = last is { } from && lastWall is { } then
             ? DateTimeOffset.FromUnixTimeMilliseconds(from + Math.Max(0, wall.ToUnixTimeMilliseconds() - then))
@@ -53,6 +54,9 @@ public sealed class UsageTable
 
     /// <summary>What is held.</summary>
     internal HoldTable Holds { get; } = new();
+
+    /// <summary>What is in the queue.</summary>
+    internal QueueCounts Counts { get; } = new();
 
     /// <summary>Time of the usage clock.</summary>
     public DateTimeOffset Now => _start + _time.GetElapsedTime(_startTimestamp);

@@ -1,3 +1,4 @@
+using RelayGate.Core.Mail;
 using RelayGate.Core.Policy;
 using RelayGate.Queue;
 
@@ -48,10 +49,80 @@ public sealed class QueueGaugeTests : IDisposable
         Assert.Equal(1, figures.Waiting);
     }
 
+    [Fact]
+    public async Task What_was_put_back_by_hand_is_the_oldest_again()
+    {
+        OfferedMessage failed = await _queue.AcceptAsync(_queue.Account());
+        await _queue.EndAsync(await _queue.TakeAsync(), DeliveryResult.Failed);
+        _queue.Time.Advance(TimeSpan.FromHours(10));
+        OfferedMessage waiting = await _queue.AcceptAsync(_queue.Account());
+        Assert.Equal(waiting.ReceivedAt, (await CountAsync()).OldestAt);
+
+        await _queue.NewAdministration().OrderAsync(QueueOrder.Requeue, QueueSelection.Of(failed.Id));
+
+        QueueFigures figures = await CountAsync();
+        Assert.Equal((failed.ReceivedAt, 2), (figures.OldestAt, figures.Waiting));
+    }
+
+    /// <summary>Nothing is counted again after the start: what the writer's commits say is what the store has, also after a write was rolled back.</summary>
+    [Fact]
+    public async Task The_counts_are_those_of_the_store_whatever_happens()
+    {
+        var random = new Random(7);
+        var ids = new List<QueueId>();
+        for (int i = 0; i < 120; i++)
+        {
+            switch (random.Next(6))
+            {
+                case 0 or 1:
+                    ids.Add((await _queue.AcceptAsync(_queue.Account(), "a@one.test", "b@two.test")).Id);
+                    break;
+                case 2 when _queue.Scheduler.Active > _queue.Scheduler.InFlight:
+                    if (await TryTakeAsync() is { } job)
+                        await _queue.EndAsync(job, (DeliveryResult)random.Next(3), TimeSpan.FromMinutes(1));
+                    break;
+                case 3 when ids.Count > 0:
+                    await _queue.NewAdministration().OrderAsync(
+                        (QueueOrder[])[QueueOrder.Hold, QueueOrder.Release, QueueOrder.Delete, QueueOrder.Requeue] is var orders ? orders[random.Next(4)] : default,
+                        QueueSelection.Of(ids[random.Next(ids.Count)]));
+                    break;
+                case 4:
+                    await Assert.ThrowsAnyAsync<Exception>(() => _queue.Writer.RunAsync<int>(
+                        static context =>
+                        {
+                            context.Usage.Queued(1);
+                            throw new FormatException("A write that fails");
+                        },
+                        default));
+                    break;
+                case 5 when random.Next(5) == 0:
+                    _queue.Time.Advance(TimeSpan.FromMinutes(5));
+                    break;
+            }
+            Assert.Equal(await _queue.Count("message", "expires_at is null"), _queue.Usage.Counts.Queued);
+        }
+        _queue.Reopen();
+        Assert.Equal(await _queue.Count("message", "expires_at is null"), _queue.Usage.Counts.Queued);
+    }
+
     public void Dispose()
     {
         _gauge.Dispose();
         _queue.Dispose();
+    }
+
+    /// <summary>The next job; null: what there was has been held, or is not due.</summary>
+    private async Task<DeliveryJob?> TryTakeAsync()
+    {
+        using var soon = new CancellationTokenSource(TimeSpan.FromSeconds(1));
+        try
+        {
+            return await _queue.Scheduler.TakeAsync(soon.Token);
+        }
+        catch (OperationCanceledException)
+        {
+            return null;
+        }
     }
 
     private async Task FailAsync()
