@@ -34,7 +34,7 @@ internal static class CommandLine
         }
     }
 
-    private static Command CreateRoot() =>
+    internal static Command CreateRoot() =>
         new("relaygate", "RelayGate, the outbound mail gateway.") // Not a RootCommand: that one is named after the assembly.
         {
             new HelpOption("--help", ["-h", "-?"]), // Without /h, which a slip makes of a limit (5 /h).
