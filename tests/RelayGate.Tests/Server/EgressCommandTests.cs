@@ -1,3 +1,5 @@
+using System.Net;
+using System.Net.Sockets;
 using System.Text.Json.Nodes;
 using RelayGate.Accounts;
 using RelayGate.Tests.Fakes;
@@ -104,6 +106,37 @@ public sealed class EgressCommandTests : IAsyncLifetime, IAsyncDisposable
         Assert.Equal("127.0.0.3", (await _nextHop.NextAsync()).Client.ToString());
         Assert.Contains("queue rebind", await _relaygate.OkAsync("audit list"), StringComparison.Ordinal);
         Assert.Contains("rebound to 127.0.0.3", await _relaygate.OkAsync($"message explain {refs[1]}"), StringComparison.Ordinal);
+    }
+
+    /// <summary>RFC 8489: an answer to another request, or without the address, says nothing.</summary>
+    [Fact]
+    public async Task An_address_is_probed_by_stun()
+    {
+        using var stun = new Socket(AddressFamily.InterNetwork, SocketType.Dgram, ProtocolType.Udp);
+        stun.Bind(new IPEndPoint(IPAddress.Loopback, 0));
+        EndPoint client = new IPEndPoint(IPAddress.Any, 0);
+        Task answering = Task.Run(async () =>
+        {
+            byte[] request = new byte[100];
+            for (int i = 0; i < 3; i++)
+            {
+                SocketReceiveFromResult received = await stun.ReceiveFromAsync(request, new IPEndPoint(IPAddress.Any, 0));
+                client = received.RemoteEndPoint;
+                Assert.Equal((20, 0, 1), (received.ReceivedBytes, request[0], request[1]));
+                byte[] address = [0, 0x20, 0, 8, 0, 1, 0, 0, .. IPAddress.Parse("198.51.100.7").GetAddressBytes().Select((octet, at) => (byte)(octet ^ request[4 + at]))];
+                byte[] reply = [1, 1, 0, (byte)(i == 1 ? 0 : 20), .. request[4..20], .. i == 1 ? [] : (byte[])[0x80, 0x22, 0, 3, 1, 2, 3, 0, .. address]]; // SOFTWARE, padded, comes first.
+                if (i == 0)
+                    reply[19] ^= 1;
+                await stun.SendToAsync(reply, received.RemoteEndPoint);
+            }
+        });
+        await OfferAsync("ann@dest.test");
+
+        string probed = await _relaygate.OkAsync($"ip probe 127.0.0.2 --to stun://{stun.LocalEndPoint}");
+
+        Assert.Contains("seen as         198.51.100.7 (an address in between is translated)", probed, StringComparison.Ordinal);
+        Assert.Equal("127.0.0.2", ((IPEndPoint)client).Address.ToString());
+        await answering.WaitAsync(TimeSpan.FromSeconds(10));
     }
 
     [Fact]
