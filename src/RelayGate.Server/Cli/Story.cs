@@ -129,6 +129,8 @@ internal static class Story
     private static string Egress(JsonNode egress)
     {
         string addresses = string.Join(", ", new[] { Text(egress, "ipv4"), Text(egress, "ipv6") }.Where(a => a is not null));
+        if (addresses.Length == 0 && egress["system"] is null)
+            return $"none: its mail waits until there is one ({Text(egress, "why")})";
         return $"{(addresses.Length == 0 ? "the system's choice" : addresses)} as {Text(egress, "helo")} ({Text(egress, "why")}{(Text(egress, "ipv6OffBy") is { } by ? $"; IPv6 is off by the {by}" : "")})";
     }
 

@@ -52,6 +52,8 @@ internal static class IpCommands
                         : Cell.Text(a["probedBy"]) is { } by ? $"not told by {by}" : "not asked: relaygate ip probe"));
                 foreach (JsonNode? state in a["states"] as JsonArray ?? [])
                     Console.WriteLine(Output.Clean($"  {StateLine(state!)}"));
+                foreach (JsonNode? pace in a["paces"] as JsonArray ?? [])
+                    Console.WriteLine(Output.Clean($"  {PaceLine(pace!)}"));
             });
         }),
         new Command("probe", "Ask a server outside, from this address, as which address it sees us. No mail is sent.").With(Address, To).Does(async (parsed, client, output, cancellationToken) =>
@@ -70,10 +72,18 @@ internal static class IpCommands
             var body = new JsonObject();
             PaceCommands.SetSeconds(body, parsed.GetValue(For));
             Fields.Set(body, "reason", parsed.GetValue(Reason));
-            return output.Done(await client.PostAsync($"{PathTo(parsed)}/rest", body, cancellationToken), $"address {parsed.GetRequiredValue(Address)} rests: no mail leaves from it");
+            JsonNode answer = await client.PostAsync($"{PathTo(parsed)}/rest", body, cancellationToken);
+            JsonNode? rest = (answer["states"] as JsonArray ?? []).FirstOrDefault(static s => s?["provider"] is null);
+            return output.Done(answer, $"address {parsed.GetRequiredValue(Address)} rests until {(Cell.Time(rest?["until"]) is { } until ? $"{until} UTC" : "it is resumed")}: no mail leaves from it");
         }),
-        new Command("drain", "Have no new message choose an address; what has it already leaves from it.").With(Address).Does(async (parsed, client, output, cancellationToken) =>
-            output.Done(await client.PostAsync($"{PathTo(parsed)}/drain", null, cancellationToken), $"address {parsed.GetRequiredValue(Address)} drains: new mail does not choose it")),
+        new Command("drain", "Have new messages choose another address where they have one; what has it already leaves from it.").With(Address).Does(async (parsed, client, output, cancellationToken) =>
+        {
+            JsonNode answer = await client.PostAsync($"{PathTo(parsed)}/drain", null, cancellationToken);
+            string[] choosers = [.. (answer["stillChosenBy"] as JsonArray ?? []).Select(static who => Cell.Text(who)!)];
+            string still = choosers.Length == 0 ? "new mail does not choose it"
+                : $"but it is the only one of its family for {string.Join(", ", choosers.Take(3))}{(choosers.Length > 3 ? " and others" : "")}, whose new mail leaves from it until there is another";
+            return output.Done(answer, $"address {parsed.GetRequiredValue(Address)} drains: {still}");
+        }),
         new Command("resume", "End what keeps mail of an address back: rest, drain and pauses, or one provider's pause.").With(Address, Provider).Does(async (parsed, client, output, cancellationToken) =>
         {
             var body = new JsonObject();
@@ -85,7 +95,18 @@ internal static class IpCommands
             output.Done(await client.DeleteAsync(PathTo(parsed), cancellationToken), $"address {parsed.GetRequiredValue(Address)} removed")));
 
     private static string? AtProviders(JsonNode address) => string.Join(", ", (address["states"] as JsonArray ?? [])
-        .Where(static s => s?["provider"] is not null).Select(static s => $"{Cell.Text(s!["state"])} at {Cell.Text(s["provider"])} ({Cell.Text(s["waiting"])} waiting)"));
+        .Where(static s => s?["provider"] is not null).Select(static s => $"{Cell.Text(s!["state"])} at {Cell.Text(s["provider"])} ({Cell.Text(s["waiting"])} waiting)")
+        .Concat((address["paces"] as JsonArray ?? []).Select(static p => $"{Cell.Text(p!["pace"])} at {AtEach(p)} ({Cell.Text(p["waiting"])} waiting)")));
+
+    private static string AtEach(JsonNode pace) => Cell.Text(pace["provider"]) is { } provider and not "*" ? provider : "each provider";
+
+    private static string PaceLine(JsonNode pace)
+    {
+        string connections = Cell.Text(pace["connections"]) is { } bound ? $", {bound} connections" : "";
+        string until = Cell.Time(pace["until"]) is { } end ? $" until {end} UTC" : "";
+        string each = Cell.Text(pace["address"]) == "*" ? ", set for each address" : "";
+        return $"{Cell.Text(pace["pace"])}{connections} at {AtEach(pace)} since {Cell.Time(pace["since"])} UTC{until}{each}, by {Cell.Text(pace["by"])}, {Cell.Text(pace["waiting"])} waiting  {Cell.Text(pace["reason"])}";
+    }
 
     private static string StateLine(JsonNode state)
     {
@@ -99,13 +120,13 @@ internal static class IpCommands
 
     private static string PathTo(ParseResult parsed) => $"addresses/{Uri.EscapeDataString(parsed.GetRequiredValue(Address))}";
 
-    private static string Use(JsonNode a) => (bool?)a["shared"] == true ? "shared" : "exclusive";
+    private static string Use(JsonNode a) => (bool?)a["shared"] == true ? "shared" : (bool?)a["server"] == true && a["subscription"] is null ? "server" : "exclusive";
 
-    private static string Users(JsonNode a) => (a["users"] as JsonArray ?? []) switch
-    {
-        { Count: > 3 } many => $"{string.Join(", ", many.Take(3).Select(Cell.Text))} and {(many.Count >= 100 ? "100 or more" : many.Count - 3)} more",
-        var few => string.Join(", ", few.Select(Cell.Text)),
-    };
+    private static string Users(JsonNode a) => string.Join(", ", ((bool?)a["server"] == true ? (string[])["the server"] : []).Concat(Subscriptions(a["users"] as JsonArray ?? [])));
+
+    private static IEnumerable<string> Subscriptions(JsonArray users) => users.Count <= 3
+        ? users.Select(static user => Cell.Text(user)!)
+        : [.. users.Take(3).Select(static user => Cell.Text(user)!).SkipLast(1), $"{Cell.Text(users[2])} and {(users.Count >= 100 ? "100 or more" : users.Count - 3)} more"];
 
     private static string Here(JsonNode a) => (bool?)a["present"] == true ? "yes" : $"no, since {Cell.Time(a["missingSince"])} UTC";
 

@@ -22,6 +22,7 @@ internal static class StatusCommand
                 ("connections", Connections(s["connections"]!)),
                 ("memory", Memory(s["memory"]!)),
                 ("suspended", string.Join(", ", (s["suspendedDestinations"] as JsonArray ?? []).Select(d => $"{Cell.Text(d!["kind"])} {Cell.Text(d["destination"])}")) is { Length: > 0 } stopped ? $"nothing is delivered to {stopped}: relaygate queue suspended" : null),
+                ("addresses", string.Join(", ", (s["addresses"] as JsonObject ?? []).Where(static a => (long?)a.Value > 0).Select(static a => $"{a.Value} {a.Key}")) is { Length: > 0 } kept ? $"{kept}: relaygate ip list" : null),
                 ("limits", Limits(s["limits"]!)),
                 ("period", Period(s["period"]!)),
                 ("over limit", $"{Cell.Text(s["period"]!["objectsOverNow"])} objects now (not sending), {Cell.Text(s["period"]!["objectsOver"])} in the period; who: relaygate report run"),

@@ -22,7 +22,7 @@ public sealed partial class AccountAdministration
     public Task<AdminResult<AddressView>> SetAddressAsync(string address, string? helo, bool? isShared, CancellationToken cancellationToken, string by = AuditRows.Gateway) => WriteAsync(write =>
     {
         string name = AccountNames.Address(address, null).ToString();
-        AddressRecord old = write.Address(name);
+        AddressRecord old = Kept(write, name);
         AddressView before = View(write.Db, old);
         bool shared = isShared ?? old.IsShared;
         string? owner = shared ? null : old.Owner;
@@ -42,12 +42,17 @@ public sealed partial class AccountAdministration
     }, by, cancellationToken);
 
     public Task<AdminResult<AddressView>> ShowAddressAsync(string address, CancellationToken cancellationToken) =>
-        ReadAsync(db => View(db, new AccountWrite(db).Address(AccountNames.Address(address, null).ToString())), cancellationToken);
+        ReadAsync(db => View(db, Known(new AccountWrite(db), AccountNames.Address(address, null).ToString())), cancellationToken);
 
-    public Task<AdminResult<Page<AddressView>>> ListAddressesAsync(string? after, int count, CancellationToken cancellationToken) => ListAsync(
+    public Task<AdminResult<Page<AddressView>>> ListAddressesAsync(string? after, int count, CancellationToken cancellationToken) => ListAsync<AddressView>(
         count,
-        (db, rows) => db.All(AccountSql.SelectAddress + " where address > $1 order by address limit $2", AccountSql.ReadAddress, after ?? "", rows)
-            .ConvertAll(address => View(db, address)),
+        (db, rows) =>
+        {
+            string start = after is null ? "" : CursorOf(after);
+            List<AddressRecord> found = db.All(AccountSql.SelectAddress + " where address > $1 order by address limit $2", AccountSql.ReadAddress, start, rows);
+            IEnumerable<AddressRecord> server = ServerAddresses(db).Where(own => string.CompareOrdinal(own.Address.ToString(), start) > 0);
+            return found.UnionBy(server, static a => a.Address).OrderBy(static a => a.Address.ToString(), StringComparer.Ordinal).Take(rows).Select(a => View(db, a)).ToList();
+        },
         static address => address.Address,
         cancellationToken);
 
@@ -67,7 +72,7 @@ public sealed partial class AccountAdministration
     /// <summary>Has no new message choose an address, or has them choose it again. What has it already leaves from it.</summary>
     public Task<AdminResult<AddressView>> DrainAddressAsync(string address, bool isDraining, CancellationToken cancellationToken, string by = AuditRows.Gateway) => WriteAsync((write, _) =>
     {
-        AddressRecord old = write.Address(AccountNames.Address(address, null).ToString());
+        AddressRecord old = Kept(write, AccountNames.Address(address, null).ToString());
         AddressView before = View(write.Db, old);
         if (old.DrainingSince is not null == isDraining)
             return before;
@@ -101,6 +106,32 @@ public sealed partial class AccountAdministration
         },
         cancellationToken);
 
+    /// <summary>How many addresses are drained.</summary>
+    public Task<long> CountDrainingAsync(CancellationToken cancellationToken) =>
+        _store.ReadAsync(static db => db.All("select count(*) from ip_address where draining is not null", static row => row.GetInt64(0))[0], cancellationToken);
+
+    /// <summary>An address that was added, or is the server's own by its settings.</summary>
+    private AddressRecord Known(AccountWrite write, string address) =>
+        AccountSql.Address(write.Db, address) ?? ServerAddresses(write.Db).FirstOrDefault(own => own.Address.ToString() == address) ?? write.Address(address);
+
+    /// <summary>As <see cref="Known"/>, and it has a row from now on.</summary>
+    private AddressRecord Kept(AccountWrite write, string address)
+    {
+        AddressRecord known = Known(write, address);
+        write.Db.Execute("insert or ignore into ip_address (address, shared) values ($1, 0)", address);
+        return known;
+    }
+
+    private IEnumerable<AddressRecord> ServerAddresses(DbConnection db)
+    {
+        EffectiveSettings settings = Settings(db);
+        return new[] { settings.IPv4, settings.IPv6 }.OfType<IPAddress>().Select(own => AccountSql.Address(db, own.ToString()) ?? new AddressRecord(own, null, false, null, null));
+    }
+
+    private static string CursorOf(string text) => IPAddress.TryParse(text, out IPAddress? address) && address.ToString() == text
+        ? text
+        : throw AdminException.Invalid("the cursor is not one that a page gave");
+
     private AddressView Changed(AccountWrite write, string address, string what, string before)
     {
         write.Change.Records.Add((RecordKind.Address, address));
@@ -110,10 +141,13 @@ public sealed partial class AccountAdministration
         return view;
     }
 
-    private AddressView View(DbConnection db, AddressRecord a) =>
-        new(a.Address.ToString(), a.Helo ?? Settings(db).Hostname, a.Helo is null ? "Hostname" : "own", a.IsShared, a.Owner,
+    private AddressView View(DbConnection db, AddressRecord a) => View(db, a, Settings(db));
+
+    private static AddressView View(DbConnection db, AddressRecord a, EffectiveSettings settings) =>
+        new(a.Address.ToString(), a.Helo ?? settings.Hostname, a.Helo is null ? "Hostname" : "own", a.IsShared, a.Owner,
             new AccountWrite(db).UsersOf(a.Address.ToString()))
         {
             DrainingSince = a.DrainingSince,
+            IsServer = a.Address.Equals(settings.IPv4) || a.Address.Equals(settings.IPv6),
         };
 }

@@ -39,6 +39,8 @@ public sealed partial class AccountAdministration
 
     private static string ServerAddress(AccountWrite write, string value, AddressFamily family)
     {
+        if (value.Equals(AccountNames.None, StringComparison.OrdinalIgnoreCase))
+            return AccountNames.None;
         IPAddress address = AccountNames.Address(value, family);
         return AccountSql.Address(write.Db, address.ToString()) is { Owner: { } owner } && owner != AccountWrite.SystemSubscription
             ? throw AdminException.Conflict($"Address {address} is exclusive to subscription {owner}, so the server cannot send from it; use another, or share it: relaygate ip set {address} --shared")

@@ -2,6 +2,7 @@ using System.Collections.Immutable;
 using System.Net;
 using System.Net.Sockets;
 using RelayGate.Core.Policy;
+using RelayGate.Storage;
 
 namespace RelayGate.Accounts;
 
@@ -52,6 +53,27 @@ public sealed partial class AccountDirectory
             return reader.Subscription(subscription) is { } known
                 ? EgressChooser.Choose(ref reader, settings, known, DomainOf(ref reader, subscription, domain))
                 : EgressChooser.OfServer(ref reader, settings);
+        },
+        cancellationToken);
+
+    /// <summary>Who chooses an address for new mail, for people: those who have no other of its family choose it also while it is drained. At most 100.</summary>
+    public async Task<IReadOnlyList<string>> WhoChoosesAsync(IPAddress address, CancellationToken cancellationToken) => await _store.ReadAsync<IReadOnlyList<string>>(
+        db =>
+        {
+            const string Users = """
+                select name, null from subscription where ipv4 = $1 or ipv6 = $1
+                union all select subscription, name from domain where ipv4 = $1 or ipv6 = $1 order by 1, 2 limit 100
+                """;
+            var reader = new AccountReader(_cache, db);
+            EffectiveSettings settings = reader.Settings()!;
+            List<string> found = Has(EgressChooser.OfServer(ref reader, settings)) ? ["the server"] : [];
+            foreach ((string name, string? domain) in db.All(Users, static row => (row.GetString(0), row.TextOrNull(1)), address.ToString()))
+            {
+                if (reader.Subscription(name) is { } known && Has(EgressChooser.Choose(ref reader, settings, known, DomainOf(ref reader, name, domain))))
+                    found.Add(domain is null ? $"subscription {name}" : $"domain {domain}");
+            }
+            return found;
+            bool Has(EgressChoice choice) => address.Equals(choice.IPv4?.Address) || address.Equals(choice.IPv6?.Address);
         },
         cancellationToken);
 

@@ -66,6 +66,9 @@ public sealed record AddressView(string Address, string Helo, string HeloOrigin,
     /// <summary>A subscription or a domain leaves from it.</summary>
     public bool IsUsed => Users.Count > 0;
 
+    /// <summary>It is the server's own (Egress:IPv4, Egress:IPv6).</summary>
+    public bool IsServer { get; init; }
+
     /// <summary>Since when no new message leaves from it; null: it is not draining.</summary>
     public DateTimeOffset? DrainingSince { get; init; }
 }

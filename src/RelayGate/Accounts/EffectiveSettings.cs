@@ -108,6 +108,7 @@ internal sealed record EffectiveSettings
         where T : struct, Enum =>
         stored.TryGetValue(name, out string? text) && Enum.TryParse(text, ignoreCase: true, out T value) ? value : configured;
 
+    /// <summary>Null, too, for a stored "none", whatever the file names.</summary>
     private static IPAddress? Address(string name, string? configured, IReadOnlyDictionary<string, string> stored) =>
         IPAddress.TryParse(stored.GetValueOrDefault(name, configured ?? ""), out IPAddress? address) ? address : null;
 
@@ -140,8 +141,9 @@ public sealed record Setting(string Name, string Value, string Origin)
     internal static string? Fault(string name, string value) => name switch
     {
         "Egress:Mode" => OneOf<EgressMode>(value),
-        "Egress:IPv4" => IPAddress.TryParse(value, out IPAddress? v4) && v4.AddressFamily == AddressFamily.InterNetwork ? null : "an IPv4 address",
-        "Egress:IPv6" => IPAddress.TryParse(value, out IPAddress? v6) && v6.AddressFamily == AddressFamily.InterNetworkV6 ? null : "an IPv6 address",
+        "Egress:IPv4" or "Egress:IPv6" when value.Equals(AccountNames.None, StringComparison.OrdinalIgnoreCase) => null,
+        "Egress:IPv4" => IPAddress.TryParse(value, out IPAddress? v4) && v4.AddressFamily == AddressFamily.InterNetwork ? null : "an IPv4 address, or none",
+        "Egress:IPv6" => IPAddress.TryParse(value, out IPAddress? v6) && v6.AddressFamily == AddressFamily.InterNetworkV6 ? null : "an IPv6 address, or none",
         "Egress:MissingFamily" or "Egress:NoAddress" => OneOf<MissingFamilyMode>(value),
         "Sender:HeaderFrom" => OneOf<HeaderFromMode>(value),
         "Sender:Owned" => OneOf<OwnedAddresses>(value),

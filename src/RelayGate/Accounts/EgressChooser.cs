@@ -13,15 +13,18 @@ internal static class EgressChooser
 
     /// <summary>From where mail leaves that is nobody's but the server's.</summary>
     public static EgressChoice OfServer(ref AccountReader reader, EffectiveSettings settings) =>
-        OfServer(settings, Server(ref reader, settings, settings.IPv4, ""), Server(ref reader, settings, settings.IPv6, "")) with
+        OfServer(settings, Server(ref reader, settings, settings.IPv4, "")?.Address, Server(ref reader, settings, settings.IPv6, "")?.Address) with
         {
             IPv6OffBy = settings.IPv6Enabled ? null : "server",
         };
 
-    /// <summary>An address of a subscription's, a shared one or the server's own, by hand; null: it is not for this subscription's mail.</summary>
-    public static EgressAddress? ByHand(ref AccountReader reader, EffectiveSettings settings, IPAddress address, string subscription, DomainRecord? domain) =>
-        Own(ref reader, settings, address.ToString(), subscription, domain)
+    /// <summary>An address of a subscription's, a shared one or the server's own, by hand; null: it is not for this subscription's mail, or is drained.</summary>
+    public static EgressAddress? ByHand(ref AccountReader reader, EffectiveSettings settings, IPAddress address, string subscription, DomainRecord? domain)
+    {
+        Candidate? known = Own(ref reader, settings, address.ToString(), subscription, domain)
             ?? (address.Equals(settings.IPv4) || address.Equals(settings.IPv6) ? Server(ref reader, settings, address, subscription) : null);
+        return known is { IsDraining: false } ? known.Value.Address : null;
+    }
 
     /// <summary>Whether a subscription's mail leaves by IPv6: its own switch, else the server's.</summary>
     /// <param name="subscription">Null: mail of the server itself.</param>
@@ -35,23 +38,23 @@ internal static class EgressChooser
 
     private static EgressChoice Addresses(ref AccountReader reader, EffectiveSettings settings, SubscriptionRecord subscription, DomainRecord? domain)
     {
-        EgressAddress? server4 = Server(ref reader, settings, settings.IPv4, subscription.Name);
-        EgressAddress? server6 = Server(ref reader, settings, settings.IPv6, subscription.Name);
+        Candidate? server4 = Server(ref reader, settings, settings.IPv4, subscription.Name);
+        Candidate? server6 = Server(ref reader, settings, settings.IPv6, subscription.Name);
         if (settings.Mode == EgressMode.Explicit)
-            return OfServer(settings, server4, server6);
-        EgressAddress? own4 = Own(ref reader, settings, domain?.IPv4 ?? subscription.IPv4, subscription.Name, domain);
-        EgressAddress? own6 = Own(ref reader, settings, domain?.IPv6 ?? subscription.IPv6, subscription.Name, domain);
+            return OfServer(settings, server4?.Address, server6?.Address);
         bool hasPin = (domain?.IPv4 ?? domain?.IPv6) is not null;
         if (!hasPin && subscription.IPv4 is null && subscription.IPv6 is null)
         {
             return settings.NoAddress == MissingFamilyMode.Server
-                ? OfServer(settings, server4, server6)
+                ? OfServer(settings, server4?.Address, server6?.Address)
                 : new EgressChoice(null, null, settings.Hostname, "no-address");
         }
+        Candidate? own4 = Own(ref reader, settings, domain?.IPv4, subscription.IPv4, subscription.Name, domain);
+        Candidate? own6 = Own(ref reader, settings, domain?.IPv6, subscription.IPv6, subscription.Name, domain);
         string why = hasPin ? "domain-address" : "subscription-address";
         return settings.MissingFamily == MissingFamilyMode.Server
-            ? Filled(settings, own4 ?? server4, own6 ?? server6, why)
-            : new EgressChoice(own4, own6, settings.Hostname, why);
+            ? Filled(settings, Better(own4, server4), Better(own6, server6), why)
+            : new EgressChoice(own4?.Address, own6?.Address, settings.Hostname, why);
     }
 
     private static EgressChoice OfServer(EffectiveSettings settings, EgressAddress? server4, EgressAddress? server6) =>
@@ -66,21 +69,35 @@ internal static class EgressChooser
         return new EgressChoice(ipv4, ipv6, settings.Hostname, why, IsSystemDefault: (ipv4 is null || ipv6 is null) && !isWithheld);
     }
 
-    /// <summary>Null when the address was given to another subscription: its mail alone leaves from there. Null, too, while it is drained.</summary>
-    private static EgressAddress? Server(ref AccountReader reader, EffectiveSettings settings, IPAddress? address, string subscription)
+    /// <summary>The first, unless it is missing or drained and the second is better: a drained address is chosen where there is no other of its family.</summary>
+    private static EgressAddress? Better(Candidate? first, Candidate? second) => (first is null or { IsDraining: true } && second is { IsDraining: false } ? second : first ?? second)?.Address;
+
+    /// <summary>Null when the address was given to another subscription: its mail alone leaves from there.</summary>
+    private static Candidate? Server(ref AccountReader reader, EffectiveSettings settings, IPAddress? address, string subscription)
     {
         if (address is null)
             return null;
         AddressRecord? record = reader.Address(address.ToString());
-        return (record?.Owner is { } owner && owner != subscription) || record?.DrainingSince is not null ? null : new EgressAddress(address, record?.Helo ?? settings.Hostname);
+        return record?.Owner is { } owner && owner != subscription
+            ? null
+            : new Candidate(new EgressAddress(address, record?.Helo ?? settings.Hostname), record?.DrainingSince is not null);
     }
 
-    /// <summary>Null when the address is not, or no longer, the subscription's to use, or is drained. It greets with its own name, or (Egress:Greeting) with the domain's.</summary>
-    private static EgressAddress? Own(ref AccountReader reader, EffectiveSettings settings, string? address, string subscription, DomainRecord? domain)
+    /// <summary>The domain's address, else the subscription's; the subscription's, too, while the domain's is drained.</summary>
+    private static Candidate? Own(ref AccountReader reader, EffectiveSettings settings, string? pinned, string? common, string subscription, DomainRecord? domain)
     {
-        if (address is null || reader.Address(address) is not { } record || !(record.IsShared || record.Owner == subscription) || record.DrainingSince is not null)
+        Candidate? first = Own(ref reader, settings, pinned ?? common, subscription, domain);
+        return pinned is not null && first is { IsDraining: true } && Own(ref reader, settings, common, subscription, domain) is { IsDraining: false } other ? other : first;
+    }
+
+    /// <summary>Null when the address is not, or no longer, the subscription's to use. It greets with its own name, or (Egress:Greeting) with the domain's.</summary>
+    private static Candidate? Own(ref AccountReader reader, EffectiveSettings settings, string? address, string subscription, DomainRecord? domain)
+    {
+        if (address is null || reader.Address(address) is not { } record || !(record.IsShared || record.Owner == subscription))
             return null;
         string helo = settings.Greeting == EgressGreeting.Domain && domain is not null ? domain.Name : record.Helo ?? settings.Hostname;
-        return new EgressAddress(record.Address, helo);
+        return new Candidate(new EgressAddress(record.Address, helo), record.DrainingSince is not null);
     }
+
+    private readonly record struct Candidate(EgressAddress Address, bool IsDraining);
 }

@@ -70,6 +70,7 @@ internal sealed class AddressesApi(AccountAdministration accounts, EgressUses us
         ["helo"] = a.Helo,
         ["heloOrigin"] = a.HeloOrigin,
         ["shared"] = a.IsShared,
+        ["server"] = a.IsServer,
         ["subscription"] = a.Subscription,
         ["draining"] = AdminJson.TimeOrNull(a.DrainingSince),
     };

@@ -1,3 +1,4 @@
+using System.Collections.Immutable;
 using System.Net;
 using System.Net.Sockets;
 using System.Text.Json.Nodes;
@@ -6,6 +7,7 @@ using RelayGate.Configuration;
 using RelayGate.Core.Dns;
 using RelayGate.Core.Policy;
 using RelayGate.Dns;
+using RelayGate.Egress;
 using RelayGate.Notices;
 using RelayGate.Queue;
 using RelayGate.Telemetry;
@@ -16,12 +18,14 @@ namespace RelayGate.Admin;
 /// <summary><c>doctor</c>: looks for what is wrong or soon will be. Looks at this host, asks its DNS servers, and tries its own listeners; nothing else is sent.</summary>
 internal sealed class DoctorApi(
     RelayGateOptions options, AccountAdministration accounts, QueueGauge gauge, RelayGateMetrics metrics, ServerCertificate certificate, DnsResolver dns, RelayProbe probe, NoticeService notices,
-    WebhookAdministration webhooks, TimeProvider time)
+    WebhookAdministration webhooks, AccountDirectory directory, EgressStates states, EgressControl control, TimeProvider time)
 {
     private const string Ok = "ok";
     private const string Note = "note";
     private const string Warning = "warning";
     private const string Bad = "problem";
+
+    private const int MaxStates = 20; // Each with a line of its own.
 
     private static readonly TimeSpan OldMail = TimeSpan.FromHours(4);
     private static readonly TimeSpan DnsPatience = TimeSpan.FromSeconds(10);
@@ -61,6 +65,7 @@ internal sealed class DoctorApi(
             findings.Add(await DnsAsync(cancellationToken));
         findings.Add(await LimitsAsync(cancellationToken));
         findings.AddRange(await AddressesAsync(cancellationToken));
+        findings.AddRange(await StatesAsync(cancellationToken));
         findings.AddRange((await probe(cancellationToken)).Select(Relay));
         return findings;
     }
@@ -182,18 +187,42 @@ internal sealed class DoctorApi(
         var findings = new List<Finding>();
         foreach (Setting setting in AdminJson.Value(await accounts.ListSettingsAsync(cancellationToken)))
         {
-            if (setting.Name is "Egress:IPv4" or "Egress:IPv6" && setting.Value.Length > 0)
+            if (setting.Name is "Egress:IPv4" or "Egress:IPv6" && IPAddress.TryParse(setting.Value, out _))
                 findings.Add(Address(setting.Value, $"the server's ({setting.Name}, {setting.Origin})", "those without an address of their own"));
         }
         string? after = null;
         do
         {
             Page<AddressView> page = AdminJson.Value(await accounts.ListAddressesAsync(after, AccountAdministration.MaxPage, cancellationToken));
-            findings.AddRange(page.Items.Select(a => Address(a.Address, $"greets as {a.Helo}", a.Subscription ?? (a.IsUsed ? "those who share it" : null))));
+            foreach (AddressView draining in page.Items.Where(static a => a.DrainingSince is not null))
+                findings.Add(await DrainingAsync(draining, cancellationToken));
+            findings.AddRange(page.Items.Select(a => Address(a.Address, $"greets as {a.Helo}", a.Subscription ?? (a.IsServer ? "the server" : a.IsUsed ? "those who share it" : null))));
             after = page.Next;
         }
         while (after is not null);
         return [.. findings.DistinctBy(static f => f.Check)];
+    }
+
+    private async Task<Finding> DrainingAsync(AddressView address, CancellationToken cancellationToken)
+    {
+        IReadOnlyList<string> choosers = await directory.WhoChoosesAsync(IPAddress.Parse(address.Address), cancellationToken);
+        return new($"drained {address.Address}", Note, $"since {address.DrainingSince:u}{(choosers.Count > 0 ? $"; new mail of {choosers[0]}{(choosers.Count > 1 ? " and others" : "")} leaves from it all the same, as it has no other of its family" : "")} (relaygate ip resume {address.Address})");
+    }
+
+    /// <summary>What keeps mail of addresses back.</summary>
+    private async Task<List<Finding>> StatesAsync(CancellationToken cancellationToken)
+    {
+        ImmutableArray<EgressState> all = states.All();
+        var findings = new List<Finding>();
+        foreach (EgressState state in all.OrderByDescending(static s => s.Condition).Take(MaxStates))
+        {
+            string until = state.Until is { } end ? $" until {end:u}" : "";
+            string why = state.Why.Length > 0 ? $": {state.Why}" : "";
+            findings.Add(new($"{AdminJson.Word(state.Condition)} {state.Key}", Warning, $"since {state.Since:u}{until}, {await control.WaitingAsync(state.Key, cancellationToken)} recipients wait (relaygate ip show {state.Key.Address}){why}"));
+        }
+        if (all.Length > MaxStates)
+            findings.Add(new("addresses", Warning, $"{all.Length - MaxStates} more are paused or slowed at providers (relaygate ip list)"));
+        return findings;
     }
 
     /// <param name="whose">Null: nobody's mail leaves from it.</param>

@@ -9,7 +9,7 @@ using RelayGate.Egress;
 namespace RelayGate.Admin;
 
 /// <summary>What keeps mail of local addresses back, and what people order about it; for administrators.</summary>
-internal sealed class EgressApi(AccountAdministration accounts, EgressStates states, EgressControl control, EgressStateViews views, ProviderNames providers, TimeProvider time)
+internal sealed class EgressApi(AccountAdministration accounts, AccountDirectory directory, EgressStates states, EgressControl control, EgressStateViews views, ProviderNames providers, TimeProvider time)
 {
     private const int MaxReason = 200;
     private const int MaxConnections = 10_000;
@@ -27,7 +27,10 @@ internal sealed class EgressApi(AccountAdministration accounts, EgressStates sta
         {
             await r.BodyAsync();
             AdminJson.Value(await accounts.DrainAddressAsync(r.Route("name"), isDraining: true, r.Aborted, r.Caller.ToString()));
-            return await ShowAsync(r);
+            JsonObject answer = await ShowAsync(r);
+            IReadOnlyList<string> choosers = await directory.WhoChoosesAsync(IPAddress.Parse((string)answer["address"]!), r.Aborted);
+            answer["stillChosenBy"] = new JsonArray([.. choosers.Select(static who => (JsonNode)who)]);
+            return answer;
         });
         api.Change("POST", "addresses/{name}/resume", async r =>
         {
@@ -53,7 +56,7 @@ internal sealed class EgressApi(AccountAdministration accounts, EgressStates sta
                 items.Add(EgressStateViews.Json(state, await control.WaitingAsync(state.Key, r.Aborted)));
             return AdminJson.List(items, static item => item);
         });
-        api.ReadAll("paces", async r => AdminJson.List(await control.ListPacesAsync(r.Aborted), Json));
+        api.ReadAll("paces", async r => AdminJson.List(await control.ListPacesAsync(r.Aborted), EgressStateViews.Json));
         api.Change("POST", "paces", async r =>
         {
             RequestBody body = await r.BodyAsync("address", "provider", "pace", "connections", "seconds", "reason");
@@ -68,7 +71,7 @@ internal sealed class EgressApi(AccountAdministration accounts, EgressStates sta
                 providers.Check(pace.Provider);
             if (!await control.SetPaceAsync(pace, subscription, r.Aborted))
                 throw new ProblemException(Problem.Conflict($"there are {EgressControl.MaxPaces} paces already; end one first: relaygate pace cancel ADDRESS PROVIDER"));
-            return Json(pace);
+            return EgressStateViews.Json(pace);
         });
         api.Change("POST", "paces/cancel", async r =>
         {
@@ -83,18 +86,6 @@ internal sealed class EgressApi(AccountAdministration accounts, EgressStates sta
             return new JsonObject { ["address"] = address, ["provider"] = provider };
         });
     }
-
-    private static JsonObject Json(EgressPace pace) => new()
-    {
-        ["address"] = pace.Address,
-        ["provider"] = pace.Provider,
-        ["pace"] = $"{pace.PerMinute}/min",
-        ["connections"] = pace.Connections,
-        ["since"] = AdminJson.Time(pace.Since),
-        ["until"] = pace.Until is { } until ? AdminJson.Time(until) : null,
-        ["reason"] = pace.Reason,
-        ["by"] = pace.By,
-    };
 
     private async Task<AddressView> AddressAsync(AdminRequest r) => AdminJson.Value(await accounts.ShowAddressAsync(r.Route("name"), r.Aborted));
 

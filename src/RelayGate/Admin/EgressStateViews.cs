@@ -29,18 +29,39 @@ internal sealed class EgressStateViews(EgressStates states, EgressControl contro
         ["waiting"] = waiting,
     };
 
-    /// <summary>To an address as it is told: <c>state</c> in a word, and <c>states</c>.</summary>
+    public static JsonObject Json(EgressPace pace) => new()
+    {
+        ["address"] = pace.Address,
+        ["provider"] = pace.Provider,
+        ["pace"] = $"{pace.PerMinute}/min",
+        ["connections"] = pace.Connections,
+        ["since"] = AdminJson.Time(pace.Since),
+        ["until"] = pace.Until is { } until ? AdminJson.Time(until) : null,
+        ["reason"] = pace.Reason,
+        ["by"] = pace.By,
+    };
+
+    /// <summary>To an address as it is told: <c>state</c> in a word, <c>states</c>, and the <c>paces</c> set by hand that hold for it.</summary>
     public async Task<JsonObject> AddAsync(JsonObject address, CancellationToken cancellationToken)
     {
         var list = new JsonArray();
         bool rests = false;
-        foreach (EgressState state in states.All(IPAddress.Parse((string)address["address"]!)).Take(MaxShown))
+        var paces = new JsonArray();
+        IPAddress local = IPAddress.Parse((string)address["address"]!);
+        foreach (EgressState state in states.All(local).Take(MaxShown))
         {
             rests |= state.Condition == EgressCondition.Resting;
             list.Add(Json(state, await control.WaitingAsync(state.Key, cancellationToken)));
         }
         address["state"] = rests ? "resting" : address["draining"] is not null ? "draining" : "ok";
+        foreach (EgressPace pace in states.PacesOf(local).Take(MaxShown))
+        {
+            JsonObject json = Json(pace);
+            json["waiting"] = await control.WaitingAsync(local, pace, cancellationToken);
+            paces.Add((JsonNode)json);
+        }
         address["states"] = list;
+        address["paces"] = paces;
         return address;
     }
 }

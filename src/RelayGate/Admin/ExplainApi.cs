@@ -105,6 +105,7 @@ internal sealed class ExplainApi(AccountDirectory directory, AccountAdministrati
         ["ipv4"] = egress.IPv4?.Address.ToString(),
         ["ipv6"] = egress.IPv6?.Address.ToString(),
         ["helo"] = (egress.IPv4 ?? egress.IPv6)?.Helo ?? egress.Helo,
+        ["system"] = egress.IsSystemDefault ? true : null,
         ["ipv6OffBy"] = egress.IPv6OffBy,
     };
 

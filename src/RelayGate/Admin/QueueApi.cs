@@ -158,7 +158,7 @@ internal sealed class QueueApi(MessageLog log, QueueAdministration queue, Accoun
         CountedAt = CountedAt(text),
         Sender = text("from"),
         Script = text("script"),
-        EgressAddress = text("ip") is { } ip ? IPAddress.TryParse(ip, out IPAddress? address) ? address : throw AdminRequest.Bad($"ip: '{AccountNames.Printable(ip)}' is no IP address: one such as 192.0.2.11 is expected") : null,
+        EgressAddress = text("ip") is { } ip ? ListenerEndpoint.TryParseAddress(ip, out IPAddress? address) ? address : throw AdminRequest.Bad($"ip: '{AccountNames.Printable(ip)}' is no IP address: one such as 192.0.2.11 is expected") : null,
         Reason = text("reason") is not { } reason ? null
             : reason.Length is > 0 and <= MaxReason ? reason : throw AdminRequest.Bad($"reason: 1 to {MaxReason} characters of a reply, or the name of a class such as ip-blocked, are expected"),
         State = MessagesApi.Word<QueueState>(text, "state"),

@@ -1,6 +1,9 @@
 using System.Collections.Immutable;
+using System.Net;
 using System.Text.Json;
 using System.Text.Json.Nodes;
+using RelayGate.Accounts;
+using RelayGate.Configuration;
 using RelayGate.Core.Replies;
 using RelayGate.Queue;
 
@@ -52,7 +55,8 @@ internal sealed class RefusalsApi(RefusalLog log, TenantTurns turns)
         Words = Words(r.Query("reply") ?? ""),
         Subscription = r.Query("subscription"),
         Provider = r.Query("provider"),
-        Ip = r.Query("ip"),
+        Ip = r.Query("ip") is not { } ip ? null
+            : ListenerEndpoint.TryParseAddress(ip, out IPAddress? address) ? address.ToString() : throw AdminRequest.Bad($"ip: '{AccountNames.Printable(ip)}' is no IP address: one such as 192.0.2.11 is expected"),
         RecipientDomain = r.Query("toDomain"),
         List = r.Query("list"),
         Since = r.Time("since"),

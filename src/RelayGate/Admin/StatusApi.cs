@@ -3,6 +3,7 @@ using RelayGate.Accounts;
 using RelayGate.Configuration;
 using RelayGate.Core.Policy;
 using RelayGate.Core.Reports;
+using RelayGate.Egress;
 using RelayGate.Queue;
 using RelayGate.Reports;
 using RelayGate.Telemetry;
@@ -12,7 +13,7 @@ namespace RelayGate.Admin;
 /// <summary><c>status</c>: how the gateway is, in one answer.</summary>
 internal sealed class StatusApi(
     GatewayState state, RelayGateOptions options, RelayGateMetrics metrics, QueueGauge gauge, AccountAdministration accounts, ReportMaker reports, SuspendedDestinations suspended,
-    TimeProvider time)
+    EgressStates states, TimeProvider time)
 {
     public void Map(AdminDispatcher api) => api.ReadAll("status", StatusAsync);
 
@@ -22,6 +23,7 @@ internal sealed class StatusApi(
         TimeSpan uptime = time.GetUtcNow() - state.StartedAt;
         LimitView server = AdminJson.Value(await accounts.ShowLimitAsync(AccountKey.Server, request.Aborted));
         long held = metrics.Held;
+        EgressCondition[] conditions = [.. states.All().Select(static s => s.Condition)];
         long accepted = metrics.Messages.Value("accepted", Reasons.Accepted);
         return new JsonObject
         {
@@ -47,6 +49,13 @@ internal sealed class StatusApi(
             ["limits"] = new JsonObject { ["limitsOn"] = server.EnforcesAny, ["enforced"] = server.IsEnforced, ["messages"] = server.Messages, ["refused"] = server.Refused, ["exempt"] = server.Exempt },
             ["period"] = await PeriodAsync(request),
             ["suspendedDestinations"] = new JsonArray([.. suspended.All.Select(static d => (JsonNode)DestinationsApi.Json(d))]),
+            ["addresses"] = new JsonObject
+            {
+                ["resting"] = conditions.Count(static c => c == EgressCondition.Resting),
+                ["paused"] = conditions.Count(static c => c == EgressCondition.Paused),
+                ["slowed"] = conditions.Count(static c => c == EgressCondition.Slowed),
+                ["draining"] = await accounts.CountDrainingAsync(request.Aborted),
+            },
             ["oldestAt"] = figures.OldestAt is { } oldest ? AdminJson.Time(oldest) : null,
             ["nextHop"] = options.Delivery.NextHop,
             ["listeners"] = new JsonArray([.. state.Listeners.Select(l => (JsonNode)l)]),

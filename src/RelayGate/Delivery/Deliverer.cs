@@ -39,7 +39,7 @@ internal sealed partial class Deliverer(
         QueuedMessage message = job.Message;
         if (message.Egress.MustWait)
         {
-            result.DecideRest(RecipientOutcome.Local(OutcomeKind.Deferred, "4.3.5", "The subscription has no egress address"));
+            result.PutOff(WaitKey.Egress(message.Subscription, EgressOrders.DomainOf(message.CountedAt)), time.GetUtcNow() + MissingWait, "4.3.5", "There is no address that its mail may leave from");
             return;
         }
         if (part.Wait is { } byHand)

@@ -30,6 +30,7 @@ public sealed partial class DeliveryService : IHostedService, IDisposable
     private readonly QueueScheduler _scheduler;
     private readonly QueueWriter _writer;
     private readonly WaitingMail _waiting;
+    private readonly EgressLookup _egress;
     private readonly RelayGateOptions _options;
     private readonly RelayGateMetrics _metrics;
     private readonly ReplyRuleBook _rules;
@@ -46,12 +47,13 @@ public sealed partial class DeliveryService : IHostedService, IDisposable
     private Task[] _workers = [];
 
     public DeliveryService(
-        QueueScheduler scheduler, QueueWriter writer, WaitingMail waiting, SuspendedDestinations suspended, EgressStates states, NextHopResolver resolver, TlsPlanner tls, TrustedAuthorities authorities, EgressPermission mayLeaveFrom, IPv6Switch ipv6OffBy, LocalAddresses local, ChunkReader readChunk, DsnOriginLookup dsnOrigin, ReplyRuleBook rules, RelayGateOptions options,
+        QueueScheduler scheduler, QueueWriter writer, WaitingMail waiting, SuspendedDestinations suspended, EgressStates states, NextHopResolver resolver, TlsPlanner tls, TrustedAuthorities authorities, EgressLookup egress, EgressPermission mayLeaveFrom, IPv6Switch ipv6OffBy, LocalAddresses local, ChunkReader readChunk, DsnOriginLookup dsnOrigin, ReplyRuleBook rules, RelayGateOptions options,
         RelayGateMetrics metrics, MailLog mailLog, TimeProvider time, ILogger<DeliveryService> logger)
     {
         _scheduler = scheduler;
         _writer = writer;
         _waiting = waiting;
+        _egress = egress;
         _options = options;
         _metrics = metrics;
         _rules = rules;
@@ -148,10 +150,12 @@ public sealed partial class DeliveryService : IHostedService, IDisposable
     /// <summary>What goes by one way: an attempt of its own.</summary>
     private async Task<JobEnd> RunAsync(JobPart part)
     {
-        DeliveryJob job = part.Job;
         DateTimeOffset startedAt = _time.GetUtcNow();
         long started = _time.GetTimestamp();
         long stamp = _waiting.Stamp;
+        if (part.Job.Message is { Egress.MustWait: true } without) // Accepted while there was no address for it.
+            part = part with { Job = part.Job.From(await EgressOrders.GiveAsync(_writer, _egress, without, startedAt, _aborting.Token)) };
+        DeliveryJob job = part.Job;
         AttemptResult result = await AttemptAsync(part);
         TimeSpan took = _time.GetElapsedTime(started);
         if (result.IsNoAttempt || (result.Wait is { } wait && await PutOffAsync(job, result, wait, startedAt, stamp)))

@@ -34,7 +34,7 @@ public sealed class EgressControl : IDisposable
         _states = states;
         _time = time;
         _logger = logger;
-        states.Changed += (key, before, after) => _ = FollowAsync(key, before, after, null);
+        states.Changed += (key, before, after, isTaken) => _ = FollowAsync(key, before, after, isTaken);
     }
 
     /// <summary>A provider began to refuse an address, or takes its mail again. Must not block.</summary>
@@ -57,6 +57,11 @@ public sealed class EgressControl : IDisposable
 
     /// <summary>Recipients that wait for an address or for one pair: at most <see cref="MaxCounted"/>.</summary>
     public Task<int> WaitingAsync(EgressKey key, CancellationToken cancellationToken) => _waiting.CountAsync(WaitOf(key), MaxCounted, cancellationToken);
+
+    /// <summary>Recipients that wait for an address at the provider of a pace set by hand, or at all: at most <see cref="MaxCounted"/>.</summary>
+    public Task<int> WaitingAsync(IPAddress address, EgressPace pace, CancellationToken cancellationToken) => pace.Provider == EgressPace.Any
+        ? _waiting.CountAtProvidersAsync(address, MaxCounted, cancellationToken)
+        : _waiting.CountAsync(WaitKey.Ip(address, pace.Provider), MaxCounted, cancellationToken);
 
     /// <summary>Lets no mail leave from an address.</summary>
     /// <param name="length">Null: until it is resumed.</param>
@@ -93,7 +98,7 @@ public sealed class EgressControl : IDisposable
                 },
                 cancellationToken,
                 _ => _states.End(state.Key));
-            _ = FollowAsync(state.Key, state, null, by);
+            _ = WakeAsync(state.Key);
         }
         return states;
     }
@@ -176,24 +181,21 @@ public sealed class EgressControl : IDisposable
     }
 
     /// <summary>After a change: it is stored as it is by then, people are told, and what waits goes on when it has ended.</summary>
-    private async Task FollowAsync(EgressKey key, EgressState? before, EgressState? after, string? by)
+    private async Task FollowAsync(EgressKey key, EgressState? before, EgressState? after, bool isTaken)
     {
         try
         {
-            if (by is null)
-            {
-                await _writer.RunAsync(
-                    context =>
-                    {
-                        EgressRows.Save(context, key, _states.Find(key));
-                        return true;
-                    },
-                    CancellationToken.None);
-            }
+            await _writer.RunAsync(
+                context =>
+                {
+                    EgressRows.Save(context, key, _states.Find(key));
+                    return true;
+                },
+                CancellationToken.None);
             bool begins = after is { Condition: EgressCondition.Paused } && before is not { Condition: EgressCondition.Paused };
-            bool ends = after is null && before is { Condition: EgressCondition.Paused };
+            bool ends = isTaken && after is null && before is { Condition: EgressCondition.Paused };
             if (begins || ends)
-                News?.Invoke(new EgressNews(ends ? before! : after!, ends, await WaitingAsync(key, CancellationToken.None), by));
+                News?.Invoke(new EgressNews(ends ? before! : after!, ends, await WaitingAsync(key, CancellationToken.None)));
             if (after is null)
                 await WakeAsync(key);
         }

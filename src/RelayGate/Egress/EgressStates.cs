@@ -35,8 +35,8 @@ public sealed class EgressStates(TimeProvider time)
     private DateTimeOffset _idleRemovedAt = DateTimeOffset.MinValue;
     private ImmutableDictionary<(string, string), EgressPace> _paces = ImmutableDictionary<(string, string), EgressPace>.Empty;
 
-    /// <summary>A state began, changed or ended (null). Raised outside of all locks; must not block.</summary>
-    internal event Action<EgressKey, EgressState?, EgressState?>? Changed;
+    /// <summary>A state began, changed or ended (null) by a reply or by time; not by hand. The last is whether a message was taken. Raised outside of all locks; must not block.</summary>
+    internal event Action<EgressKey, EgressState?, EgressState?, bool>? Changed;
 
     /// <summary>Takes what the store has.</summary>
     internal void Load(IEnumerable<EgressState> states, IEnumerable<EgressPace> paces)
@@ -90,7 +90,7 @@ public sealed class EgressStates(TimeProvider time)
             if (ReferenceEquals(before, pair.State))
                 return grant;
         }
-        Changed?.Invoke(key, before, null);
+        Changed?.Invoke(key, before, null, false);
         return grant;
     }
 
@@ -116,7 +116,7 @@ public sealed class EgressStates(TimeProvider time)
                 : Later(pair.Reserve(Limits(pair)!.Value.PerMinute, now, now + Horizon), now);
         }
         if (!ReferenceEquals(before, after))
-            Changed?.Invoke(pair.Key, before, after);
+            Changed?.Invoke(pair.Key, before, after, false);
         return (WaitKey.Ip(pair.Key.Address, pair.Key.Provider), until);
     }
 
@@ -138,7 +138,7 @@ public sealed class EgressStates(TimeProvider time)
             pair.State = after;
         }
         if (!ReferenceEquals(before, after))
-            Changed?.Invoke(pair.Key, before, after);
+            Changed?.Invoke(pair.Key, before, after, true);
     }
 
     /// <summary>Whether the provider has refused the address since the message was let go.</summary>
@@ -215,6 +215,21 @@ public sealed class EgressStates(TimeProvider time)
         }
     }
 
+    /// <summary>The paces set by hand that hold for an address now, in the order of address and provider.</summary>
+    public ImmutableArray<EgressPace> PacesOf(IPAddress address)
+    {
+        string name = address.ToString();
+        DateTimeOffset now = time.GetUtcNow();
+        lock (_gate)
+        {
+            return
+            [
+                .. _paces.Values.Where(pace => (pace.Address == EgressPace.Any || pace.Address == name) && !(pace.Until <= now))
+                    .OrderBy(static pace => pace.Address, StringComparer.Ordinal).ThenBy(static pace => pace.Provider, StringComparer.Ordinal),
+            ];
+        }
+    }
+
     /// <summary>Pairs in use that a pace set by hand holds for.</summary>
     internal ImmutableArray<EgressKey> KeysOf(EgressPace pace)
     {
@@ -254,7 +269,7 @@ public sealed class EgressStates(TimeProvider time)
             paces = [.. _paces.Values.Where(pace => pace.Until <= now)];
         }
         foreach (EgressState state in ended)
-            Changed?.Invoke(state.Key, state, null);
+            Changed?.Invoke(state.Key, state, null, false);
         return paces;
     }
 

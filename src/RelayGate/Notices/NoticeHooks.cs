@@ -86,7 +86,6 @@ internal sealed class NoticeHooks(NoticeBoard board)
         Level = "address",
         Name = $"{news.State.Key.Address} at {news.State.Key.Provider}",
         Subscription = owner,
-        By = news.By,
         NextPossible = news.IsEnded ? null : news.State.Until,
         Remark = $"{news.Waiting}{(news.Waiting == EgressControl.MaxCounted ? " or more" : "")} recipients wait"
             + (news.State.List is { } list ? $"; list {list}" : "") + (news.State.Url is { } url ? $"; {url}" : "")

@@ -16,12 +16,13 @@ public sealed record AddressInUse(IPAddress Address, string Whose);
 
 /// <summary>Looks whether the addresses that mail leaves from are on this host: all of them each minute, missing ones every five seconds.</summary>
 /// <remarks>
-/// When one has gone it tells once, also over a restart; when it is back, it tells and has the mail go on that waited for it. Writes when
+/// When one has gone it tells once, also over a restart; when it is back, it tells and has the mail go on that waited for it; so does mail that was
+/// accepted without an address, when there is one for it. Writes when
 /// each was last used. A round that fails is logged, and the next one goes on.
 /// </remarks>
 public sealed class EgressWatch(
     LocalAddresses local, SqliteRelayStore store, QueueWriter writer, WaitingMail waiting, Func<CancellationToken, Task<IReadOnlyList<AddressInUse>>> inUse,
-    TimeProvider time, ILogger<EgressWatch> logger) : IDisposable
+    EgressLookup egress, TimeProvider time, ILogger<EgressWatch> logger) : IDisposable
 {
     /// <summary>Between two looks for missing addresses. 5 s.</summary>
     public static readonly TimeSpan Interval = TimeSpan.FromSeconds(5);
@@ -121,6 +122,12 @@ public sealed class EgressWatch(
                 await ForgetAsync(address, cancellationToken);
         }
         await TellAsync(back, cancellationToken);
+        for (WaitKey? key = await waiting.NextWithoutEgressAsync(null, cancellationToken); key is { } without; key = await waiting.NextWithoutEgressAsync(without, cancellationToken))
+        {
+            (string subscription, string? domain) = without.EgressOf;
+            if (await egress(subscription, domain, [], cancellationToken) is { MustWait: false })
+                await waiting.WakeWaitersAsync(without, cancellationToken);
+        }
     }
 
     /// <summary>Stores and tells what has changed since it was last told, and has the mail of what is back go on.</summary>

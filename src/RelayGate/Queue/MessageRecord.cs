@@ -150,7 +150,8 @@ public sealed record RecordedCorrection(string What, string Original, string Rep
 /// <summary>From where it leaves.</summary>
 /// <param name="Why">domain-address, subscription-address, server-address or no-address.</param>
 /// <param name="Ipv6OffBy">Who had IPv6 switched off then: <c>server</c> or <c>subscription</c>; null: nobody.</param>
-public sealed record RecordedEgress(string Why, string? Ipv4, string? Ipv6, string Helo, string? Ipv6OffBy = null);
+/// <param name="System">True: for a family without an address the system chooses.</param>
+public sealed record RecordedEgress(string Why, string? Ipv4, string? Ipv6, string Helo, string? Ipv6OffBy = null, bool? System = null);
 
 /// <summary>Usage of one limit at one level, before the message and with it.</summary>
 /// <param name="Level">server, plan, subscription, domain or mailbox.</param>

@@ -240,7 +240,8 @@ internal sealed class QueueOrderRun(
         System.Data.Common.DbConnection db = context.Connection.Connection;
         string filter = Selection.Filter.ToString();
         string text = request.Order == QueueOrder.Bounce ? $": {request.Text}" : "";
-        string done = $"{count} message{(count == 1 ? "" : "s")}{(filter.Length > 0 ? $", {filter}" : "")}{text}";
+        string to = request.To.IsDefaultOrEmpty ? "" : $" to {string.Join(" and ", request.To)}";
+        string done = $"{count} message{(count == 1 ? "" : "s")}{to}{(filter.Length > 0 ? $", {filter}" : "")}{text}";
         if (_audit is not { } number)
         {
             return AuditRows.Add(

@@ -43,7 +43,6 @@ internal static class QueueOrders
     private const string SelectSubscription = "select subscription from message where seq = ?";
     private const string SelectRecipients = "select address, max(attempts, waits_for is not null), counted_at, last_reply, last_class from recipient where message = ? and state = ?";
     private const string SelectWaiting = "select position, attempts from recipient where message = ? and state = 0 order by position";
-    private const string SetEgress = "update message set egress = ? where seq = ?";
     private const string GoOn = "update recipient set next_attempt = min(next_attempt, ?), waits_for = null where message = ? and state = 0 and next_attempt is not null";
     private const string SetDue = "update recipient set next_attempt = ? where message = ? and state = 0 and (next_attempt is null or next_attempt > ?)";
 
@@ -195,7 +194,7 @@ internal static class QueueOrders
 
     private static void Rebind(WriteContext context, QueueOrderRequest request, long seq, Message message, string egress, DateTimeOffset now)
     {
-        context.Prepared(SetEgress).Bind(1, egress).Bind(2, seq).Execute();
+        context.Prepared(EgressOrders.SetEgress).Bind(1, egress).Bind(2, seq).Execute();
         context.Prepared(GoOn).Bind(1, now.ToUnixTimeMilliseconds()).Bind(2, seq).Execute();
         OrderRows.Add(context, message.Id, $"rebound to {EgressText.ForPeople(EgressText.Parse(egress))}", request.By, now);
     }

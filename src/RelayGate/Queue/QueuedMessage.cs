@@ -90,7 +90,7 @@ public sealed record QueuedMessage
 
     public string? EnvelopeId { get; init; }
 
-    /// <summary>Chosen at acceptance and kept over all attempts.</summary>
+    /// <summary>Chosen at acceptance, or later where there was no address then, and kept over all attempts.</summary>
     public required EgressChoice Egress { get; init; }
 
     /// <summary>The header section has octets above 127 (RFC 6532), so the next hop must offer SMTPUTF8. Addresses are looked at by delivery itself.</summary>
@@ -126,15 +126,18 @@ public sealed class DeliveryJob(QueuedMessage message, ImmutableArray<QueuedReci
 
     private readonly StrongBox<int> _state = new(Waiting);
 
-    private DeliveryJob(DeliveryJob whole, ImmutableArray<QueuedRecipient> recipients)
-        : this(whole.Message, recipients) => _state = whole._state;
+    private DeliveryJob(DeliveryJob whole, ImmutableArray<QueuedRecipient> recipients, QueuedMessage message)
+        : this(message, recipients) => _state = whole._state;
 
     public QueuedMessage Message => message;
 
     public ImmutableArray<QueuedRecipient> Recipients => recipients;
 
     /// <summary>The same job for some of its recipients alone.</summary>
-    public DeliveryJob For(ImmutableArray<QueuedRecipient> some) => new(this, some);
+    public DeliveryJob For(ImmutableArray<QueuedRecipient> some) => new(this, some, message);
+
+    /// <summary>The same job, leaving from an address that its message was given just now.</summary>
+    internal DeliveryJob From(EgressChoice egress) => new(this, recipients, message with { Egress = egress });
 
     /// <summary>
     /// Asked before its first transaction begins, and for what never came to one when its outcome is written: from then on it cannot be withdrawn.

@@ -90,7 +90,7 @@ internal static class RecordReader
             HeaderChanges = List(d, "headerChanges", c => c.GetString() ?? ""),
             Signatures = List(d, "signatures", s => s.GetString() ?? ""),
             Unsigned = d.TryGetProperty("unsigned", out JsonElement u) ? new Unsigned(Text(u, "why") ?? "", Text(u, "domain")) : null,
-            Egress = d.TryGetProperty("egress", out JsonElement e) ? new RecordedEgress(Text(e, "why") ?? "", Text(e, "ipv4"), Text(e, "ipv6"), Text(e, "helo") ?? "", Text(e, "ipv6OffBy")) : null,
+            Egress = d.TryGetProperty("egress", out JsonElement e) ? new RecordedEgress(Text(e, "why") ?? "", Text(e, "ipv4"), Text(e, "ipv6"), Text(e, "helo") ?? "", Text(e, "ipv6OffBy"), e.TryGetProperty("system", out _) ? true : null) : null,
             Verdict = RecordCodes.Verdict(row.Int64(2)),
             Reason = row.Text(Reason),
             Reply = Text(ruling.RootElement, "reply") ?? "",

@@ -265,6 +265,8 @@ internal static class RecordRows
         if (egress.IPv6 is { } v6)
             json.WriteString("ipv6"u8, v6.Address.ToString());
         json.WriteString("helo"u8, (egress.IPv4 ?? egress.IPv6)?.Helo ?? egress.Helo);
+        if (egress.IsSystemDefault)
+            json.WriteBoolean("system"u8, true);
         if (egress.IPv6OffBy is { } off)
             json.WriteString("ipv6OffBy"u8, off);
         json.WriteEndObject();

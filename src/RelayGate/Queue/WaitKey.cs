@@ -3,7 +3,7 @@ using System.Net;
 namespace RelayGate.Queue;
 
 /// <summary>What put-off mail waits for; stored as text with each recipient that waits.</summary>
-/// <param name="Text"><c>ip ADDRESS</c>, <c>ip ADDRESS PROVIDER</c>, <c>to DOMAIN</c> or <c>provider NAME</c>.</param>
+/// <param name="Text"><c>ip ADDRESS</c>, <c>ip ADDRESS PROVIDER</c>, <c>to DOMAIN</c>, <c>provider NAME</c>, or <c>egress SUBSCRIPTION [DOMAIN]</c>.</param>
 public readonly record struct WaitKey(string Text)
 {
     /// <summary>Everything that leaves from a local address.</summary>
@@ -18,7 +18,15 @@ public readonly record struct WaitKey(string Text)
     /// <summary>Everything to one provider.</summary>
     public static WaitKey Provider(string name) => new($"provider {name}");
 
-    /// <summary>The first word: ip, to or provider.</summary>
+    /// <summary>Mail for which there is no local address.</summary>
+    /// <param name="subscription">"": mail of the server itself.</param>
+    /// <param name="domain">The sender's, or null.</param>
+    public static WaitKey Egress(string subscription, string? domain) => new($"egress {subscription}{(domain is null ? "" : $" {domain}")}");
+
+    /// <summary>The parts of <see cref="Egress"/>.</summary>
+    public (string Subscription, string? Domain) EgressOf => Text.Split(' ') is [_, var subscription, .. var rest] ? (subscription, rest is [var domain] ? domain : null) : ("", null);
+
+    /// <summary>The first word: ip, to, provider or egress.</summary>
     public string Kind => Text[..Text.IndexOf(' ')];
 
     public override string ToString() => Text;

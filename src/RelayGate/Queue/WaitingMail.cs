@@ -1,3 +1,4 @@
+using System.Net;
 using RelayGate.Storage;
 
 namespace RelayGate.Queue;
@@ -11,6 +12,8 @@ public sealed class WaitingMail(SqliteRelayStore store, QueueWriter writer, Time
 
     private const string Select = "select message, position from recipient where waits_for = ? order by next_attempt limit ?";
     private const string Wake = "update recipient set next_attempt = min(next_attempt, ?), waits_for = null where message = ? and position = ?";
+    private const string Next = "select min(waits_for) from recipient where waits_for > ? and waits_for < ?";
+    private const string CountFrom = "select count(*) from (select 1 from recipient where waits_for > ? and waits_for < ? limit ?)";
     private const string CountAll = "select count(*) from (select 1 from recipient where waits_for = ? limit ?)";
 
     private readonly Lock _gate = new();
@@ -49,6 +52,32 @@ public sealed class WaitingMail(SqliteRelayStore store, QueueWriter writer, Time
             count.Step();
             int found = count.Int32(0);
             count.Reset();
+            return found;
+        },
+        cancellationToken);
+
+    /// <summary>Recipients that wait for a local address at any provider.</summary>
+    /// <param name="most">Counted up to here.</param>
+    public Task<int> CountAtProvidersAsync(IPAddress address, int most, CancellationToken cancellationToken) => store.ReadRawAsync(
+        connection =>
+        {
+            string prefix = WaitKey.Ip(address).Text;
+            SqliteStatement count = connection.Prepared(CountFrom).Bind(1, prefix + ' ').Bind(2, prefix + '!').Bind(3, most);
+            count.Step();
+            int found = count.Int32(0);
+            count.Reset();
+            return found;
+        },
+        cancellationToken);
+
+    /// <summary>Goes through what mail without an address waits for, one for each sender that has any: the next one by text.</summary>
+    /// <param name="after">Null: the first.</param>
+    internal Task<WaitKey?> NextWithoutEgressAsync(WaitKey? after, CancellationToken cancellationToken) => store.ReadRawAsync(
+        connection =>
+        {
+            SqliteStatement next = connection.Prepared(Next).Bind(1, after?.Text ?? "egress").Bind(2, "egress!");
+            WaitKey? found = next.Step() && next.NullableText(0) is { } text ? new WaitKey(text) : null;
+            next.Reset();
             return found;
         },
         cancellationToken);

@@ -45,7 +45,7 @@ public sealed class RelayGateMetrics : IDisposable
         Deliveries = new LabelledCounter(Meter, "relaygate_deliveries_total", "Recipients by the result of one delivery attempt.", ["result"],
             ("delivered", ""), ("deferred", ""), ("failed", ""));
         PutOffs = new LabelledCounter(Meter, "relaygate_put_offs_total", "Recipients that were put off without an attempt, by what they wait for.", ["cause"],
-            ("ip", ""), ("to", ""), ("provider", ""));
+            ("ip", ""), ("to", ""), ("provider", ""), ("egress", ""));
         TlsPolicies = new LabelledCounter(Meter, "relaygate_tls_policy_total", "Sessions with next hops, and those that came to nothing before one, by the TLS policy in force and what came of it.", ["policy", "result"],
             [("may", "ok"), ("dane", "ok"), ("sts", "ok")]);
         Refusals = new LabelledCounter(Meter, "relaygate_delivery_refusals_total", "Recipients refused by next hops, by provider and by what the refusal is about.", ["provider", "class"],

@@ -1,6 +1,7 @@
 using System.Net;
 using RelayGate.Accounts;
 using RelayGate.Configuration;
+using RelayGate.Core.Policy;
 using RelayGate.Storage;
 using RelayGate.Tests.Fakes;
 using RelayGate.Tests.Submission;
@@ -57,6 +58,56 @@ public sealed class EgressSettingsTests
 
         Assert.Contains("The next hop has only IPv6 addresses", await FirstReplyAsync(gateway.Get<SqliteRelayStore>()), StringComparison.Ordinal);
         Assert.Equal(0, hop.Connections);
+    }
+
+    /// <summary>A drained address makes way for another of its subscription's (or, where the setting says so, the server's), and for nothing else.</summary>
+    [Theory]
+    [InlineData(null, MissingFamilyMode.Defer, "127.0.0.2", null)]
+    [InlineData("127.0.0.2", MissingFamilyMode.Defer, "127.0.0.2", "::1")]
+    [InlineData("127.0.0.2", MissingFamilyMode.Server, "127.0.0.9", "::1")]
+    [InlineData("127.0.0.2 127.0.0.9", MissingFamilyMode.Server, "127.0.0.2", "::1")]
+    [InlineData("127.0.0.3", MissingFamilyMode.Defer, "127.0.0.2", "::1", "127.0.0.3")]
+    [InlineData("127.0.0.3 127.0.0.2", MissingFamilyMode.Defer, "127.0.0.3", "::1", "127.0.0.3")]
+    public async Task A_drained_address_is_chosen_only_where_there_is_no_other_of_its_family(string? drained, MissingFamilyMode missing, string ipv4, string? ipv6, string? pinned = null)
+    {
+        await using var hop = new FakeNextHop();
+        await using TestGateway gateway = await TestGateway.StartAsync(hop.Url, o =>
+        {
+            o.Egress.IPv4 = "127.0.0.9";
+            o.Egress.MissingFamily = missing;
+        });
+        AccountAdministration accounts = gateway.Get<AccountAdministration>();
+        Assert.True((await accounts.AddPlanAsync("gold", default)).IsOk);
+        Assert.True((await accounts.AddSubscriptionAsync("beta", new SubscriptionChange(Plan: "gold", IPv4: "127.0.0.2", IPv6: ipv6), default)).IsOk);
+        Assert.True((await accounts.AddDomainAsync("shop.test", new DomainChange(Subscription: "beta", IPv4: pinned), default)).IsOk);
+        foreach (string address in drained?.Split(' ') ?? [])
+            Assert.True((await accounts.DrainAddressAsync(address, isDraining: true, default)).IsOk);
+
+        EgressChoice choice = await gateway.Get<AccountDirectory>().EgressOfAsync("beta", "shop.test", default);
+
+        Assert.Equal((ipv4, ipv6, false), (choice.IPv4?.Address.ToString(), choice.IPv6?.Address.ToString(), choice.IsSystemDefault));
+    }
+
+    [Fact]
+    public async Task All_mail_leaves_by_IPv4_alone_though_the_file_names_an_IPv6_address()
+    {
+        await using var hop = new FakeNextHop();
+        await using TestGateway gateway = await TestGateway.StartAsync(hop.Url, static o =>
+        {
+            o.Egress.Mode = EgressMode.Explicit;
+            o.Egress.IPv4 = "127.0.0.9";
+            o.Egress.IPv6 = "::1";
+        });
+        AccountAdministration accounts = gateway.Get<AccountAdministration>();
+        AccountDirectory directory = gateway.Get<AccountDirectory>();
+
+        Assert.Equal("none", (await accounts.SetSettingAsync("Egress:IPv6", "None", default)).Value!.Value);
+
+        EgressChoice choice = await directory.EgressOfAsync("", null, default);
+        Assert.Equal(("127.0.0.9", null, false), (choice.IPv4?.Address.ToString(), choice.IPv6?.Address.ToString(), choice.IsSystemDefault));
+        Assert.False((await accounts.SetSettingAsync("Egress:IPv4", "none", default)).IsOk); // Then it would have none.
+        Assert.True((await accounts.UnsetSettingAsync("Egress:IPv6", default)).IsOk);
+        Assert.Equal("::1", (await directory.EgressOfAsync("", null, default)).IPv6?.Address.ToString());
     }
 
     private static async Task OfferAsync(TestGateway gateway, string ipv4)

@@ -35,7 +35,7 @@ internal sealed class DeliveryGateway : IAsyncDisposable
         var dns = new DnsResolver(new DnsServers(Queue.Options.Delivery.Resolver, TimeProvider.System, Queue.Options.Delivery.ResolverTrusted), TimeProvider.System);
         Service = new DeliveryService(
             Queue.Scheduler, Queue.Writer, Queue.Waiting, Queue.Destinations, States, new NextHopResolver(Queue.Options, dns, Rules), new TlsPlanner(Queue.Options.Delivery, dns, TimeProvider.System), new TrustedAuthorities(null),
-            (subscription, local, token) => MayLeaveFrom(subscription, local, token), (_, _) => new((string?)null), Local, Queue.Store.ReadChunkAsync, (about, token) => OriginOf(about), Rules, Queue.Options, _metrics, log, Queue.Time, NullLogger<DeliveryService>.Instance);
+            (_, _, _, _) => new((EgressChoice?)null), (subscription, local, token) => MayLeaveFrom(subscription, local, token), (_, _) => new((string?)null), Local, Queue.Store.ReadChunkAsync, (about, token) => OriginOf(about), Rules, Queue.Options, _metrics, log, Queue.Time, NullLogger<DeliveryService>.Instance);
         Service.StartAsync(CancellationToken.None).GetAwaiter().GetResult();
     }
 

@@ -1,5 +1,6 @@
 using System.Net;
 using Microsoft.Extensions.Logging.Abstractions;
+using RelayGate.Core.Policy;
 using RelayGate.Queue;
 using RelayGate.Tests.Fakes;
 
@@ -14,7 +15,7 @@ public sealed class MissingAddressTests
         await using var hop = new FakeNextHop();
         await using var gateway = new DeliveryGateway(hop);
         using var watch = new EgressWatch(
-            gateway.Local, gateway.Queue.Store, gateway.Queue.Writer, gateway.Queue.Waiting, _ => Task.FromResult<IReadOnlyList<AddressInUse>>([]), gateway.Queue.Time,
+            gateway.Local, gateway.Queue.Store, gateway.Queue.Writer, gateway.Queue.Waiting, _ => Task.FromResult<IReadOnlyList<AddressInUse>>([]), (_, _, _, _) => new((EgressChoice?)null), gateway.Queue.Time,
             NullLogger<EgressWatch>.Instance);
         gateway.Local.NoteMissing(IPAddress.Parse("127.0.0.2"));
         await gateway.AcceptAsync("b@example.org");

@@ -78,6 +78,49 @@ public sealed class AddressOrderCommandTests : IAsyncLifetime, IAsyncDisposable
         await OkAsync($"ip resume 127.0.0.11 --provider {(string)state["provider"]!}");
 
         Assert.Equal("127.0.0.11", (await _nextHop.NextAsync()).Client.ToString());
+        Assert.DoesNotContain("ip-recovered", await OkAsync("notice list"), StringComparison.Ordinal); // Nobody has seen that it is taken again.
+    }
+
+    /// <summary>The server's own address was never added, and is in use all the same.</summary>
+    [Fact]
+    public async Task The_servers_own_address_is_listed_and_rests_and_drains_like_any_other()
+    {
+        Assert.Matches(@"127\.0\.0\.9 .* server +the server", await OkAsync("ip list"));
+        JsonNode page = JsonNode.Parse(await OkAsync("ip list --limit 1 --json"))!;
+        JsonNode next = JsonNode.Parse(await OkAsync($"ip list --limit 5 --cursor {page["nextCursor"]} --json"))!;
+        Assert.Equal(["127.0.0.11", "127.0.0.9"], page["items"]!.AsArray().Concat(next["items"]!.AsArray()).Select(static a => (string?)a!["address"]));
+        Assert.Contains("the server", await OkAsync("ip show 127.0.0.9"), StringComparison.Ordinal);
+        await OkAsync("subscription add plain");
+        await OkAsync("domain add plain.test --subscription plain");
+        await OkAsync("mailbox add ann@plain.test --password-stdin", "secret-7\n");
+
+        Assert.Matches("rests until 20.* UTC", await OkAsync("ip rest 127.0.0.9 --for 2h"));
+        await OkAsync($"send --server {_gateway.Local} --login ann@plain.test --password-stdin --to bob@example.net", "secret-7");
+        await WaitingAsync("ip 127.0.0.9");
+        await OkAsync("ip resume 127.0.0.9");
+
+        Assert.Equal("127.0.0.9", (await _nextHop.NextAsync()).Client.ToString());
+        Assert.Contains("the only one of its family for the server, whose new mail", await OkAsync("ip drain 127.0.0.9"), StringComparison.Ordinal);
+        Assert.Contains("draining", await OkAsync("ip list"), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Doctor_and_status_tell_of_addresses_that_rest_or_drain_and_show_tells_of_paces_by_hand()
+    {
+        await OkAsync("pace set 127.0.0.11 next-hop.test 2/min --reason careful");
+        await OkAsync("pace set * google 30/min");
+        Assert.Matches("2/min at next-hop.test since 20.* UTC, by uid .*, 0 waiting  careful", await OkAsync("ip show 127.0.0.11"));
+        Assert.Matches("30/min at google since 20.* UTC, set for each address, by uid .*, 0 waiting", await OkAsync("ip show 127.0.0.11"));
+        Assert.Contains("30/min at google (0 waiting), 2/min at next-hop.test (0 waiting)", await OkAsync("ip list"), StringComparison.Ordinal);
+        Assert.DoesNotContain("relaygate ip list", await OkAsync("status"), StringComparison.Ordinal);
+
+        await OkAsync("ip rest 127.0.0.11 --reason suspicious");
+        await OkAsync("ip drain 127.0.0.11");
+
+        string doctor = (await _command.RunAsync("doctor")).Output;
+        Assert.Matches("resting 127.0.0.11: .* 0 recipients wait .*: suspicious", doctor);
+        Assert.Matches("drained 127.0.0.11: .*new mail of subscription acme leaves from it all the same", doctor);
+        Assert.Contains("1 resting, 1 draining: relaygate ip list", await OkAsync("status"), StringComparison.Ordinal);
     }
 
     [Fact]
@@ -97,6 +140,43 @@ public sealed class AddressOrderCommandTests : IAsyncLifetime, IAsyncDisposable
         Assert.Equal("127.0.0.11", (await _nextHop.NextAsync()).Client.ToString());
         await SendAsync();
         Assert.Equal("127.0.0.11", (await _nextHop.NextAsync()).Client.ToString());
+    }
+
+    [Fact]
+    public async Task A_drained_address_without_another_is_chosen_all_the_same_and_who_drains_it_is_told()
+    {
+        string drained = await OkAsync("ip drain 127.0.0.11");
+        await SendAsync();
+
+        Assert.Equal("127.0.0.11", (await _nextHop.NextAsync()).Client.ToString());
+        Assert.Contains("it is the only one of its family for subscription acme, whose new mail leaves from it until there is another", drained, StringComparison.Ordinal);
+        Assert.Contains("draining", await OkAsync("ip list"), StringComparison.Ordinal);
+    }
+
+    /// <summary>What was accepted without an address gets one when there is one, never another subscription's or the server's, and keeps it.</summary>
+    [Fact]
+    public async Task Mail_that_was_accepted_without_an_address_goes_when_there_is_one_and_keeps_that()
+    {
+        await OkAsync("setting set Egress:NoAddress Defer");
+        await OkAsync("subscription set acme --ipv4 none");
+        Assert.Contains("none: its mail waits until there is one (no-address)", await OkAsync("explain --as info@shop.test --to ann@example.net"), StringComparison.Ordinal);
+        await SendAsync();
+        JsonNode waiting = await WaitingAsync();
+        Assert.Equal("egress acme shop.test", (string?)waiting["waitsFor"]);
+        await OkAsync("subscription add rival --ipv4 127.0.0.12");
+        await OkAsync("queue retry --subscription acme");
+        Assert.Empty(_nextHop.Messages);
+        await OkAsync("ip add 127.0.0.13");
+        await OkAsync("ip rest 127.0.0.13");
+
+        await OkAsync("subscription set acme --ipv4 127.0.0.13");
+
+        await WaitingAsync("ip 127.0.0.13");
+        Assert.Contains("given 127.0.0.13", await OkAsync($"message explain {waiting["ref"]}"), StringComparison.Ordinal);
+        await OkAsync("subscription set acme --ipv4 127.0.0.11");
+        Assert.Empty(_nextHop.Messages);
+        await OkAsync("ip resume 127.0.0.13");
+        Assert.Equal("127.0.0.13", (await _nextHop.NextAsync()).Client.ToString());
     }
 
     [Fact]
@@ -124,6 +204,10 @@ public sealed class AddressOrderCommandTests : IAsyncLifetime, IAsyncDisposable
             ("pace set 127.0.0.99 * 10/min", 3, "relaygate: "),
             ("pace cancel 127.0.0.11 *", 3, "relaygate: no pace is set for 127.0.0.11 at *; what there is: relaygate pace list\n"),
             ("ip rest 127.0.0.99", 3, "relaygate: "),
+            ("ip list --cursor xx", 2, "relaygate: the cursor is not one that a page gave"),
+            ("queue list --ip 1.2.3", 2, "relaygate: --ip: '1.2.3' is no IP address"),
+            ("message list --class rate --ip 1.2.3.4.5", 2, "relaygate: --ip: '1.2.3.4.5' is no IP address"),
+            ("setting set Egress:IPv6 off", 2, "relaygate: 'off' is no value for Egress:IPv6; it is an IPv6 address, or none\n"),
             ("ip resume 127.0.0.11 --provider nobody.test", 3, "relaygate: nothing is known against 127.0.0.11 at nobody.test; what there is: relaygate ip show 127.0.0.11\n"),
         })
         {
@@ -139,13 +223,14 @@ public sealed class AddressOrderCommandTests : IAsyncLifetime, IAsyncDisposable
     private Task<string> SendAsync() => OkAsync($"send --server {_gateway.Local} --login info@shop.test --password-stdin --to ann@example.net", "secret-7");
 
     /// <summary>The one queued message, once it waits for something.</summary>
-    private async Task<JsonNode> WaitingAsync()
+    private async Task<JsonNode> WaitingAsync(string? what = null)
     {
-        for (int i = 0; i < 20; i++)
+        for (int i = 0; i < 100; i++)
         {
             JsonArray items = JsonNode.Parse(await OkAsync("queue list --json"))!["items"]!.AsArray();
-            if (items.FirstOrDefault(static item => item!["waitsFor"] is not null) is { } found)
+            if (items.FirstOrDefault(item => (string?)item!["waitsFor"] is { } key && (what ?? key) == key) is { } found)
                 return found;
+            await Task.Delay(100);
         }
         Assert.Fail("Nothing was put off");
         return null!;
