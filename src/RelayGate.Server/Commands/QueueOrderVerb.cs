@@ -17,9 +17,14 @@ internal sealed class QueueOrderVerb(string verb, string done, JsonObject body, 
     /// <summary>Messages that one order by filter changes without --yes where nobody can be asked.</summary>
     public const int MostUnasked = 1000;
 
+    private const int MostCauses = 3;
+
     private static readonly TimeSpan BetweenLines = TimeSpan.FromSeconds(5);
 
     private static bool MayAsk => Output.IsTerminal && !Console.IsInputRedirected;
+
+    /// <summary>What messages would be.</summary>
+    private readonly string _would = done.StartsWith("to be ", StringComparison.Ordinal) ? "would" + done[2..] : "would be " + done;
 
     /// <param name="isFiltered">Not for messages that are named one by one.</param>
     /// <param name="more">What else is to be said once it is done, or null.</param>
@@ -30,17 +35,17 @@ internal sealed class QueueOrderVerb(string verb, string done, JsonObject body, 
         {
             JsonNode preview = isFiltered ? await FollowAsync(With("dryRun", true), null, cancellationToken) : await client.PostAsync($"queue/{verb}", With("dryRun", true), cancellationToken);
             if (isDryRun || IsInterrupted(preview))
-                return Finish(preview, Count(preview, "would be " + done));
+                return Finish(preview, Count(preview, _would));
             total = (long?)preview["count"];
             if (total > 0 && !output.IsJson && MayAsk)
             {
-                Console.Write($"{Count(preview, "would be " + done)}. Go on? [y/N] ");
+                Console.Write($"{Count(preview, _would)}. Go on? [y/N] ");
                 if (Console.ReadLine() is not ("y" or "Y" or "yes"))
                     return output.Done(preview, "nothing was done");
             }
             else if (total > MostUnasked)
             {
-                throw new CliException(ExitCode.Usage, $"{Count(preview, "would be " + done)}: say --yes to do it");
+                throw new CliException(ExitCode.Usage, $"{Count(preview, _would)}: say --yes to do it");
             }
         }
         JsonNode answer = isFiltered ? await FollowAsync(body, total, cancellationToken) : await client.PostAsync($"queue/{verb}", body, cancellationToken);
@@ -73,6 +78,7 @@ internal sealed class QueueOrderVerb(string verb, string done, JsonObject body, 
     {
         var request = (JsonObject)order.DeepClone();
         request["order"] = verb;
+        bool isCounting = (bool?)order["dryRun"] == true;
         string? id = null;
         using PosixSignalRegistration interrupt = PosixSignalRegistration.Create(PosixSignal.SIGINT, Stop);
         using PosixSignalRegistration end = PosixSignalRegistration.Create(PosixSignal.SIGTERM, Stop);
@@ -86,7 +92,7 @@ internal sealed class QueueOrderVerb(string verb, string done, JsonObject body, 
                 if (output.IsJson || TimeProvider.System.GetElapsedTime(told) < BetweenLines)
                     return;
                 told = TimeProvider.System.GetTimestamp();
-                Console.Error.WriteLine(Progress(step));
+                Console.Error.WriteLine(Progress(step, total, isCounting));
             });
         }
         else
@@ -97,9 +103,11 @@ internal sealed class QueueOrderVerb(string verb, string done, JsonObject body, 
                 task.IsIndeterminate = total is null;
                 result = await LastAsync(step =>
                 {
-                    task.Description = Progress(step);
+                    task.Description = Progress(step, total, isCounting);
                     task.Value = (double)step["count"]!;
                 });
+                if (result is not null)
+                    task.Value = (double)result["count"]!; // The last steps may not have been told.
             });
         }
         return result ?? throw new CliException(ExitCode.Failed, "the gateway ended its answer in the middle; what was done stands in: relaygate audit list");
@@ -140,10 +148,12 @@ internal sealed class QueueOrderVerb(string verb, string done, JsonObject body, 
         }
     }
 
-    private string Progress(JsonNode step) =>
-        string.Create(CultureInfo.InvariantCulture, $"{(long)step["count"]!} of {(long)step["looked"]!} messages looked at {((bool?)body["dryRun"] == true ? "would be " : "")}{done}");
+    /// <summary>How far it is: of all that it is for, or where that is only counted now, how many were found.</summary>
+    internal string Progress(JsonNode step, long? total, bool isCounting) => total is { } all
+        ? string.Create(CultureInfo.InvariantCulture, $"{(long)step["count"]!} of {all} messages {done}")
+        : string.Create(CultureInfo.InvariantCulture, $"{(long)step["looked"]!} messages looked at, {(long)step["count"]!} {(isCounting ? _would : done)}");
 
-    public static string Count(JsonNode answer, string done)
+    internal string Count(JsonNode answer, string done)
     {
         string line = $"{answer["count"]} {((long?)answer["count"] == 1 ? "message" : "messages")} {done}";
         if ((long?)answer["unchanged"] is > 0 and var unchanged)
@@ -153,9 +163,38 @@ internal sealed class QueueOrderVerb(string verb, string done, JsonObject body, 
                 line += $" ({refused} may not leave from there)";
             if ((long?)answer["unchangedHeld"] is > 0 and var held)
                 line += held == unchanged ? " (held: release it first)" : $" ({held} held: release those first)";
+            else if (WhyUnchanged(answer) is { } why)
+                line += $" ({why})";
         }
+        if (answer["waits"] is JsonArray { Count: > 0 } waits)
+            line += Waits(waits);
         if ((long?)answer["inFlight"] is > 0 and var inFlight)
             line += $"; {inFlight} in an attempt that may still finish";
         return (answer["notFound"] as JsonArray) is { Count: > 0 } missing ? $"{line}; not in the queue: {Cell.Text(missing)}" : line;
+    }
+
+    /// <summary>Why an order was not for a message, where its own counts do not say so.</summary>
+    private string? WhyUnchanged(JsonNode answer) => verb switch
+    {
+        "requeue" => "not failed: only what failed is put back",
+        "release" => "not held",
+        "hold" => "held by hand already, or failed",
+        "retry" or "flush" => "failed: queue requeue puts it back",
+        "bounce" when (long?)answer["inFlight"] is null or 0 => "failed already",
+        "rebind" when (long?)answer["notAllowed"] is null or 0 => "it leaves from there already, or has failed",
+        "delete" => "stopped by an administrator",
+        _ => null,
+    };
+
+    /// <summary>What of the messages that are tried now is put off again, and where to look.</summary>
+    private static string Waits(JsonArray waits)
+    {
+        IEnumerable<string> causes = waits.Take(MostCauses).Select(static wait =>
+        {
+            string[] words = ((string)wait!["for"]!).Split(' ');
+            string see = words[0] == "ip" ? $"ip show {words[1]}" : "queue suspended";
+            return $"{wait["messages"]} for {string.Join(' ', words)} (relaygate {see})";
+        });
+        return $"; of these wait, and are put off again while that lasts: {string.Join(", ", causes)}{(waits.Count > MostCauses ? " and for more" : "")}";
     }
 }

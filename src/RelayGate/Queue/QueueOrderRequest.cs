@@ -95,7 +95,14 @@ public sealed record QueueOrderResult(
 {
     /// <summary>Of <see cref="Unchanged"/>, those of a rebind that may not leave from the address asked for.</summary>
     public int NotAllowed { get; init; }
+
+    /// <summary>Of <see cref="Count"/>, messages of a retry or flush with recipients that wait for something: while that lasts, they are put off again. By cause, most first.</summary>
+    public ImmutableArray<OrderWait> Waits { get; init; } = [];
 }
+
+/// <summary>What messages wait for.</summary>
+/// <param name="For">As <see cref="WaitKey"/> writes it.</param>
+public sealed record OrderWait(string For, int Messages);
 
 /// <summary>How delivery ends a message that is given up without an attempt.</summary>
 /// <param name="PlanAsync">What is recorded and who hears of it, with status (RFC 3463) and text.</param>

@@ -15,11 +15,16 @@ internal sealed class QueueOrderRun(
     /// <summary>Messages that are in memory while their DSNs are written; none of them has more than 256 KiB there.</summary>
     private const int BouncedAtOnce = 32;
 
+    /// <summary>Causes that a result names at most, and that are counted at most.</summary>
+    private const int MaxWaits = 20;
+    private const int MaxCounted = 1000;
+
     private const string NextSubscription = "select min(subscription) from recipient where next_attempt is not null and subscription > ?";
     private const string CountRecipients = "select count(*) from recipient where message = ?";
     private const string BouncedStatus = "5.7.0"; // RFC 3463 §3.8: for a reason of policy.
 
     private readonly List<string> _notFound = [];
+    private readonly Dictionary<string, int> _waits = new(StringComparer.Ordinal);
     private CancellationToken _stop;
     private long? _audit; // Its row of the audit list, once there is one.
     private int _count;
@@ -49,6 +54,7 @@ internal sealed class QueueOrderRun(
             none ? QueueOrderOutcome.NotFound : QueueOrderOutcome.Done, _count, _unchanged, _unchangedHeld, _inFlight, [.. _notFound], request.DryRun, isInterrupted)
         {
             NotAllowed = _notAllowed,
+            Waits = [.. _waits.Select(static w => new OrderWait(w.Key, w.Value)).OrderByDescending(static w => w.Messages).ThenBy(static w => w.For, StringComparer.Ordinal).Take(MaxWaits)],
         };
     }
 
@@ -350,6 +356,11 @@ internal sealed class QueueOrderRun(
         _unchanged += step.Unchanged;
         _unchangedHeld += step.UnchangedHeld;
         _inFlight += step.InFlight;
+        foreach ((string cause, int messages) in step.Waits)
+        {
+            if (_waits.ContainsKey(cause) || _waits.Count < MaxCounted)
+                _waits[cause] = _waits.GetValueOrDefault(cause) + messages;
+        }
     }
 
     private enum BounceOutcome

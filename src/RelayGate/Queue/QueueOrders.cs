@@ -23,6 +23,9 @@ internal sealed class QueueOrderStep(QueueOrder order)
 
     public int InFlight { get; set; }
 
+    /// <summary>Of a retry or flush: of <see cref="Changed"/>, how many wait for what.</summary>
+    public Dictionary<string, int> Waits { get; } = new(StringComparer.Ordinal);
+
     /// <summary>Nothing was done: accounts have changed since they were looked up.</summary>
     public bool IsStale { get; init; }
 
@@ -41,7 +44,7 @@ internal static class QueueOrders
 {
     private const string SelectMessage = "select id, held, flags, expires_at, subscription, reverse_path, script, egress from message where seq = ?";
     private const string SelectSubscription = "select subscription from message where seq = ?";
-    private const string SelectRecipients = "select address, max(attempts, waits_for is not null), counted_at, last_reply, last_class from recipient where message = ? and state = ?";
+    private const string SelectRecipients = "select address, max(attempts, waits_for is not null), counted_at, last_reply, last_class, waits_for from recipient where message = ? and state = ?";
     private const string SelectWaiting = "select position, attempts from recipient where message = ? and state = 0 order by position";
     private const string GoOn = "update recipient set next_attempt = min(next_attempt, ?), waits_for = null where message = ? and state = 0 and next_attempt is not null";
     private const string SetDue = "update recipient set next_attempt = ? where message = ? and state = 0 and (next_attempt is null or next_attempt > ?)";
@@ -116,8 +119,13 @@ internal static class QueueOrders
         var recipients = new List<FilteredRecipient>();
         RecipientState asked = step.Order == QueueOrder.Requeue ? RecipientState.Failed : filter.Asked;
         SqliteStatement select = connection.Prepared(SelectRecipients).Bind(1, seq).Bind(2, (long)asked);
+        HashSet<string>? waits = null;
         while (select.Step())
+        {
             recipients.Add(new FilteredRecipient(select.Text(0), select.NullableText(2), select.Int32(1), select.NullableText(3), (ReplyClass)select.Int32(4)));
+            if (step.Order is QueueOrder.Retry or QueueOrder.Flush && select.NullableText(5) is { } cause)
+                (waits ??= []).Add(cause);
+        }
         if (!filter.MatchesAny(recipients))
             return null;
         SqliteStatement row = connection.Prepared(SelectMessage).Bind(1, seq);
@@ -150,6 +158,8 @@ internal static class QueueOrders
                 step.NotAllowed++;
             return null;
         }
+        foreach (string cause in waits ?? [])
+            step.Waits[cause] = step.Waits.GetValueOrDefault(cause) + 1;
         step.Changed.Add(seq);
         step.ChangedIds.Add((QueueId.FromBytes(message.Id), message.Subscription));
         return message;

@@ -1,4 +1,7 @@
+using System.Text.Json.Nodes;
 using RelayGate.Queue;
+using RelayGate.Server.Cli;
+using RelayGate.Server.Commands;
 using RelayGate.Tests.Fakes;
 using RelayGate.Tests.Storage;
 
@@ -32,6 +35,11 @@ public sealed class QueueCommandTests : IAsyncLifetime
 
         Assert.StartsWith("Received: ", await OkAsync($"queue show {reference} --headers"), StringComparison.Ordinal);
         Assert.Contains("waits for to example.net", await OkAsync($"queue show {reference}"), StringComparison.Ordinal);
+        const string Waits = "; of these wait, and are put off again while that lasts: 1 for to example.net (relaygate queue suspended)\n";
+        Assert.Equal("1 message would be tried now" + Waits, await OkAsync($"queue retry {reference} --dry-run"));
+        Assert.Equal("1 message to be tried now" + Waits, await OkAsync($"queue retry {reference}"));
+        await WaitAsync("queue list", "to example.net");
+        Assert.Equal("0 messages put back, 1 unchanged (not failed: only what failed is put back)\n", await OkAsync($"queue requeue {reference}"));
         Assert.Equal("1 message would be returned\n", await OkAsync("queue bounce --reason suspended --dry-run"));
         Assert.Equal("1 message returned\n", await OkAsync("queue bounce --to-domain example.net --text gone"));
         Assert.Contains(reference, await OkAsync("queue list --state failed"), StringComparison.Ordinal);
@@ -60,6 +68,18 @@ public sealed class QueueCommandTests : IAsyncLifetime
         Assert.Equal((2, "relaygate: 1200 messages would be deleted: say --yes to do it\n"), (refused.ExitCode, refused.Error));
         Assert.Equal("1200 messages deleted\n", await OkAsync("queue delete --subscription acme --yes"));
         Assert.Equal("the queue is empty\n", await OkAsync("queue list"));
+    }
+
+    [Fact]
+    public void How_far_an_order_is_is_told_of_all_that_it_is_for()
+    {
+        using var client = new ControlClient("/nonexistent/control.sock");
+        var verb = new QueueOrderVerb("flush", "to be tried", [], client, new Output(false));
+        var step = new JsonObject { ["count"] = 400L, ["looked"] = 500L };
+
+        Assert.Equal("400 of 1212 messages to be tried", verb.Progress(step, 1212, isCounting: false));
+        Assert.Equal("500 messages looked at, 400 to be tried", verb.Progress(step, null, isCounting: false));
+        Assert.Equal("500 messages looked at, 400 would be tried", verb.Progress(step, null, isCounting: true));
     }
 
     public async Task DisposeAsync() => await _gateway.DisposeAsync();
