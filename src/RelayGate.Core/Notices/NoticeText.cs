@@ -21,7 +21,7 @@ public static class NoticeText
             NoticeKind.EgressBack => $"{Object(notice)} is on this host again",
             NoticeKind.IpBlocked => $"{Object(notice)} is refused",
             NoticeKind.IpRecovered => $"{Object(notice)} is refused no more",
-            NoticeKind.LoginRefused => $"{Object(notice)} refuses our login",
+            NoticeKind.LoginRefused => $"{Object(notice)} {(notice.Sources.IsEmpty ? "wants a login" : "refuses our login")}",
             NoticeKind.Test => "notices reach you",
             _ => notice.By is { } by ? $"{Object(notice)} by {by}" : Object(notice),
         };
@@ -41,7 +41,7 @@ public static class NoticeText
         NoticeKind.EgressBack => $"{Capital(notice)} is on this host again. The mail that waited for it goes on.",
         NoticeKind.IpBlocked => $"{Capital(notice)} is refused: what is said is about the address, not about a recipient. Its mail there waits, unless the next hop can be reached from the other address of the same pair, and never leaves from another subscription's; nothing fails because of it, and all other mail goes on. One message is tried when the pause ends.",
         NoticeKind.IpRecovered => $"{Capital(notice)} is refused no more. The mail that waited for it goes on.",
-        NoticeKind.LoginRefused => $"{Capital(notice)} refuses the login of its route. The mail that goes there waits and is tried again; nothing fails because of it.",
+        NoticeKind.LoginRefused => $"{Capital(notice)} {(notice.Sources.IsEmpty ? "wants a login, and its route has none" : "refuses the login of its route")}. The mail that goes there waits and is tried again; nothing fails because of it.",
         NoticeKind.Resumed => $"{Capital(notice)} was resumed and may send again.",
         _ => "This is a test. If you read it, notices of this gateway reach you.",
     };

@@ -172,12 +172,19 @@ internal static class SendCommand
             if ((record["attempts"] as JsonArray)?.LastOrDefault() is { } attempt && attempt["results"]?[0] is { } result)
             {
                 string signed = Cell.Text(record["signatures"]) is { Length: > 0 } signatures ? $" · DKIM {signatures}" : "";
-                return ($"{result["result"]} by {Cell.Text(attempt["nextHop"])} in {Cell.Text(attempt["seconds"])} s from {Cell.Text(attempt["local"])}{signed}"
-                    + ((string?)result["result"] == "delivered" ? "" : $": {result["reply"]}"), false);
+                return ($"{Ended(attempt, result)}{signed}" + ((string?)result["result"] == "delivered" ? "" : $": {result["reply"]}"), false);
             }
             await Task.Delay(50, cancellationToken);
         }
         return ($"not delivered yet: relaygate message explain {reference}", false);
+    }
+
+    /// <summary>How an attempt ended: where, and from which address, as far as there was a connection.</summary>
+    internal static string Ended(JsonNode attempt, JsonNode result)
+    {
+        string by = Cell.Text(attempt["nextHop"]) is { Length: > 0 } hop ? $" by {hop}" : "";
+        string from = Cell.Text(attempt["local"]) is { Length: > 0 } local ? $" from {local}" : "";
+        return $"{result["result"]}{by} in {Cell.Text(attempt["seconds"])} s{from}";
     }
 
     private static string? RefOf(string reply)

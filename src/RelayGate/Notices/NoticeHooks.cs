@@ -109,7 +109,8 @@ internal sealed class NoticeHooks(NoticeBoard board)
             Kind = NoticeKind.LoginRefused,
             Level = "smarthost",
             Name = smarthost,
-            Remark = login is null ? said : $"login {login}: {said}",
+            Sources = login is null ? [] : [new NoticeSource("login", login, null)],
+            Remark = said,
         });
     }
 }

@@ -82,6 +82,13 @@ public sealed class QueueCommandTests : IAsyncLifetime
         Assert.Equal("500 messages looked at, 400 would be tried", verb.Progress(step, null, isCounting: true));
     }
 
+    [Theory]
+    [InlineData("""{"nextHop":"mx.test","local":"127.0.0.11","seconds":0.2}""", "delivered by mx.test in 0.2 s from 127.0.0.11")]
+    [InlineData("""{"nextHop":"","local":null,"seconds":0.129}""", "delivered in 0.129 s")]
+    [InlineData("""{"nextHop":"mx.test","seconds":0.1}""", "delivered by mx.test in 0.1 s")]
+    public void How_an_attempt_ended_is_told_without_what_there_was_not(string attempt, string expected) =>
+        Assert.Equal(expected, SendCommand.Ended(JsonNode.Parse(attempt)!, JsonNode.Parse("""{"result":"delivered"}""")!));
+
     public async Task DisposeAsync() => await _gateway.DisposeAsync();
 
     private Task<string> OkAsync(string arguments, string input = "") => new CommandRun(_gateway.ControlSocket).OkAsync(arguments, input);
