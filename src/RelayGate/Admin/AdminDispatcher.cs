@@ -8,6 +8,10 @@ using RelayGate.Telemetry;
 
 namespace RelayGate.Admin;
 
+/// <summary>Who may use a route of the API; docs/api.md is checked against it.</summary>
+/// <param name="IsForAdministrators">Else for everybody whom the control socket knows, each for his own.</param>
+internal sealed record AdminAccess(bool IsForAdministrators);
+
 /// <summary>Runs the handlers of the API: recognises the caller, turns problems into answers and writes JSON.</summary>
 internal sealed class AdminDispatcher(IEndpointRouteBuilder routes, AdminAuthority authority, ILogger logger)
 {
@@ -40,10 +44,10 @@ internal sealed class AdminDispatcher(IEndpointRouteBuilder routes, AdminAuthori
         {
             await WriteLinesAsync(context, handler(request));
             return null;
-        })));
+        }))).WithMetadata(new AdminAccess(forAdministrators));
 
     private void Map(string method, string path, bool forAdministrators, Func<AdminRequest, Task<JsonNode?>> handler) =>
-        routes.MapMethods(Prefix + path, [method], (RequestDelegate)(context => RunAsync(context, forAdministrators, handler)));
+        routes.MapMethods(Prefix + path, [method], (RequestDelegate)(context => RunAsync(context, forAdministrators, handler))).WithMetadata(new AdminAccess(forAdministrators));
 
     private async Task RunAsync(HttpContext context, bool forAdministrators, Func<AdminRequest, Task<JsonNode?>> handler)
     {
