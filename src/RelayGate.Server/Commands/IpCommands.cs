@@ -67,7 +67,7 @@ internal static class IpCommands
                 ("it said", Cell.Text(p["said"])), ("failed", Cell.Text(p["fault"]))));
             return p["fault"] is null ? code : ExitCode.Failed;
         }),
-        new Command("rest", "Let no mail leave from an address until it is resumed, or for a time; what is queued waits.").With(Address, For, Reason).Does(async (parsed, client, output, cancellationToken) =>
+        new Command("rest", "Let no mail leave from an address until it is resumed, or for a time; what needs it waits.").With(Address, For, Reason).Does(async (parsed, client, output, cancellationToken) =>
         {
             var body = new JsonObject();
             PaceCommands.SetSeconds(body, parsed.GetValue(For));

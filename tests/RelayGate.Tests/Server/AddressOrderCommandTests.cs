@@ -189,6 +189,7 @@ public sealed class AddressOrderCommandTests : IAsyncLifetime, IAsyncDisposable
         await SendAsync();
         JsonNode waiting = await WaitingAsync();
         Assert.StartsWith("ip 127.0.0.11 ", (string)waiting["waitsFor"]!);
+        Assert.Matches(@"1/min, 1 connections at each provider since .* until .*, 1 waiting  listed", await OkAsync("ip show 127.0.0.11"));
 
         Assert.Equal("127.0.0.11", (string?)JsonNode.Parse(await OkAsync("pace cancel 127.0.0.11 * --json"))!["address"]);
         await _nextHop.NextAsync();
