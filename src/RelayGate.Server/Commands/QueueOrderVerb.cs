@@ -192,7 +192,13 @@ internal sealed class QueueOrderVerb(string verb, string done, JsonObject body, 
         IEnumerable<string> causes = waits.Take(MostCauses).Select(static wait =>
         {
             string[] words = ((string)wait!["for"]!).Split(' ');
-            string see = words[0] == "ip" ? $"ip show {words[1]}" : "queue suspended";
+            string see = words switch
+            {
+                ["ip", var address, ..] => $"ip show {address}",
+                ["egress", "", ..] => "setting list",
+                ["egress", var subscription, ..] => $"subscription show {subscription}",
+                _ => "queue suspended",
+            };
             return $"{wait["messages"]} for {string.Join(' ', words)} (relaygate {see})";
         });
         return $"; of these wait, and are put off again while that lasts: {string.Join(", ", causes)}{(waits.Count > MostCauses ? " and for more" : "")}";

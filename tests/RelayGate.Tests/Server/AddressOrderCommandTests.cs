@@ -164,7 +164,7 @@ public sealed class AddressOrderCommandTests : IAsyncLifetime, IAsyncDisposable
         JsonNode waiting = await WaitingAsync();
         Assert.Equal("egress acme shop.test", (string?)waiting["waitsFor"]);
         await OkAsync("subscription add rival --ipv4 127.0.0.12");
-        await OkAsync("queue retry --subscription acme");
+        Assert.Contains("1 for egress acme shop.test (relaygate subscription show acme)", await OkAsync("queue retry --subscription acme"), StringComparison.Ordinal);
         Assert.Empty(_nextHop.Messages);
         await OkAsync("ip add 127.0.0.13");
         await OkAsync("ip rest 127.0.0.13");
