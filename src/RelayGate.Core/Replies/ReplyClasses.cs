@@ -17,12 +17,13 @@ public static class ReplyClasses
     {
         ReplyFinding? gravest = null;
         foreach (T item in items)
-        {
-            if (findingOf(item) is { } finding && (gravest is null || ByGravity.IndexOf(finding.Class) < ByGravity.IndexOf(gravest.Class)))
-                gravest = finding;
-        }
+            gravest = Graver(gravest, findingOf(item));
         return gravest;
     }
+
+    /// <summary>The finding of the graver class; null where there is none.</summary>
+    public static ReplyFinding? Graver(ReplyFinding? first, ReplyFinding? second) =>
+        first is null || (second is not null && ByGravity.IndexOf(second.Class) < ByGravity.IndexOf(first.Class)) ? second : first;
 
     /// <summary>Our address or our rate is the problem: neither the recipient nor the message, so that another host of the same provider would say the same.</summary>
     public static bool ConcernsEgress(this ReplyClass replyClass) =>

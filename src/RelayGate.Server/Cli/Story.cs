@@ -152,6 +152,15 @@ internal static class Story
         if (Text(attempt, "tlsPolicy") is { Length: > 0 } policy && policy is not ("may ok" or "none ok"))
             tls += $", TLS policy {policy}";
         yield return Text(attempt, "stage") == "put-off" ? Line(at, "put off", "nothing was tried, and the notice of the delay was due") : Line(at, "attempt", $"ended at {Text(attempt, "stage")}{via}{local}{tls} in {Text(attempt, "seconds")} s");
+        foreach (JsonNode? passed in List(attempt, "refusals"))
+        {
+            string host = Text(passed, "remote") is { Length: > 0 } address ? $"{Text(passed, "nextHop")} ({address})" : Text(passed, "nextHop") ?? "";
+            string left = Text(passed, "local") is { Length: > 0 } source ? $", from {source}" : "";
+            int more = (int?)passed?["recipients"] - 1 ?? 0;
+            yield return Line("", "passed", $"{host}{left} at {Text(passed, "stage")}: {Text(passed, "reply")} (to {Text(passed, "recipient")}{(more > 0 ? $" and {more} more" : "")})");
+            if (Refusal(passed, attempt) is { } why)
+                yield return Line("", "because", why);
+        }
         foreach (JsonNode? result in List(attempt, "results"))
         {
             string next = Cell.Time(result?["nextAttempt"]) is { } again ? $", again {again} UTC" : "";

@@ -20,14 +20,21 @@ internal sealed class AttemptRecorder(DeliveryOptions options)
         for (int i = 0; i < job.Recipients.Length; i++)
             results.Add(ResultOf(job.Message, job.Recipients[i], result.Outcomes[i]!, result, endedAt, random));
         NextHopAddress? nextHop = result.NextHop;
+        ImmutableArray<HostRefusal> passed = Passed(result);
         return new DeliveryAttempt(
             startedAt, duration, DeliveryOutcome.NameOf(result.Stage), nextHop?.Host ?? "", nextHop?.Remote ?? "", result.Local, result.Tls,
-            results.MoveToImmutable())
+            results.ToImmutable())
         {
-            Provider = result.Provider,
+            Provider = results.Any(static r => r.WaitsFor is not null) ? result.Provider : nextHop?.Provider ?? result.Provider,
+            HostRefusals = passed,
             TlsPolicy = result.TlsOutcome?.ToString(),
         };
     }
+
+    /// <summary>What stands in no result: a refusal by the host that was tried last is that of its recipients.</summary>
+    private static ImmutableArray<HostRefusal> Passed(AttemptResult result) => result.HostRefusals.Count == 0 ? [] :
+        [.. result.HostRefusals.Where(refusal => refusal.Remote != result.NextHop!.Remote || refusal.Local != result.Local
+            || !Array.Exists(result.Outcomes, o => o!.Text == refusal.Reply && ReferenceEquals(o.Finding, refusal.Finding)))];
 
     /// <summary>When a message is given up that ends like this: the one place that says so, for attempts, for what is put off and for reports.</summary>
     public DateTimeOffset EndOf(QueuedMessage message, string provider, RecipientOutcome outcome) => message.AgedFrom + _schedules.For(provider, outcome).GiveUpAfter;

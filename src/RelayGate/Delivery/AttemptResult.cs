@@ -8,6 +8,8 @@ namespace RelayGate.Delivery;
 /// <summary>What one attempt came to, before the retry schedule and the sender's wishes are asked.</summary>
 internal sealed class AttemptResult(int recipients, TimeProvider time)
 {
+    private List<HostRefusal>? _hostRefusals;
+
     /// <summary>In the order of the job's recipients. Complete at the end, and never <see cref="OutcomeKind.NextHost"/>.</summary>
     public RecipientOutcome?[] Outcomes { get; } = new RecipientOutcome?[recipients];
 
@@ -37,6 +39,9 @@ internal sealed class AttemptResult(int recipients, TimeProvider time)
     /// <summary>The next hop has refused the local address: for what, and until when, those wait that it was said of.</summary>
     public (WaitKey For, DateTimeOffset Until)? AddressWait { get; set; }
 
+    /// <summary>How hosts have ended for recipients that are not delivered by them, in order: <see cref="HostRefusal.MaxKept"/> at most.</summary>
+    public IReadOnlyList<HostRefusal> HostRefusals => _hostRefusals ?? [];
+
     /// <summary>How long it waited for a free connection, which says nothing of the next hop.</summary>
     public TimeSpan Waited { get; private set; }
 
@@ -64,6 +69,36 @@ internal sealed class AttemptResult(int recipients, TimeProvider time)
         for (int i = 0; i < transaction.Outcomes.Length; i++)
             Outcomes[subset?[i] ?? i] = transaction.Outcomes[i] is { } outcome ? After(Outcomes[subset?[i] ?? i], outcome) : Outcomes[subset?[i] ?? i];
     }
+
+    /// <summary>Keeps what the host that is noted now has refused, or that it was not reached: another host may say something else yet.</summary>
+    /// <param name="outcomes">What it came to there.</param>
+    /// <param name="subset">The recipients of <paramref name="outcomes"/>; null: all of the job's.</param>
+    public void NoteRefusals(ReadOnlySpan<RecipientOutcome?> outcomes, int[]? subset)
+    {
+        for (int i = 0; i < outcomes.Length && (_hostRefusals?.Count ?? 0) < HostRefusal.MaxKept; i++)
+        {
+            if (outcomes[i] is not { Kind: not OutcomeKind.Delivered } outcome || IsSame(outcomes[..i], outcome))
+                continue;
+            int alike = 1;
+            foreach (RecipientOutcome? other in outcomes[(i + 1)..])
+                alike += IsSame(other, outcome) ? 1 : 0;
+            (_hostRefusals ??= new(1)).Add(new HostRefusal(
+                DeliveryOutcome.NameOf(Stage), NextHop!.Host, NextHop.Remote, Local, NextHop.Provider, subset?[i] ?? i, alike, outcome.Text, outcome.Status, outcome.Finding));
+        }
+    }
+
+    private static bool IsSame(ReadOnlySpan<RecipientOutcome?> outcomes, RecipientOutcome outcome)
+    {
+        foreach (RecipientOutcome? other in outcomes)
+        {
+            if (IsSame(other, outcome))
+                return true;
+        }
+        return false;
+    }
+
+    private static bool IsSame(RecipientOutcome? other, RecipientOutcome outcome) =>
+        other is not null && (ReferenceEquals(other, outcome) || (other.Kind == outcome.Kind && other.Text == outcome.Text));
 
     /// <summary>A host that may do better another time outweighs those that never will.</summary>
     private static RecipientOutcome After(RecipientOutcome? before, RecipientOutcome outcome) =>

@@ -196,7 +196,9 @@ internal sealed partial class Deliverer(
                         return NoteMissing(result, binding, failure);
                     if (failure.Egress != EgressFault.None)
                         return Refuse(result, failure);
-                    result.DecideRest(WithRequirement(failure.Outcome, job.Message, session));
+                    RecipientOutcome unready = WithRequirement(failure.Outcome, job.Message, session);
+                    result.NoteRefusals([.. Enumerable.Repeat(unready, subset?.Length ?? job.Recipients.Length)], subset);
+                    result.DecideRest(unready);
                     return HostEnd.Next;
                 }
                 if (!job.TryBegin())
@@ -231,6 +233,8 @@ internal sealed partial class Deliverer(
             }
             Note(result, session, transaction.Stage);
             int[]? tooMany = TooManyAtOnce(transaction, subset);
+            if (tooMany is null)
+                result.NoteRefusals(transaction.Outcomes, subset);
             if (tooMany is null && (later.Length == 0 || IsHostAtFault(transaction)))
                 return HostEnd.Next;
             (subset, later) = FirstOf([.. tooMany ?? [], .. later], job.Recipients.Length);

@@ -234,6 +234,8 @@ public sealed partial class DeliveryService : IHostedService, IDisposable
     private void Tell(DeliveryJob job, DeliveryAttempt attempt, PreparedDsn? dsn, CompletionResult done)
     {
         _metrics.DeliveryAttempted(attempt.Duration);
+        foreach (HostRefusal passed in attempt.HostRefusals)
+            TellPassed(job, attempt, passed);
         foreach (RecipientResult result in attempt.Results)
         {
             (MailEventKind kind, string label) = result.Result switch
@@ -243,7 +245,7 @@ public sealed partial class DeliveryService : IHostedService, IDisposable
                 _ => (MailEventKind.Failed, "failed"),
             };
             _metrics.Deliveries.Increment(label);
-            string? refusal = result.Finding is { } finding ? CountRefusal(finding) : null;
+            string? refusal = result.Finding is { } finding ? attempt.IsOfOther(finding) ? ReplyClassNames.NameOf(finding.Class) : CountRefusal(finding) : null;
             _mailLog.Write(new MailEvent(kind, job.Message.Id)
             {
                 Subscription = job.Message.Subscription,
@@ -260,6 +262,25 @@ public sealed partial class DeliveryService : IHostedService, IDisposable
             });
         }
         TellDsn(job, dsn, done);
+    }
+
+    private void TellPassed(DeliveryJob job, DeliveryAttempt attempt, HostRefusal passed)
+    {
+        string? refusal = null;
+        for (int i = 0; i < passed.Recipients && passed.Finding is { } finding; i++)
+            refusal = CountRefusal(finding);
+        _mailLog.Write(new MailEvent(MailEventKind.Passed, job.Message.Id)
+        {
+            Subscription = job.Message.Subscription,
+            Recipient = attempt.Results[passed.Recipient].Recipient.ForwardPath,
+            Recipients = passed.Recipients,
+            NextHop = passed.NextHop,
+            Remote = passed.Remote,
+            Provider = passed.Provider,
+            Local = passed.Local,
+            Class = refusal,
+            Reply = passed.Reply,
+        });
     }
 
     /// <returns>The word for its class.</returns>

@@ -1,3 +1,5 @@
+using System.Buffers;
+using System.Text;
 using System.Text.Json;
 using RelayGate.Core.Replies;
 using RelayGate.Storage;
@@ -12,8 +14,8 @@ internal static class AttemptRows
 
     // An attempt may be written again after a commit whose end was not known.
     private const string InsertRow = """
-        insert into attempt (id, started_at, position, duration, stage, next_hop, remote, local, tls, results, provider, class, subscription, tls_policy)
-        values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict do nothing
+        insert into attempt (id, started_at, position, duration, stage, next_hop, remote, local, tls, results, provider, class, subscription, tls_policy, refusals)
+        values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict do nothing
         """;
 
     private const string Select = "select 1 from attempt where id = ? and started_at = ? and position = ?";
@@ -23,11 +25,13 @@ internal static class AttemptRows
     /// <returns>False: it is there already.</returns>
     public static bool Insert(WriteContext context, DeliveryJob job, DeliveryAttempt attempt, RecordBuffer results)
     {
-        ReplyFinding? refusal = ReplyClasses.Gravest(attempt.Results, static result => result.Finding);
+        ReplyFinding? refusal = ReplyClasses.Graver(
+            ReplyClasses.Gravest(attempt.Results, static result => result.Finding), ReplyClasses.Gravest(attempt.HostRefusals, static passed => passed.Finding));
         return context.Prepared(InsertRow)
             .Bind(1, job.Message.Id.ToBytes()).Bind(2, attempt.StartedAt.ToUnixTimeMilliseconds()).Bind(3, job.Recipients[0].Index).Bind(4, (long)attempt.Duration.TotalMilliseconds)
             .Bind(5, attempt.Stage).Bind(6, attempt.NextHop).Bind(7, attempt.Remote).Bind(8, attempt.Local).Bind(9, attempt.Tls).BindUtf8(10, results.Written)
             .Bind(11, attempt.Provider).Bind(12, (int?)refusal?.Class).Bind(13, refusal is null ? null : job.Message.Subscription).Bind(14, attempt.TlsPolicy)
+            .Bind(15, attempt.HostRefusals.IsEmpty ? null : RefusalsText(attempt))
             .Execute() > 0;
     }
 
@@ -54,17 +58,16 @@ internal static class AttemptRows
             json.WriteStartObject();
             json.WriteNumber("position"u8, result.Recipient.Index);
             json.WriteString("recipient"u8, result.Recipient.ForwardPath.Text);
-            json.WriteString("result"u8, result.Result switch
-            {
-                DeliveryResult.Delivered => "delivered",
-                DeliveryResult.Failed => "failed",
-                _ => "deferred",
-            });
+            json.WriteString("result"u8, WordOf(result.Result));
             json.WriteString("reply"u8, result.Reply);
             if (result.EnhancedStatus is { } status)
                 json.WriteString("status"u8, status);
             if (result.Finding is { } finding)
+            {
                 WriteFinding(json, finding, attempt.Provider);
+                if (attempt.IsOfOther(finding))
+                    json.WriteBoolean("passed"u8, true);
+            }
             if (result.NextAttempt is { } next)
                 json.WriteNumber("next"u8, next.ToUnixTimeMilliseconds());
             json.WriteEndObject();
@@ -72,6 +75,42 @@ internal static class AttemptRows
         json.WriteEndArray();
         json.Flush();
     }
+
+    private static string RefusalsText(DeliveryAttempt attempt)
+    {
+        var text = new ArrayBufferWriter<byte>();
+        using (var json = new Utf8JsonWriter(text))
+        {
+            json.WriteStartArray();
+            foreach (HostRefusal refusal in attempt.HostRefusals)
+            {
+                RecipientResult first = attempt.Results[refusal.Recipient];
+                json.WriteStartObject();
+                json.WriteString("stage"u8, refusal.Stage);
+                json.WriteString("nextHop"u8, refusal.NextHop);
+                json.WriteString("remote"u8, refusal.Remote);
+                json.WriteString("local"u8, refusal.Local);
+                json.WriteString("host"u8, refusal.Provider);
+                json.WriteString("recipient"u8, first.Recipient.ForwardPath.Text);
+                json.WriteNumber("recipients"u8, refusal.Recipients);
+                json.WriteString("result"u8, WordOf(first.Result));
+                json.WriteString("reply"u8, refusal.Reply);
+                json.WriteString("status"u8, refusal.Status);
+                if (refusal.Finding is { } finding)
+                    WriteFinding(json, finding, refusal.Provider);
+                json.WriteEndObject();
+            }
+            json.WriteEndArray();
+        }
+        return Encoding.UTF8.GetString(text.WrittenSpan);
+    }
+
+    private static string WordOf(DeliveryResult result) => result switch
+    {
+        DeliveryResult.Delivered => "delivered",
+        DeliveryResult.Failed => "failed",
+        _ => "deferred",
+    };
 
     private static void WriteFinding(Utf8JsonWriter json, ReplyFinding finding, string provider)
     {

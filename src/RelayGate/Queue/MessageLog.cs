@@ -30,7 +30,7 @@ public sealed class MessageLog(SqliteRelayStore store, RecordFeed feed)
     private const string SelectOne = $"select {RecordReader.Columns} from decision where id = ?";
 
     private const string SelectAttempts = """
-        select started_at, duration, stage, next_hop, remote, local, tls, results, report, provider, tls_policy from attempt where id = ?
+        select started_at, duration, stage, next_hop, remote, local, tls, results, report, provider, tls_policy, refusals from attempt where id = ?
         order by started_at desc, position desc limit ?
         """;
 

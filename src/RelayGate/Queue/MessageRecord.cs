@@ -176,6 +176,9 @@ public sealed record RecordedAttempt(
     /// <summary>Who runs the next hop, as paces and pauses of local addresses have it, or "".</summary>
     public string Provider { get; init; } = "";
 
+    /// <summary>How hosts ended that were tried before the last one, in order: <see cref="HostRefusal.MaxKept"/> at most.</summary>
+    public ImmutableArray<RecordedRefusal> Refusals { get; init; } = [];
+
     /// <summary>The ref of the DSN that it caused; per-sender or backscatter: the bound that kept it from being sent; null: none was due.</summary>
     public string? Report { get; init; }
 }
@@ -200,6 +203,22 @@ public sealed record RecordedResult(
 {
     /// <summary>Who refused, where the reply gives another away than the next hop (behind a smarthost); null: the next hop's own.</summary>
     public string? Provider { get; init; }
+
+    /// <summary>Not the host that was tried last said so, but one of <see cref="RecordedAttempt.Refusals"/>.</summary>
+    public bool Passed { get; init; }
+}
+
+/// <summary>How one host ended before the attempt went on to another.</summary>
+/// <param name="Provider">Who runs the host, or who is behind it by the reply's own word.</param>
+/// <param name="Recipient">The first of those that it holds for.</param>
+/// <param name="Result">What the attempt came to for that recipient: delivered (another host took it), deferred or failed.</param>
+/// <param name="Class">What the refusal is about; null: no reply came.</param>
+public sealed record RecordedRefusal(
+    string Stage, string NextHop, string Remote, string Local, string Provider, string Recipient, int Recipients, string Result, string Reply, string? Status, string? Class,
+    string? Code, string? List, string? Url, string? Rule)
+{
+    /// <summary>Who runs the host.</summary>
+    public string HostProvider { get; init; } = "";
 }
 
 /// <summary>Where one recipient stands.</summary>

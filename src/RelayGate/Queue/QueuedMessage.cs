@@ -206,4 +206,18 @@ public sealed record DeliveryAttempt(
 
     /// <summary>Who runs the next hop that was tried last, or that refused the local address (<c>NextHopAddress.Provider</c>), or "".</summary>
     public string Provider { get; init; } = "";
+
+    /// <summary>How hosts ended that were tried before the last one, in order.</summary>
+    public ImmutableArray<HostRefusal> HostRefusals { get; init; } = [];
+
+    /// <summary>Whether a finding in the results is not of the last host: then it is told of, and counted, with the host that said so.</summary>
+    internal bool IsOfOther(ReplyFinding finding)
+    {
+        foreach (HostRefusal refusal in HostRefusals)
+        {
+            if (ReferenceEquals(refusal.Finding, finding))
+                return true;
+        }
+        return false;
+    }
 }

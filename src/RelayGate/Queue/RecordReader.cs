@@ -113,6 +113,7 @@ internal static class RecordReader
             Report = row.NullableText(8),
             Provider = row.Text(9),
             TlsPolicy = row.NullableText(10),
+            Refusals = row.IsNull(11) ? [] : Refusals(row, 11),
         };
     }
 
@@ -122,7 +123,24 @@ internal static class RecordReader
         Text(r, "class"), Text(r, "code"), Text(r, "list"), Text(r, "url"), Text(r, "rule"))
     {
         Provider = Text(r, "provider"),
+        Passed = Flag(r, "passed"),
     };
+
+    /// <summary>How earlier hosts of an attempt ended, as <see cref="AttemptRows"/> has written it.</summary>
+    public static ImmutableArray<RecordedRefusal> Refusals(SqliteStatement row, int column)
+    {
+        using JsonDocument refusals = Json(row, column);
+        return
+        [
+            .. refusals.RootElement.EnumerateArray().Select(static r => new RecordedRefusal(
+                Text(r, "stage") ?? "", Text(r, "nextHop") ?? "", Text(r, "remote") ?? "", Text(r, "local") ?? "", Text(r, "provider") ?? Text(r, "host") ?? "",
+                Text(r, "recipient") ?? "", Int32(r, "recipients") ?? 1, Text(r, "result") ?? "", Text(r, "reply") ?? "", Text(r, "status"), Text(r, "class"), Text(r, "code"),
+                Text(r, "list"), Text(r, "url"), Text(r, "rule"))
+            {
+                HostProvider = Text(r, "host") ?? "",
+            }),
+        ];
+    }
 
     public static DateTimeOffset Time(long milliseconds) => DateTimeOffset.FromUnixTimeMilliseconds(milliseconds);
 

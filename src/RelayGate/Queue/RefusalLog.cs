@@ -9,6 +9,7 @@ namespace RelayGate.Queue;
 
 /// <summary>Reads what next hops have refused, newest first: the evidence of a blocked address.</summary>
 /// <remarks>
+/// An attempt that went from host to host has a refusal for each host that refused; a page has all of an attempt, so it may be a few longer than asked.
 /// Found by index: time, class (the gravest of each attempt) and subscription. Everything else looks at <see cref="MaxScanned"/> attempts a read at most.
 /// <c>onlySubscription</c> keeps the reader to one subscription, whatever was asked for.
 /// </remarks>
@@ -23,7 +24,7 @@ public sealed class RefusalLog(SqliteRelayStore store)
     /// <summary>Groups at most.</summary>
     public const int MaxGroups = 1_000;
 
-    private const string Columns = "id, started_at, position, stage, next_hop, local, provider, class, subscription, results";
+    private const string Columns = "id, started_at, position, stage, next_hop, local, provider, class, subscription, results, refusals";
     private const string Range = "class is not null and (started_at, id, position) < (?1, ?2, ?3) and started_at >= ?4";
     private const string Order = "order by started_at desc, id desc, position desc";
     private const string SelectAll = $"select {Columns} from attempt where {Range} {Order}";
@@ -41,7 +42,7 @@ public sealed class RefusalLog(SqliteRelayStore store)
         int limit = Math.Clamp(query.Limit, 1, MessageLog.MaxPage);
         var items = ImmutableArray.CreateBuilder<RefusalItem>();
         Place? next = await store.ReadRawAsync(
-            connection => Read(connection, query, subscription, start, (item, _) =>
+            connection => Read(connection, query, subscription, start, item =>
             {
                 items.Add(item);
                 return items.Count < limit;
@@ -65,9 +66,9 @@ public sealed class RefusalLog(SqliteRelayStore store)
         for (int read = 0; read < MaxGrouped && at is { } from; read += MaxScanned)
         {
             at = await store.ReadRawAsync(
-                connection => Read(connection, query, subscription, from, (item, domain) =>
+                connection => Read(connection, query, subscription, from, item =>
                 {
-                    isFull |= !Add(groups, keys, item, domain);
+                    isFull |= !Add(groups, keys, item);
                     return true;
                 }),
                 cancellationToken);
@@ -88,9 +89,9 @@ public sealed class RefusalLog(SqliteRelayStore store)
     }
 
     /// <summary>Looks at attempts from a place on.</summary>
-    /// <param name="found">Is given each refusal and the domain of its recipient; false: enough.</param>
+    /// <param name="found">Is given each refusal; false: enough, once all of the same attempt were given.</param>
     /// <returns>Where to go on; null at the end.</returns>
-    private static Place? Read(StoreConnection connection, RefusalQuery query, string? subscription, Place from, Func<RefusalItem, string, bool> found)
+    private static Place? Read(StoreConnection connection, RefusalQuery query, string? subscription, Place from, Func<RefusalItem, bool> found)
     {
         bool byClass = subscription is null && query.Class is not null;
         SqliteStatement row = connection.Prepared(subscription is not null ? SelectOfSubscription : byClass ? SelectOfClass : SelectAll)
@@ -104,7 +105,9 @@ public sealed class RefusalLog(SqliteRelayStore store)
         {
             while (row.Step())
             {
-                bool goesOn = Item(row, query, out string domain) is not { } item || found(item, domain);
+                bool goesOn = true;
+                foreach (RefusalItem item in Items(row, query))
+                    goesOn &= found(item);
                 if (!goesOn || ++scanned == MaxScanned)
                     return new Place(row.Int64(1), QueueId.FromBytes(row.Blob(0)), row.Int32(2));
             }
@@ -116,46 +119,63 @@ public sealed class RefusalLog(SqliteRelayStore store)
         }
     }
 
-    /// <summary>The first recipient of an attempt that is looked for; null: none is.</summary>
-    private static RefusalItem? Item(SqliteStatement row, RefusalQuery query, out string domain)
+    /// <summary>What is looked for of an attempt: of each host that was passed, and of the last one the first recipient that it refused so.</summary>
+    private static List<RefusalItem> Items(SqliteStatement row, RefusalQuery query)
     {
-        domain = "";
-        if (query.Ip is { } ip && row.Text(5) != ip)
-            return null;
+        var items = new List<RefusalItem>(1);
         var id = QueueId.FromBytes(row.Blob(0));
         if (id.Timestamp < query.MessagesSince)
-            return null;
+            return items;
+        DateTimeOffset at = RecordReader.Time(row.Int64(1));
+        string subscription = row.NullableText(8) ?? "";
+        if (!row.IsNull(10))
+        {
+            foreach (RecordedRefusal passed in RecordReader.Refusals(row, 10))
+            {
+                if (passed.Class is not { } about)
+                    continue;
+                var item = new RefusalItem(
+                    id.ToString(), at, about, passed.HostProvider, passed.Local, passed.NextHop, passed.Stage, subscription, passed.Recipient, passed.Recipients, passed.Result,
+                    passed.Reply, passed.Status, passed.Code, passed.List, passed.Url, passed.Rule);
+                if (Matches(item, passed.Provider, query))
+                    items.Add(item);
+            }
+        }
+        if (query.Ip is { } ip && row.Text(5) != ip)
+            return items;
+        int last = items.Count;
         using JsonDocument results = JsonDocument.Parse(row.Blob(9).ToArray());
-        RecordedResult? first = null;
-        int recipients = 0;
         foreach (JsonElement element in results.RootElement.EnumerateArray())
         {
             RecordedResult result = RecordReader.Result(element);
-            if (!Matches(result, query, row.Text(6)))
+            if (result.Class is not { } about || result.Passed)
                 continue;
-            first ??= result;
-            recipients++;
+            var item = new RefusalItem(
+                id.ToString(), at, about, row.Text(6), row.Text(5), row.Text(4), row.Text(3), subscription, result.Recipient, 1, result.Result, result.Reply, result.Status, result.Code,
+                result.List, result.Url, result.Rule);
+            if (!Matches(item, result.Provider, query))
+                continue;
+            if (items.Count == last)
+                items.Add(item);
+            else
+                items[last] = items[last] with { Recipients = items[last].Recipients + 1 };
         }
-        if (first is null)
-            return null;
-        domain = DomainOf(first.Recipient);
-        return new RefusalItem(
-            id.ToString(), RecordReader.Time(row.Int64(1)), first.Class!, row.Text(6), row.Text(5), row.Text(4), row.Text(3), row.NullableText(8) ?? "",
-            first.Recipient, recipients, first.Result, first.Reply, first.Status, first.Code, first.List, first.Url, first.Rule);
+        return items;
     }
 
-    private static bool Matches(RecordedResult result, RefusalQuery query, string provider) =>
-        result.Class is { } written
-        && (query.Class is not { } wanted || written == ReplyClassNames.NameOf(wanted))
-        && (query.Words.IsEmpty || query.Words.Any(words => result.Reply.Contains(words, StringComparison.OrdinalIgnoreCase)))
-        && (query.Provider is not { } by || by.Equals(provider, StringComparison.OrdinalIgnoreCase) || by.Equals(result.Provider, StringComparison.OrdinalIgnoreCase))
-        && (query.List is not { } list || list.Equals(result.List, StringComparison.OrdinalIgnoreCase))
-        && (query.RecipientDomain is not { } domain || DomainOf(result.Recipient).Equals(domain, StringComparison.OrdinalIgnoreCase));
+    /// <param name="behind">Who refused by the reply's own word, or null.</param>
+    private static bool Matches(RefusalItem item, string? behind, RefusalQuery query) =>
+        (query.Class is not { } wanted || item.Class == ReplyClassNames.NameOf(wanted))
+        && (query.Ip is not { } ip || item.Ip == ip)
+        && (query.Words.IsEmpty || query.Words.Any(words => item.Reply.Contains(words, StringComparison.OrdinalIgnoreCase)))
+        && (query.Provider is not { } by || by.Equals(item.Provider, StringComparison.OrdinalIgnoreCase) || by.Equals(behind, StringComparison.OrdinalIgnoreCase))
+        && (query.List is not { } list || list.Equals(item.List, StringComparison.OrdinalIgnoreCase))
+        && (query.RecipientDomain is not { } domain || DomainOf(item.Recipient).Equals(domain, StringComparison.OrdinalIgnoreCase));
 
     private static string DomainOf(string recipient) => recipient[(recipient.LastIndexOf('@') + 1)..].ToLowerInvariant();
 
     /// <returns>False: there are too many groups for one more.</returns>
-    private static bool Add(Dictionary<string, RefusalGroup> groups, ImmutableArray<RefusalKey> keys, RefusalItem item, string domain)
+    private static bool Add(Dictionary<string, RefusalGroup> groups, ImmutableArray<RefusalKey> keys, RefusalItem item)
     {
         ImmutableArray<string> values = [.. keys.Select(key => key switch
         {
@@ -164,7 +184,7 @@ public sealed class RefusalLog(SqliteRelayStore store)
             RefusalKey.Class => item.Class,
             RefusalKey.List => item.List ?? "",
             RefusalKey.Subscription => item.Subscription,
-            RefusalKey.Domain => domain,
+            RefusalKey.Domain => DomainOf(item.Recipient),
             _ => item.Code ?? "",
         })];
         string key = string.Join('\n', values);

@@ -128,6 +128,7 @@ internal static class StoreSchema
 
         -- report: id of the DSN that it caused, or the word for why none was sent; null: none was due.
         -- Provider: who runs the next hop. Class: what a refusal in it is about, the gravest where there are several; then subscription says whose mail it was.
+        -- refusals: how hosts ended that were tried before the last one; null: it was the first.
         create table attempt (
           id blob not null,
           started_at integer not null,
@@ -144,6 +145,7 @@ internal static class StoreSchema
           provider text not null,
           class integer,
           subscription text,
+          refusals text,
           primary key (id, started_at, position)
         ) without rowid;
         create index attempt_refused on attempt (started_at) where class is not null;

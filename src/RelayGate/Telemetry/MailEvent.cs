@@ -21,6 +21,9 @@ public enum MailEventKind
     /// <summary>A recipient was put off without an attempt, for another reason than before.</summary>
     PutOff,
 
+    /// <summary>A host refused a recipient, and the attempt went on to another host.</summary>
+    Passed,
+
     /// <summary>A recipient was given up.</summary>
     Failed,
 
@@ -125,6 +128,7 @@ public sealed record MailEvent(MailEventKind Kind, QueueId Ref)
             MailEventKind.Delivered => "delivered",
             MailEventKind.Deferred => "deferred",
             MailEventKind.PutOff => "put-off",
+            MailEventKind.Passed => "passed",
             MailEventKind.Failed => "failed",
             MailEventKind.Notice => "notice",
             MailEventKind.Report => "report",

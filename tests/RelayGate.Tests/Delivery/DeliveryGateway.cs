@@ -53,6 +53,8 @@ internal sealed class DeliveryGateway : IAsyncDisposable
     /// <summary>RET of what is accepted.</summary>
     public DsnReturn Return { get; set; }
 
+    public RelayGateMetrics Metrics => _metrics;
+
     public ReplyRuleBook Rules { get; }
 
     public LocalAddresses Local { get; } = new(TimeProvider.System);
