@@ -1,3 +1,5 @@
+using System.Text;
+using RelayGate.Core.Mail;
 using RelayGate.Core.Replies;
 using RelayGate.Core.Smtp;
 
@@ -14,13 +16,27 @@ internal static class DsnAdvice
     public readonly record struct Words(string Why, string ToDo);
 
     /// <param name="administrator">Whom to ask: the name of our host.</param>
-    public static Words Of(DsnRecipient recipient, string administrator)
+    /// <param name="hasUtf8Header">The header section of the message has octets above 127.</param>
+    public static Words Of(DsnRecipient recipient, string administrator, bool hasUtf8Header)
     {
-        Words words = OfClass(recipient.Class, administrator) ?? OfStatus(recipient, administrator);
-        return recipient.IsExpired
-            ? words with { Why = $"All attempts in the time that a message has failed, and it has ended. The last one: {LowerFirst(words.Why)}" }
+        Words words = OfWait(recipient.Wait, administrator) ?? OfClass(recipient.Class, administrator) ?? OfStatus(recipient, administrator, hasUtf8Header);
+        return recipient.IsExpired && recipient.Wait != WaitCause.None ? words with { Why = $"The time that a message has is over. {words.Why}" }
+            : recipient.IsExpired ? words with { Why = $"All attempts in the time that a message has failed, and it has ended. The last one: {LowerFirst(words.Why)}" }
             : words;
     }
+
+    private static Words? OfWait(WaitCause cause, string administrator) => cause switch
+    {
+        WaitCause.Paused => OfClass(ReplyClass.IpBlocked, administrator),
+        WaitCause.Pace => new Words(
+            "Our server may send only so many messages at a time there, and others were first. Neither your message nor the recipient's address is at fault.",
+            $"Send the message again later, and large mailings in smaller parts. The administrator of {administrator} can see the reason by the reference below."),
+        WaitCause.Missing => new Words("Our server has not got the address to send the message from at present. Neither your message nor the recipient's address is at fault.", AskUs(administrator)),
+        WaitCause.ByHand => new Words("The administrator of our server holds such mail back at present. Neither your message nor the recipient's address is at fault.", AskUs(administrator)),
+        _ => null,
+    };
+
+    private static string AskUs(string administrator) => $"Ask the administrator of {administrator}, who can see the reason by the reference below.";
 
     private static Words? OfClass(ReplyClass about, string administrator) => about switch
     {
@@ -55,7 +71,7 @@ internal static class DsnAdvice
         _ => null,
     };
 
-    private static Words OfStatus(DsnRecipient recipient, string administrator)
+    private static Words OfStatus(DsnRecipient recipient, string administrator, bool hasUtf8Header)
     {
         if (recipient.IsExpired || !EnhancedStatusCode.TryParse(recipient.Status, out EnhancedStatusCode code, out _))
             return recipient.RemoteMta is null ? Unreachable : new Words("The recipient's mail server refused the message.", ReadReply);
@@ -69,9 +85,7 @@ internal static class DsnAdvice
             (4, 6) => new Words("The message went in a circle between mail servers.", $"Ask the recipient's administrator or the administrator of {administrator}."),
             (4, _) or (3, _) => Unreachable,
             (6, 3) => new Words("The message has characters that the recipient's mail server does not take (8-bit content).", "Send it again as plain text, or with your mail program set to encode it."),
-            (6, 7) => new Words(
-                "An address or a header field has characters beyond ASCII, which the recipient's mail server does not take.",
-                "Ask the recipient for an address without such characters, and use such a sender address yourself."),
+            (6, >= 7 and <= 10) => OfUtf8(recipient, hasUtf8Header),
             (6, _) => OfClass(ReplyClass.Content, administrator)!.Value,
             (7, >= 20 and <= 29) => OfClass(ReplyClass.Authentication, administrator)!.Value,
             (7, 10 or 30) => OfClass(ReplyClass.Tls, administrator)!.Value,
@@ -79,6 +93,17 @@ internal static class DsnAdvice
             _ => new Words("The recipient's mail server refused the message.", ReadReply),
         };
     }
+
+    private static Words OfUtf8(DsnRecipient recipient, bool hasUtf8Header) =>
+        !Ascii.IsValid(recipient.ForwardPath.Address.LocalPart) ? new Words(
+            "The recipient's address has characters beyond ASCII, which a mail server on the way does not take.",
+            "Ask the recipient for an address without such characters.")
+        : hasUtf8Header ? new Words(
+            "The header of your message has characters beyond ASCII as they are, which the recipient's mail server does not take. The recipient's address is not at fault.",
+            "Set your mail program, or the script that wrote the message, to encode such characters in the subject and in names (RFC 2047), and send it again.")
+        : new Words(
+            "Your sender address has characters beyond ASCII, which the recipient's mail server does not take. The recipient's address is not at fault.",
+            "Send the message from an address without such characters.");
 
     private static Words NoSuchAddress => new(
         "The address does not exist, or takes no mail any more.",

@@ -9,7 +9,8 @@ namespace RelayGate.Core.Dsn;
 /// <remarks>
 /// multipart/report (RFC 6522) of text for people, message/delivery-status and what is returned of the original. Addresses beyond ASCII are
 /// written in the 7-bit form of RFC 6533 §3, so that every next hop can take the report; only where the sender's own address needs SMTPUTF8
-/// does the report itself go by it, with the media types of RFC 6533 §4 and §6. A body is returned up to a bound and only for failures.
+/// does the report itself go by it, with the media types of RFC 6533 §4 and §6. A body is returned up to a bound and only for failures; of what could
+/// not go for its octets above 127 the header section alone, encoded.
 /// </remarks>
 public static class DsnComposer
 {
@@ -73,6 +74,7 @@ public static class DsnComposer
     {
         if (request.OriginalBody is { } body && request.Original.Length + body.Length <= request.MaxReturnedOctets
             && request.Recipients.Any(static r => r.Action == DsnAction.Failed)
+            && !request.Recipients.Any(static r => r.IsFor8Bit) // Nor would the next hop on the way back take it.
             && LinesFit(request.Original.Span) && LinesFit(body.Span))
         {
             byte[] message = [.. original.Octets.Span, .. "\r\n"u8, .. body.Span, .. body.IsEmpty || body.Span.EndsWith("\r\n"u8) ? ""u8 : "\r\n"u8];
@@ -81,7 +83,7 @@ public static class DsnComposer
             string type = header8Bit && Utf8.IsValid(original.Octets.Span) ? "message/global" : "message/rfc822"; // RFC 6533 §6.
             return (Encoding.ASCII.GetBytes($"Content-Type: {type}\r\n{(is8Bit ? "Content-Transfer-Encoding: 8bit\r\n" : "")}"), message, is8Bit);
         }
-        return HeaderAlone(original, request.MaxReturnedOctets, utf8);
+        return HeaderAlone(original, request.MaxReturnedOctets, utf8 && !request.Recipients.Any(static r => r.IsFor8Bit));
     }
 
     internal static string FromField(string address) => $"From: Mail Delivery System <{address}>\r\n";
@@ -95,7 +97,8 @@ public static class DsnComposer
         if (utf8 && Utf8.IsValid(headers) && LinesFit(headers))
             return ("Content-Type: message/global-headers\r\nContent-Transfer-Encoding: 8bit\r\n"u8.ToArray(), headers, true);
         // RFC 6522 §4 allows this encoding for header sections that are not legal 7-bit text.
-        return ("Content-Type: text/rfc822-headers\r\nContent-Transfer-Encoding: quoted-printable\r\n"u8.ToArray(), QuotedPrintable.Encode(headers), false);
+        string charset = !Ascii.IsValid(headers) && Utf8.IsValid(headers) ? "; charset=utf-8" : "";
+        return (Encoding.ASCII.GetBytes($"Content-Type: text/rfc822-headers{charset}\r\nContent-Transfer-Encoding: quoted-printable\r\n"), QuotedPrintable.Encode(headers), false);
     }
 
     /// <summary>The fields up to the bound, none of them cut.</summary>

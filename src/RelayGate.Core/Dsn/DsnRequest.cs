@@ -3,6 +3,7 @@ using RelayGate.Core.Dkim;
 using RelayGate.Core.Mail;
 using RelayGate.Core.Messages;
 using RelayGate.Core.Replies;
+using RelayGate.Core.Smtp;
 
 namespace RelayGate.Core.Dsn;
 
@@ -17,6 +18,25 @@ public enum DsnAction
     Relayed,
 }
 
+/// <summary>What of ours a message waited for: neither the message nor its recipient was at fault.</summary>
+public enum WaitCause
+{
+    /// <summary>For nothing: it was attempted.</summary>
+    None,
+
+    /// <summary>The provider refuses the address that it leaves from.</summary>
+    Paused,
+
+    /// <summary>From the address only so many messages go to the provider at a time.</summary>
+    Pace,
+
+    /// <summary>The address that it leaves from is not on this host.</summary>
+    Missing,
+
+    /// <summary>The address that it leaves from rests, or the destination is suspended, by hand.</summary>
+    ByHand,
+}
+
 /// <param name="OriginalRecipient">ORCPT as written, or null.</param>
 /// <param name="Status">Enhanced status code, for instance 5.1.1.</param>
 /// <param name="RemoteMta">Host that spoke, or null for a local reason.</param>
@@ -28,6 +48,12 @@ public sealed record DsnRecipient(
 {
     /// <summary>What the refusal is about.</summary>
     public ReplyClass Class { get; init; }
+
+    /// <summary>What it waited for last.</summary>
+    public WaitCause Wait { get; init; }
+
+    /// <summary>The next hop lacks SMTPUTF8 or 8BITMIME for it (RFC 3463 5.6.3, RFC 6531 5.6.7 to 5.6.10).</summary>
+    public bool IsFor8Bit => EnhancedStatusCode.TryParse(Status, out EnhancedStatusCode code, out _) && (code.Subject, code.Detail) is (6, 3 or (>= 7 and <= 10));
 
     /// <summary>It failed because its time had come, whatever the last attempt met.</summary>
     public bool IsExpired => Action == DsnAction.Failed && Status == "5.4.7";

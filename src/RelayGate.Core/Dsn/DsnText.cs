@@ -34,7 +34,7 @@ internal static class DsnText
             Wrap(text, Heading(action), "");
             text.Append("\r\n");
             foreach (DsnRecipient recipient in recipients)
-                WriteRecipient(text, recipient, request.ReportingMta);
+                WriteRecipient(text, recipient, request.ReportingMta, !Ascii.IsValid(original.Octets.Span));
         }
         WriteAboutMessage(text, request, original);
         return Encoding.UTF8.GetBytes(text.ToString());
@@ -51,11 +51,11 @@ internal static class DsnText
         _ => "Your message was delivered to the mail server of the recipients below.",
     };
 
-    private static void WriteRecipient(StringBuilder text, DsnRecipient recipient, string administrator)
+    private static void WriteRecipient(StringBuilder text, DsnRecipient recipient, string administrator, bool hasUtf8Header)
     {
         Wrap(text, recipient.ForwardPath.Text, "  ");
         bool isRefused = recipient.Action is DsnAction.Failed or DsnAction.Delayed;
-        DsnAdvice.Words words = isRefused ? DsnAdvice.Of(recipient, administrator) : default;
+        DsnAdvice.Words words = isRefused ? DsnAdvice.Of(recipient, administrator, hasUtf8Header) : default;
         if (isRefused)
             Wrap(text, words.Why, "    ");
         string diagnostic = CleanDiagnostic(recipient.Diagnostic);

@@ -48,7 +48,7 @@ internal sealed class AttemptRecorder(DeliveryOptions options)
     }
 
     private RecipientResult ResultOf(QueuedMessage message, QueuedRecipient recipient, RecipientOutcome outcome, AttemptResult attempt, DateTimeOffset endedAt, double random) =>
-        Meaning(message, recipient, outcome, attempt, endedAt, random) with { Class = outcome.Finding?.Class ?? ReplyClass.None, Finding = outcome.Finding };
+        Meaning(message, recipient, outcome, attempt, endedAt, random) with { Class = outcome.Finding?.Class ?? ReplyClass.None, Finding = outcome.Finding, Wait = outcome.Wait };
 
     private RecipientResult Meaning(QueuedMessage message, QueuedRecipient recipient, RecipientOutcome outcome, AttemptResult attempt, DateTimeOffset endedAt, double random)
     {

@@ -125,11 +125,11 @@ internal sealed class AttemptResult(int recipients, TimeProvider time)
     /// What is left may not be tried now. Where nothing was tried yet, the job is put off and no attempt is recorded; else the attempt stands, and
     /// who has no reply yet is deferred with this reason.
     /// </summary>
-    public void PutOff(WaitKey waitsFor, DateTimeOffset until, string status, string text)
+    public void PutOff(PutOff wait)
     {
         if (IsEmpty)
-            Wait = new PutOff(waitsFor, until, status, text);
-        DecideUntried(RecipientOutcome.Local(OutcomeKind.Deferred, status, text));
+            Wait = wait;
+        DecideUntried(RecipientOutcome.Local(OutcomeKind.Deferred, wait.Status, wait.Text) with { Wait = wait.Cause });
     }
 
     /// <summary>No host is left: what wanted another one waits, but for what no host will ever do; and what no host was left for waits for the same reason.</summary>

@@ -2,6 +2,7 @@ using System.Collections.Immutable;
 using System.Net;
 using System.Net.Sockets;
 using RelayGate.Configuration;
+using RelayGate.Core.Dsn;
 using RelayGate.Core.Policy;
 using RelayGate.Core.Replies;
 using RelayGate.Egress;
@@ -44,14 +45,14 @@ internal sealed partial class Deliverer(
         }
         if (part.Wait is { } byHand)
         {
-            result.PutOff(byHand.WaitsFor, byHand.Until, byHand.Status, byHand.Text);
+            result.PutOff(byHand);
             return;
         }
         NextHopPlan plan = part.Plan ?? await ResolveAsync(message.Subscription, job.Recipients[0].ForwardPath, cancellationToken);
         result.Provider = plan.Provider;
         if (suspended?.WaitForProvider(plan.Provider) is { } wait)
         {
-            result.PutOff(wait.WaitsFor, wait.Until, wait.Status, wait.Text);
+            result.PutOff(wait);
             return;
         }
         if (plan.Failure is { } failure)
@@ -121,7 +122,7 @@ internal sealed partial class Deliverer(
         foreach (NextHopAddress address in plan.Addresses)
             MayUse(address); // What was found missing on the way counts too.
         if (missing is not null)
-            result.PutOff(WaitKey.Ip(missing), time.GetUtcNow() + MissingWait, "4.3.5", EgressSocket.NotOnThisHost(missing).Outcome.Text);
+            result.PutOff(new PutOff(WaitKey.Ip(missing), time.GetUtcNow() + MissingWait, "4.3.5", EgressSocket.NotOnThisHost(missing).Outcome.Text, WaitCause.Missing));
         else
             result.DecideRest(RecipientOutcome.Local(OutcomeKind.Deferred, "4.3.5", NoWay(egress, plan, off)));
     }

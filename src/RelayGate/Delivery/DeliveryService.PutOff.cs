@@ -16,7 +16,7 @@ public sealed partial class DeliveryService
         DateTimeOffset until = _recorder.LookAgain(job.Message, wait.Until, end, now);
         var entry = new DeliveryAttempt(
             now, TimeSpan.Zero, AttemptRows.PutOff, "", "", "", null,
-            [.. job.Recipients.Select(recipient => new RecipientResult(recipient, DeliveryResult.Deferred, wait.Text, wait.Status, until) { GivenUpAt = end })])
+            [.. job.Recipients.Select(recipient => new RecipientResult(recipient, DeliveryResult.Deferred, wait.Text, wait.Status, until) { GivenUpAt = end, Wait = wait.Cause })])
         { Provider = result.Provider };
         PreparedDsn? dsn = await PlanDsnAsync(job, entry);
         CompletionResult done = await _waiting.PutOffAsync(job, wait, until, dsn is null ? null : new DelayNotice(dsn, entry), stamp);

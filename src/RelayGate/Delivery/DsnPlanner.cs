@@ -44,6 +44,7 @@ internal sealed class DsnPlanner(RelayGateOptions options, DsnOriginLookup origi
                 action == DsnAction.Delayed ? result.GivenUpAt : null)
             {
                 Class = result.Class,
+                Wait = result.Wait,
             });
         }
         if (recipients is null)

@@ -68,7 +68,7 @@ internal sealed class EgressTurn(EgressStates states, DeliveryJob job) : IDispos
     public void End(AttemptResult result)
     {
         if (_wait is { } wait && result.WantsNextHost)
-            result.PutOff(wait.WaitsFor, wait.Until, wait.Status, wait.Text);
+            result.PutOff(wait);
     }
 
     public void Dispose()

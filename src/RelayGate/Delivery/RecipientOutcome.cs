@@ -1,3 +1,4 @@
+using RelayGate.Core.Dsn;
 using RelayGate.Core.Policy;
 using RelayGate.Core.Replies;
 using RelayGate.Core.Smtp;
@@ -18,6 +19,9 @@ public sealed record RecipientOutcome(OutcomeKind Kind, string Status, string Te
 
     /// <summary>What the reply is about; null for a positive one and where none came.</summary>
     public ReplyFinding? Finding { get; init; }
+
+    /// <summary>It was not tried, for this cause.</summary>
+    public WaitCause Wait { get; init; }
 
     /// <summary>Decided here, without a reply.</summary>
     public static RecipientOutcome Local(OutcomeKind kind, string status, string text) => new(kind, status, text, Code: 0);

@@ -1,5 +1,6 @@
 using System.Collections.Immutable;
 using System.Net;
+using RelayGate.Core.Dsn;
 using RelayGate.Core.Policy;
 using RelayGate.Core.Replies;
 using RelayGate.Queue;
@@ -70,7 +71,7 @@ public sealed class EgressStates(TimeProvider time)
             {
                 DateTimeOffset look = now + Recheck * (0.9 + 0.2 * Random.Shared.NextDouble());
                 DateTimeOffset end = rest.Until is { } until ? until + Spread(10) : DateTimeOffset.MaxValue;
-                wait = new PutOff(WaitKey.Ip(address), end < look ? end : look, "4.3.2", $"The address {address} rests{(rest.Why.Length > 0 ? $": {rest.Why}" : "")}");
+                wait = new PutOff(WaitKey.Ip(address), end < look ? end : look, "4.3.2", $"The address {address} rests{(rest.Why.Length > 0 ? $": {rest.Why}" : "")}", WaitCause.ByHand);
                 return null;
             }
             EgressPair pair = Pair(key, now);
@@ -348,7 +349,11 @@ public sealed class EgressStates(TimeProvider time)
         return pace >= slowed.Before ? null : slowed with { PerMinute = pace, Connections = slowed.Connections + 1 };
     }
 
-    private static PutOff Wait(EgressPair pair, DateTimeOffset until, string status, string text) => new(WaitKey.Ip(pair.Key.Address, pair.Key.Provider), until, status, text);
+    private static PutOff Wait(EgressPair pair, DateTimeOffset until, string status, string text) => new(
+        WaitKey.Ip(pair.Key.Address, pair.Key.Provider), until, status, text, pair.State is { Condition: EgressCondition.Paused } ? WaitCause.Paused : WaitCause.Pace)
+    {
+        Class = pair.State?.Class ?? ReplyClass.None,
+    };
 
     /// <summary>Beyond the horizon nobody has a slot: about an hour, not all at once.</summary>
     private static DateTimeOffset Later(DateTimeOffset slot, DateTimeOffset now) => slot <= now + Horizon ? slot : now + Horizon * (0.9 + 0.4 * Random.Shared.NextDouble());

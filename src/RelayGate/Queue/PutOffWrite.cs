@@ -17,7 +17,7 @@ internal sealed class PutOffWrite(
 {
     // Held or ended meanwhile: nothing is due, and nothing is changed.
     private const string UpdateRecipient = """
-        update recipient set next_attempt = ?, last_reply = ?, waits_for = ?, delay_noticed = max(delay_noticed, ?)
+        update recipient set next_attempt = ?, last_reply = ?, waits_for = ?, delay_noticed = max(delay_noticed, ?), last_class = ?
         where message = ? and position = ? and next_attempt is not null
         """;
 
@@ -47,7 +47,7 @@ internal sealed class PutOffWrite(
         {
             changed += context.Prepared(UpdateRecipient)
                 .Bind(1, _due.ToUnixTimeMilliseconds()).Bind(2, wait.Text).Bind(3, isOverNow ? null : wait.WaitsFor.Text)
-                .Bind(4, notice is not null && notice.Dsn.Delayed.Contains(recipient.Index) ? 1 : 0).Bind(5, job.Message.RowId).Bind(6, recipient.Index).Execute();
+                .Bind(4, notice is not null && notice.Dsn.Delayed.Contains(recipient.Index) ? 1 : 0).Bind(5, (long)wait.Class).Bind(6, job.Message.RowId).Bind(7, recipient.Index).Execute();
             isNews |= recipient.WaitsFor != wait.WaitsFor.Text;
         }
         if (changed == 0)

@@ -1,5 +1,6 @@
 using System.Collections.Immutable;
 using System.Runtime.CompilerServices;
+using RelayGate.Core.Dsn;
 using RelayGate.Core.Mail;
 using RelayGate.Core.Policy;
 using RelayGate.Core.Replies;
@@ -173,6 +174,9 @@ public sealed record RecipientResult(
 
     /// <summary>For <see cref="DeliveryResult.Deferred"/>: when it is given up unless it is delivered before, as things are now.</summary>
     public DateTimeOffset? GivenUpAt { get; init; }
+
+    /// <summary>Nothing was tried, for this cause.</summary>
+    public WaitCause Wait { get; init; }
 
     /// <summary>For <see cref="DeliveryResult.Deferred"/>: the refusal was about our address, so that it waits for that and the attempt does not count.</summary>
     public WaitKey? WaitsFor { get; init; }

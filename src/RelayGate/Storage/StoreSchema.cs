@@ -71,7 +71,7 @@ internal static class StoreSchema
         ) without rowid;
 
         -- counted_at: mailbox, else domain of the sender, so that mail of a suspended one is passed over without a look at its message.
-        -- last_class: of last_reply, a number of ReplyClass.
+        -- last_class: of last_reply, or of the refusal that it is put off for; a number of ReplyClass.
         -- next_attempt is null for recipients that have ended or are held: the index holds exactly what can become due.
         -- waits_for: what a recipient that was put off waits for, as WaitKey writes it; null while it is in an attempt.
         create table recipient (

@@ -86,7 +86,7 @@ public sealed class DsnComposerTests
     [InlineData(ReplyClass.Tls, "5.7.10", "The encrypted connection", "for administrators to mend")]
     [InlineData(ReplyClass.None, "5.1.10", "The domain of the address does not exist or takes no mail.", "after the @")]
     [InlineData(ReplyClass.None, "5.3.4", "too large", "without large attachments")]
-    [InlineData(ReplyClass.None, "5.6.7", "characters beyond ASCII", "without such characters")]
+    [InlineData(ReplyClass.None, "5.6.7", "Your sender address has characters beyond ASCII", "without such characters")]
     [InlineData(ReplyClass.None, "5.3.5", "no address to send the message from", "administrator of relay.example.net")]
     [InlineData(ReplyClass.Greylisted, "5.4.7", "All attempts in the time that a message has failed", "again later")]
     [InlineData(ReplyClass.None, "?", "refused the message", "The reply of the mail server says more")]
@@ -99,6 +99,56 @@ public sealed class DsnComposerTests
         Assert.Contains(toDo, text, StringComparison.Ordinal);
         Assert.Contains("What you can do: ", text, StringComparison.Ordinal);
         Assert.Contains("said: 550 5.1.1 User unknown", text, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData(WaitCause.Paused, "4.7.1", "does not take mail from the address of our server")]
+    [InlineData(WaitCause.Pace, "4.4.5", "only so many messages at a time")]
+    [InlineData(WaitCause.Missing, "4.3.5", "has not got the address to send the message from")]
+    [InlineData(WaitCause.ByHand, "4.3.2", "The administrator of our server holds such mail back")]
+    public void What_waits_for_something_of_ours_blames_no_recipient(WaitCause cause, string status, string why)
+    {
+        foreach ((DsnAction action, string code) in ((DsnAction, string)[])[(DsnAction.Delayed, status), (DsnAction.Failed, "5.4.7"), (DsnAction.Failed, "5.3.5")])
+        {
+            string text = Body(Request(Failed with { Action = action, Status = code, Wait = cause, RemoteMta = null, Diagnostic = "x" })).Replace("\r\n    ", " ", StringComparison.Ordinal);
+
+            Assert.Contains(why, text, StringComparison.Ordinal);
+            Assert.Contains("Neither your message nor the recipient's address is at fault.", text, StringComparison.Ordinal);
+            Assert.Equal(action == DsnAction.Failed, text.Contains("administrator of relay.example.net, who can see the reason", StringComparison.Ordinal) || text.Contains("administrator of relay.example.net can see", StringComparison.Ordinal));
+            Assert.DoesNotContain("Check the spelling", text, StringComparison.Ordinal);
+        }
+    }
+
+    [Fact]
+    public void Characters_beyond_ASCII_are_named_where_they_are()
+    {
+        DsnRecipient lacking = Failed with { Status = "5.6.7" };
+        string header = Body(Request(lacking) with { Original = "Subject: Gr\u00fc\u00dfe\r\n\r\n"u8.ToArray() }).Replace("\r\n    ", " ", StringComparison.Ordinal);
+        string recipient = Body(Request(lacking with { ForwardPath = new ForwardPath(MailboxAddress.Parse("j\u00fcrgen@example.org")) }));
+
+        Assert.Contains("The header of your message has characters beyond ASCII", header, StringComparison.Ordinal);
+        Assert.DoesNotContain("Ask the recipient", header, StringComparison.Ordinal);
+        Assert.Contains("Ask the recipient for an address without such characters", recipient.Replace("\r\n    ", " ", StringComparison.Ordinal), StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("5.6.7")]
+    [InlineData("5.6.3")]
+    public void What_a_next_hop_lacks_an_extension_for_comes_back_as_its_header_section_in_ASCII(string status)
+    {
+        DsnRequest request = Request(Failed with { Status = status, ForwardPath = new ForwardPath(MailboxAddress.Parse("j\u00fcrgen@example.org")) }) with
+        {
+            Original = "Subject: Gr\u00fc\u00dfe\r\n\r\n"u8.ToArray(),
+            OriginalBody = "Gr\u00fc\u00dfe\r\n"u8.ToArray(),
+        };
+
+        ComposedDsn dsn = DsnComposer.Compose(request);
+
+        Assert.False(dsn.BodyIs8Bit || dsn.HeaderNeedsUtf8);
+        Assert.True(Ascii.IsValid(dsn.HeaderSection) && Ascii.IsValid(dsn.Body));
+        string body = Encoding.ASCII.GetString(dsn.Body);
+        Assert.Contains("Content-Type: text/rfc822-headers; charset=utf-8\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\nSubject: Gr=C3=BC=C3=9Fe\r\n", body, StringComparison.Ordinal);
+        Assert.Contains("Final-Recipient: utf-8; j\\x{FC}rgen@example.org\r\n", body, StringComparison.Ordinal);
     }
 
     [Fact]

@@ -40,7 +40,7 @@ public sealed class DsnParametersTests
     }
 
     [Fact]
-    public async Task A_report_goes_out_where_8_bit_mail_is_bounced_whatever_it_returns()
+    public async Task A_report_about_8_bit_mail_that_is_bounced_is_ASCII()
     {
         await using var hop = new FakeNextHop { Extensions = ["PIPELINING"] };
         await using var gateway = new DeliveryGateway(hop, o => o.Delivery.EightBit = EightBitMode.Bounce);
@@ -50,7 +50,30 @@ public sealed class DsnParametersTests
         ReceivedMessage dsn = await hop.NextAsync();
 
         Assert.Contains("Status: 5.6.3", dsn.Text, StringComparison.Ordinal);
-        Assert.Contains("Gr\u00fc\u00dfe", dsn.Text, StringComparison.Ordinal);
+        Assert.All(dsn.Content, static octet => Assert.True(octet < 128));
+        Assert.Contains("text/rfc822-headers", dsn.Text, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("b@example.org", true)]
+    [InlineData("j\u00fcrgen@example.org", false)]
+    public async Task A_report_about_what_needs_SMTPUTF8_goes_to_a_next_hop_without_it(string recipient, bool utf8Header)
+    {
+        await using var hop = new FakeNextHop { Extensions = ["PIPELINING"] };
+        await using var gateway = new DeliveryGateway(hop);
+
+        OfferedMessage template = gateway.Queue.Message(gateway.Queue.Account(), "Gr\u00fc\u00dfe\r\n", recipient);
+        await gateway.Queue.OfferAsync(template with
+        {
+            Facts = template.Facts with { BodyIs8Bit = true, HeaderNeedsUtf8 = utf8Header },
+            Envelope = template.Envelope with { SmtpUtf8 = true },
+        });
+        ReceivedMessage dsn = await hop.NextAsync();
+
+        Assert.DoesNotContain("BODY=8BITMIME", dsn.Mail, StringComparison.Ordinal);
+        Assert.Contains("Status: 5.6.7", dsn.Text, StringComparison.Ordinal);
+        Assert.All(dsn.Content, static octet => Assert.True(octet < 128));
+        Assert.Equal(utf8Header, dsn.Text.Contains("The header of your message", StringComparison.Ordinal));
     }
 
     [Theory]

@@ -1,4 +1,5 @@
 using System.Net;
+using RelayGate.Core.Dsn;
 using RelayGate.Core.Policy;
 using RelayGate.Queue;
 using RelayGate.Tests.Storage;
@@ -77,7 +78,7 @@ public sealed class ChangedMailTests : IDisposable
         await _queue.AcceptAsync(_queue.Account(), "one@a.test", "two@a.test");
         DeliveryJob job = await _queue.TakeAsync();
         DateTimeOffset until = _queue.Time.GetUtcNow().AddMinutes(1);
-        await _queue.Waiting.PutOffAsync(job, new PutOff(WaitKey.To("a.test"), until, "4.7.1", "Suspended"), until, null, _queue.Waiting.Stamp);
+        await _queue.Waiting.PutOffAsync(job, new PutOff(WaitKey.To("a.test"), until, "4.7.1", "Suspended", WaitCause.ByHand), until, null, _queue.Waiting.Stamp);
         _queue.Scheduler.Complete(job);
 
         Volatile.Write(ref isArmed, true);

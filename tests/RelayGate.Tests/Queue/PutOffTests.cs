@@ -1,5 +1,6 @@
 using System.Collections.Immutable;
 using System.Net;
+using RelayGate.Core.Dsn;
 using RelayGate.Core.Mail;
 using RelayGate.Core.Policy;
 using RelayGate.Queue;
@@ -155,7 +156,7 @@ public sealed class PutOffTests
     private static async Task PutOffAsync(QueueFixture queue, DeliveryJob job, TimeSpan wait, WaitKey? key = null, long? stamp = null)
     {
         DateTimeOffset until = queue.Time.GetUtcNow() + wait;
-        await queue.Waiting.PutOffAsync(job, new PutOff(key ?? Key, until, "4.7.1", "The address is paused"), until, null, stamp ?? queue.Waiting.Stamp).WaitAsync(TimeSpan.FromSeconds(20));
+        await queue.Waiting.PutOffAsync(job, new PutOff(key ?? Key, until, "4.7.1", "The address is paused", WaitCause.Paused), until, null, stamp ?? queue.Waiting.Stamp).WaitAsync(TimeSpan.FromSeconds(20));
         queue.Scheduler.Complete(job);
     }
 
