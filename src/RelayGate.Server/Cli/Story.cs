@@ -46,12 +46,23 @@ internal static class Story
         if (Commands.QueueCommands.Held(record["hold"]) is { } held)
             yield return Line("", "held", held);
         foreach (JsonNode? waiting in List(record, "pending"))
-            yield return Line("", "waiting", $"{Text(waiting, "recipient")}: {(Text(waiting, "held") is { } why ? $"held ({why})" : $"{PutOff(waiting)}next attempt {Cell.Time(waiting?["nextAttempt"])} UTC")}");
+            yield return Line("", "waiting", $"{Text(waiting, "recipient")}: {(Text(waiting, "held") is { } why ? $"held ({why})" : $"{PutOff(waiting)}next attempt {(Cell.Time(waiting?["nextAttempt"]) is { } next ? $"{next} UTC" : "when that ends")}")}");
         yield return Line(Cell.Clock(record["lastAt"]), "now", Text(record, "outcome") ?? "?");
     }
 
     private static string PutOff(JsonNode? waiting) =>
-        Text(waiting, "waitsFor") is { } cause ? $"put off for {cause} ({Text(waiting, "lastReply")}), " : "";
+        Text(waiting, "waitsFor") is { } cause ? $"waits for {Cause(cause)} ({Text(waiting, "lastReply")}), " : "";
+
+    /// <summary>What mail waits for, in words.</summary>
+    public static string Cause(string waitsFor) => waitsFor.Split(' ') switch
+    {
+        ["ip", var address, var provider] => $"address {address} at {provider}",
+        ["ip", var address] => $"address {address}",
+        ["to", var domain] => $"domain {domain}, suspended by hand",
+        ["egress", ..] => "an address to leave from",
+        ["provider", var name] => $"provider {name}, suspended by hand",
+        _ => waitsFor,
+    };
 
     private static string Connect(JsonNode record)
     {
@@ -151,7 +162,8 @@ internal static class Story
         string tls = Text(attempt, "tls") is { Length: > 0 } version ? $", {version}" : "";
         if (Text(attempt, "tlsPolicy") is { Length: > 0 } policy && policy is not ("may ok" or "none ok"))
             tls += $", TLS policy {policy}";
-        yield return Text(attempt, "stage") == "put-off" ? Line(at, "put off", "nothing was tried, and the notice of the delay was due") : Line(at, "attempt", $"ended at {Text(attempt, "stage")}{via}{local}{tls} in {Text(attempt, "seconds")} s");
+        bool isPutOff = Text(attempt, "stage") == "put-off";
+        yield return isPutOff ? Line(at, "put off", $"nothing was tried: waited for {Cause(Text(attempt, "waitsFor") ?? "")}") : Line(at, "attempt", $"ended at {Text(attempt, "stage")}{via}{local}{tls} in {Text(attempt, "seconds")} s");
         foreach (JsonNode? passed in List(attempt, "refusals"))
         {
             string host = Text(passed, "remote") is { Length: > 0 } address ? $"{Text(passed, "nextHop")} ({address})" : Text(passed, "nextHop") ?? "";
@@ -164,7 +176,7 @@ internal static class Story
         foreach (JsonNode? result in List(attempt, "results"))
         {
             string next = Cell.Time(result?["nextAttempt"]) is { } again ? $", again {again} UTC" : "";
-            yield return Line("", Text(result, "result") ?? "?", $"{Text(result, "recipient")}: {Text(result, "reply")}{next}");
+            yield return Line("", Text(result, "result") ?? "?", $"{Text(result, "recipient")}: {(isPutOff ? $"{Text(result, "status")} " : "")}{Text(result, "reply")}{(isPutOff ? next.Replace(", again ", ", until ", StringComparison.Ordinal) : next)}");
             if (Refusal(result, attempt) is { } refusal)
                 yield return Line("", "because", refusal);
         }

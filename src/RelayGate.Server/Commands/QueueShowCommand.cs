@@ -75,8 +75,8 @@ internal static class QueueShowCommand
             ("put back", Cell.Time(m["requeuedAt"])), ("kept until", Cell.Time(m["keptUntil"])));
         foreach (JsonNode? r in m["recipients"] as JsonArray ?? [])
         {
-            string cause = Cell.Text(r!["waitsFor"]) is { } waitsFor ? $"waits for {waitsFor}, " : "";
-            string next = Cell.Time(r["nextAttempt"]) is { } at ? $"next {at}  " : "";
+            string cause = Cell.Text(r!["waitsFor"]) is { } waitsFor ? $"waits for {Story.Cause(waitsFor)}, " : "";
+            string next = Cell.Time(r["nextAttempt"]) is { } at ? $"next {at}  " : cause.Length > 0 && Cell.Text(m["held"]) is null ? "next when that ends  " : "";
             Console.WriteLine(Output.Clean($"  <{Cell.Text(r["recipient"])}> {Cell.Text(r["state"])}, {Cell.Text(r["attempts"])} attempts, {cause}{next}{Cell.Text(r["lastReply"])}"));
         }
     });

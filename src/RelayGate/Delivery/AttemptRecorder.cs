@@ -57,11 +57,11 @@ internal sealed class AttemptRecorder(DeliveryOptions options)
             DeliveryResult result = outcome.Kind == OutcomeKind.Delivered ? DeliveryResult.Delivered : DeliveryResult.Failed;
             return new RecipientResult(recipient, result, outcome.Text, outcome.Status, NextAttempt: null, outcome.DsnPassedOn);
         }
-        if (_schedules.For(attempt.Provider, outcome).Next(message.AgedFrom, endedAt, recipient.Attempts + 1, random) is { } next)
+        if (_schedules.For(attempt.Provider, outcome).Next(message.AgedFrom, endedAt, recipient.Attempts - recipient.Uncounted + 1, random) is { } next)
         {
             DateTimeOffset end = EndOf(message, attempt.Provider, outcome);
             var deferred = new RecipientResult(recipient, DeliveryResult.Deferred, outcome.Text, outcome.Status, next) { GivenUpAt = end };
-            // The recipient is as good as before: the attempt does not count, and it waits for the address. Its age counts on.
+            // The recipient is as good as before: the schedule does not count the attempt, and it waits for the address. Its age counts on.
             return attempt.AddressWait is var (waitsFor, until) && outcome.Finding is { } finding && finding.Class.ConcernsEgress()
                 ? deferred with { NextAttempt = LookAgain(message, until, end, endedAt), WaitsFor = waitsFor }
                 : deferred;

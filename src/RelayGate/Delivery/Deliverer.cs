@@ -40,7 +40,8 @@ internal sealed partial class Deliverer(
         QueuedMessage message = job.Message;
         if (message.Egress.MustWait)
         {
-            result.PutOff(WaitKey.Egress(message.Subscription, EgressOrders.DomainOf(message.CountedAt)), time.GetUtcNow() + MissingWait, "4.3.5", "There is no address that its mail may leave from");
+            var waitsFor = WaitKey.Egress(message.Subscription, EgressOrders.DomainOf(message.CountedAt));
+            result.PutOff(new PutOff(waitsFor, time.GetUtcNow() + MissingWait, "4.3.5", "There is no address that its mail may leave from", WaitCause.Missing) { IsOpenEnded = true });
             return;
         }
         if (part.Wait is { } byHand)
@@ -122,7 +123,7 @@ internal sealed partial class Deliverer(
         foreach (NextHopAddress address in plan.Addresses)
             MayUse(address); // What was found missing on the way counts too.
         if (missing is not null)
-            result.PutOff(new PutOff(WaitKey.Ip(missing), time.GetUtcNow() + MissingWait, "4.3.5", EgressSocket.NotOnThisHost(missing).Outcome.Text, WaitCause.Missing));
+            result.PutOff(new PutOff(WaitKey.Ip(missing), time.GetUtcNow() + MissingWait, "4.3.5", EgressSocket.NotOnThisHost(missing).Outcome.Text, WaitCause.Missing) { IsOpenEnded = true });
         else
             result.DecideRest(RecipientOutcome.Local(OutcomeKind.Deferred, "4.3.5", NoWay(egress, plan, off)));
     }

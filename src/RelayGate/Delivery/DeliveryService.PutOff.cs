@@ -1,4 +1,5 @@
 using RelayGate.Core.Policy;
+using RelayGate.Core.Replies;
 using RelayGate.Queue;
 using RelayGate.Telemetry;
 
@@ -16,10 +17,10 @@ public sealed partial class DeliveryService
         DateTimeOffset until = _recorder.LookAgain(job.Message, wait.Until, end, now);
         var entry = new DeliveryAttempt(
             now, TimeSpan.Zero, AttemptRows.PutOff, "", "", "", null,
-            [.. job.Recipients.Select(recipient => new RecipientResult(recipient, DeliveryResult.Deferred, wait.Text, wait.Status, until) { GivenUpAt = end, Wait = wait.Cause })])
-        { Provider = result.Provider };
+            [.. job.Recipients.Select(recipient => new RecipientResult(recipient, DeliveryResult.Deferred, wait.Text, wait.Status, wait.IsOpenEnded ? null : wait.Until) { GivenUpAt = end, Wait = wait.Cause })])
+        { Provider = result.Provider, WaitsFor = wait.WaitsFor };
         PreparedDsn? dsn = await PlanDsnAsync(job, entry);
-        CompletionResult done = await _waiting.PutOffAsync(job, wait, until, dsn is null ? null : new DelayNotice(dsn, entry), stamp);
+        CompletionResult done = await _waiting.PutOffAsync(job, wait, until, new PutOffEntry(entry, dsn), stamp);
         if (!done.IsWritten)
             return true;
         foreach (QueuedRecipient recipient in job.Recipients)
@@ -31,9 +32,10 @@ public sealed partial class DeliveryService
             {
                 Subscription = job.Message.Subscription,
                 Recipient = recipient.ForwardPath,
-                NextAttempt = until,
+                NextAttempt = wait.IsOpenEnded ? null : wait.Until,
                 Reason = wait.WaitsFor.Text,
-                Reply = wait.Text,
+                Class = wait.Class == ReplyClass.None ? null : ReplyClassNames.NameOf(wait.Class),
+                Reply = $"{wait.Status} {wait.Text}",
             });
         }
         TellDsn(job, dsn, done);

@@ -71,7 +71,7 @@ public sealed class EgressStates(TimeProvider time)
             {
                 DateTimeOffset look = now + Recheck * (0.9 + 0.2 * Random.Shared.NextDouble());
                 DateTimeOffset end = rest.Until is { } until ? until + Spread(10) : DateTimeOffset.MaxValue;
-                wait = new PutOff(WaitKey.Ip(address), end < look ? end : look, "4.3.2", $"The address {address} rests{(rest.Why.Length > 0 ? $": {rest.Why}" : "")}", WaitCause.ByHand);
+                wait = new PutOff(WaitKey.Ip(address), end < look ? end : look, "4.3.2", $"The address {address} rests{(rest.Why.Length > 0 ? $": {rest.Why}" : "")}", WaitCause.ByHand) { IsOpenEnded = rest.Until is null };
                 return null;
             }
             EgressPair pair = Pair(key, now);

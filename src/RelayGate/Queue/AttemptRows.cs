@@ -9,16 +9,17 @@ namespace RelayGate.Queue;
 /// <summary>The rows of delivery attempts, as <c>message explain</c> tells them.</summary>
 internal static class AttemptRows
 {
-    /// <summary>Stage of what was no attempt: the job was put off, and its sender was to be told of the delay.</summary>
+    /// <summary>Stage of what was no attempt: the job was put off, for a cause that is new for the message, or its sender was to be told of the delay.</summary>
     public const string PutOff = "put-off";
 
     // An attempt may be written again after a commit whose end was not known.
     private const string InsertRow = """
-        insert into attempt (id, started_at, position, duration, stage, next_hop, remote, local, tls, results, provider, class, subscription, tls_policy, refusals)
-        values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict do nothing
+        insert into attempt (id, started_at, position, duration, stage, next_hop, remote, local, tls, results, provider, class, subscription, tls_policy, refusals, waits_for)
+        values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict do nothing
         """;
 
     private const string Select = "select 1 from attempt where id = ? and started_at = ? and position = ?";
+    private const string SelectPutOff = "select 1 from attempt where id = ? and waits_for = ? limit 1";
     private const string UpdateReport = "update attempt set report = ? where id = ? and started_at = ? and position = ?";
 
     /// <param name="results">As <see cref="WriteResults"/> has filled it.</param>
@@ -31,7 +32,7 @@ internal static class AttemptRows
             .Bind(1, job.Message.Id.ToBytes()).Bind(2, attempt.StartedAt.ToUnixTimeMilliseconds()).Bind(3, job.Recipients[0].Index).Bind(4, (long)attempt.Duration.TotalMilliseconds)
             .Bind(5, attempt.Stage).Bind(6, attempt.NextHop).Bind(7, attempt.Remote).Bind(8, attempt.Local).Bind(9, attempt.Tls).BindUtf8(10, results.Written)
             .Bind(11, attempt.Provider).Bind(12, (int?)refusal?.Class).Bind(13, refusal is null ? null : job.Message.Subscription).Bind(14, attempt.TlsPolicy)
-            .Bind(15, attempt.HostRefusals.IsEmpty ? null : RefusalsText(attempt))
+            .Bind(15, attempt.HostRefusals.IsEmpty ? null : RefusalsText(attempt)).Bind(16, attempt.WaitsFor?.Text)
             .Execute() > 0;
     }
 
@@ -39,6 +40,15 @@ internal static class AttemptRows
     {
         SqliteStatement select = context.Prepared(Select)
             .Bind(1, job.Message.Id.ToBytes()).Bind(2, attempt.StartedAt.ToUnixTimeMilliseconds()).Bind(3, job.Recipients[0].Index);
+        bool isThere = select.Step();
+        select.Reset();
+        return isThere;
+    }
+
+    /// <summary>Whether the record tells already that the message was put off for this.</summary>
+    public static bool HasPutOff(WriteContext context, DeliveryJob job, WaitKey waitsFor)
+    {
+        SqliteStatement select = context.Prepared(SelectPutOff).Bind(1, job.Message.Id.ToBytes()).Bind(2, waitsFor.Text);
         bool isThere = select.Step();
         select.Reset();
         return isThere;

@@ -10,7 +10,7 @@ namespace RelayGate.Queue;
 internal sealed class CompletionWrite : PendingWrite
 {
     private const string UpdateRecipient =
-        "update recipient set state = ?, attempts = ?, next_attempt = ?, last_reply = ?, waits_for = ?, delay_noticed = max(delay_noticed, ?), last_class = ? where message = ? and position = ?";
+        "update recipient set state = ?, attempts = ?, next_attempt = ?, last_reply = ?, waits_for = ?, delay_noticed = max(delay_noticed, ?), last_class = ?, uncounted = ? where message = ? and position = ?";
 
     private const string SelectMessage = "select held, egress, expires_at is null from message where seq = ?";
     private const string CountStates = "select count(*) filter (where state = 0), count(*) filter (where state = 1), count(*) filter (where state = 2) from recipient where message = ?";
@@ -147,8 +147,8 @@ internal sealed class CompletionWrite : PendingWrite
             long? next = state == RecipientState.Pending && held == HoldReason.None ? (NextOf(result) ?? _now).ToUnixTimeMilliseconds() : null;
             string? waitsFor = state == RecipientState.Pending ? result.WaitsFor?.Text : null;
             context.Prepared(UpdateRecipient)
-                .Bind(1, (long)state).Bind(2, result.Recipient.Attempts + (_still is not null || waitsFor is not null ? 0 : 1)).Bind(3, next).Bind(4, result.Reply).Bind(5, _isRebound ? null : waitsFor)
-                .Bind(6, _dsn is not null && _dsn.Delayed.Contains(result.Recipient.Index) ? 1 : 0).Bind(7, (long)result.Class).Bind(8, seq).Bind(9, result.Recipient.Index)
+                .Bind(1, (long)state).Bind(2, result.Recipient.Attempts + (_still is not null ? 0 : 1)).Bind(3, next).Bind(4, result.Reply).Bind(5, _isRebound ? null : waitsFor)
+                .Bind(6, _dsn is not null && _dsn.Delayed.Contains(result.Recipient.Index) ? 1 : 0).Bind(7, (long)result.Class).Bind(8, result.Recipient.Uncounted + (waitsFor is null ? 0 : 1)).Bind(9, seq).Bind(10, result.Recipient.Index)
                 .Execute();
         }
         SqliteStatement count = context.Prepared(CountStates).Bind(1, seq);

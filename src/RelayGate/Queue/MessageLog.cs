@@ -30,7 +30,7 @@ public sealed class MessageLog(SqliteRelayStore store, RecordFeed feed)
     private const string SelectOne = $"select {RecordReader.Columns} from decision where id = ?";
 
     private const string SelectAttempts = """
-        select started_at, duration, stage, next_hop, remote, local, tls, results, report, provider, tls_policy, refusals from attempt where id = ?
+        select started_at, duration, stage, next_hop, remote, local, tls, results, report, provider, tls_policy, refusals, waits_for from attempt where id = ?
         order by started_at desc, position desc limit ?
         """;
 
@@ -199,7 +199,7 @@ public sealed class MessageLog(SqliteRelayStore store, RecordFeed feed)
             {
                 var state = (RecipientState)row.Int64(2);
                 states[row.Int32(0)] = new RecordedRecipient(
-                    row.Int32(0), row.Text(1), state, row.Int32(3), row.NullableInt64(4) is { } next ? RecordReader.Time(next) : null, row.NullableText(5),
+                    row.Int32(0), row.Text(1), state, row.Int32(3), WaitEnds.NextAttempt(connection, row.NullableText(6), row.NullableInt64(4)), row.NullableText(5),
                     state == RecipientState.Pending && found.Held != HoldReason.None ? found.Held : null)
                 {
                     WaitsFor = row.NullableText(6),

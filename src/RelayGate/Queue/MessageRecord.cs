@@ -163,7 +163,7 @@ public sealed record RecordedLevel(string Level, string Name, string? Class, str
 
 /// <summary>One delivery attempt.</summary>
 /// <param name="Seconds">How long it took.</param>
-/// <param name="Stage">Where it ended: connect, greeting, ehlo, starttls, auth, mail, rcpt, data, end-of-data, local; put-off: it was none, but its sender was to be told of the delay.</param>
+/// <param name="Stage">Where it ended: connect, greeting, ehlo, starttls, auth, mail, rcpt, data, end-of-data, local; put-off: it was none, but the first time that it was put off for <see cref="WaitsFor"/>, or its sender was to be told of the delay.</param>
 /// <param name="Remote">Remote <c>ip:port</c>, or "".</param>
 /// <param name="Local">Local address after connect, or "".</param>
 /// <param name="Tls">Version and cipher, or null.</param>
@@ -175,6 +175,9 @@ public sealed record RecordedAttempt(
 
     /// <summary>Who runs the next hop, as paces and pauses of local addresses have it, or "".</summary>
     public string Provider { get; init; } = "";
+
+    /// <summary>What it was put off for (<see cref="WaitKey"/>); null: it was an attempt.</summary>
+    public string? WaitsFor { get; init; }
 
     /// <summary>How hosts ended that were tried before the last one, in order: <see cref="HostRefusal.MaxKept"/> at most.</summary>
     public ImmutableArray<RecordedRefusal> Refusals { get; init; } = [];

@@ -11,10 +11,13 @@ namespace RelayGate.Queue;
 /// <param name="Cause">What that is, for the sender.</param>
 public sealed record PutOff(WaitKey WaitsFor, DateTimeOffset Until, string Status, string Text, WaitCause Cause)
 {
+    /// <summary>Nobody knows when what it waits for ends: <see cref="Until"/> is when it is looked at again.</summary>
+    public bool IsOpenEnded { get; init; }
+
     /// <summary>What the refusal was about that the address keeps off for; none: it was by hand, or the address is missing.</summary>
     public ReplyClass Class { get; init; }
 }
 
-/// <summary>The report that tells of the delay of what is put off.</summary>
-/// <param name="Entry">How the record tells of it.</param>
-internal sealed record DelayNotice(PreparedDsn Dsn, DeliveryAttempt Entry);
+/// <summary>How the record of a message tells that it was put off: once for each cause, and with each notice of its delay.</summary>
+/// <param name="Notice">The report that tells of the delay; null: none is due.</param>
+internal sealed record PutOffEntry(DeliveryAttempt Entry, PreparedDsn? Notice);

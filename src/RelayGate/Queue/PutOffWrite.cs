@@ -5,14 +5,14 @@ using RelayGate.Storage;
 namespace RelayGate.Queue;
 
 /// <summary>
-/// Puts a job off: its recipients' next attempt, what they wait for, and the notice of their delay where one is due. No attempt is recorded; of a
-/// notice, that it was due and what became of it (<see cref="AttemptRows.PutOff"/>).
+/// Puts a job off: its recipients' next attempt, what they wait for, and the notice of their delay where one is due. No attempt is recorded; that
+/// it is put off is, once for each cause, and of a notice that it was due and what became of it (<see cref="AttemptRows.PutOff"/>).
 /// </summary>
 /// <param name="until">When the job is looked at again.</param>
 /// <param name="isOver">Whether what it waits for has ended since it was put off: then it is due at once. Asked on the writer's thread.</param>
 /// <param name="nextAttempt">When the DSN is due if this process does not attempt it at once.</param>
 internal sealed class PutOffWrite(
-    DeliveryJob job, PutOff wait, DateTimeOffset until, Func<bool> isOver, DelayNotice? notice, DsnOptions dsnOptions, RecordBufferPool buffers, DateTimeOffset now, DateTimeOffset nextAttempt)
+    DeliveryJob job, PutOff wait, DateTimeOffset until, Func<bool> isOver, PutOffEntry? told, DsnOptions dsnOptions, RecordBufferPool buffers, DateTimeOffset now, DateTimeOffset nextAttempt)
     : PendingWrite
 {
     // Held or ended meanwhile: nothing is due, and nothing is changed.
@@ -24,7 +24,7 @@ internal sealed class PutOffWrite(
     private const string SelectEgress = "select egress from message where seq = ?";
 
     private readonly TaskCompletionSource<CompletionResult> _done = new(TaskCreationOptions.RunContinuationsAsynchronously);
-    private readonly DsnRows? _dsnRows = notice is null ? null : new DsnRows(job.Message, notice.Dsn, dsnOptions, buffers, now, nextAttempt);
+    private readonly DsnRows? _dsnRows = told?.Notice is not { } notice ? null : new DsnRows(job.Message, notice, dsnOptions, buffers, now, nextAttempt);
     private DateTimeOffset _due;
     private bool _isWritten;
 
@@ -46,25 +46,28 @@ internal sealed class PutOffWrite(
         foreach (QueuedRecipient recipient in job.Recipients)
         {
             changed += context.Prepared(UpdateRecipient)
-                .Bind(1, _due.ToUnixTimeMilliseconds()).Bind(2, wait.Text).Bind(3, isOverNow ? null : wait.WaitsFor.Text)
-                .Bind(4, notice is not null && notice.Dsn.Delayed.Contains(recipient.Index) ? 1 : 0).Bind(5, (long)wait.Class).Bind(6, job.Message.RowId).Bind(7, recipient.Index).Execute();
+                .Bind(1, _due.ToUnixTimeMilliseconds()).Bind(2, $"{wait.Status} {wait.Text}").Bind(3, isOverNow ? null : wait.WaitsFor.Text)
+                .Bind(4, told?.Notice is { } notice && notice.Delayed.Contains(recipient.Index) ? 1 : 0).Bind(5, (long)wait.Class).Bind(6, job.Message.RowId).Bind(7, recipient.Index).Execute();
             isNews |= recipient.WaitsFor != wait.WaitsFor.Text;
         }
         if (changed == 0)
             return;
         if (isNews)
             RecordRows.SetOutcome(context, job.Message.Id.ToBytes(), RecordOutcome.Deferred, now);
-        if (notice is not null && _dsnRows!.TryInsert(context))
-            Record(context, notice.Entry, _dsnRows);
+        if (_dsnRows is not null && _dsnRows.TryInsert(context))
+            Record(context, told!.Entry, _dsnRows);
+        else if (isNews && !isOverNow && told is not null && !AttemptRows.HasPutOff(context, job, wait.WaitsFor))
+            Record(context, told.Entry, null);
     }
 
-    private void Record(WriteContext context, DeliveryAttempt entry, DsnRows dsn)
+    private void Record(WriteContext context, DeliveryAttempt entry, DsnRows? dsn)
     {
         RecordBuffer results = buffers.Rent();
         AttemptRows.WriteResults(results, entry);
         AttemptRows.Insert(context, job, entry, results);
         buffers.Return(results);
-        AttemptRows.NoteReport(context, job, entry, dsn);
+        if (dsn is not null)
+            AttemptRows.NoteReport(context, job, entry, dsn);
     }
 
     /// <summary>It leaves from another address by now, for which it may not have to wait.</summary>

@@ -52,7 +52,7 @@ public sealed record QueuePage(ImmutableArray<QueueItem> Items, string? NextCurs
 /// <param name="Recipients">The first few that have not ended.</param>
 /// <param name="RecipientCount">Recipients that have not ended.</param>
 /// <param name="Attempts">Most attempts of a recipient that has not ended.</param>
-/// <param name="NextAttempt">The earliest; null while held.</param>
+/// <param name="NextAttempt">The earliest; null while held, and where nobody knows, because what it waits for has no end yet (<see cref="QueueItem.WaitsFor"/>).</param>
 /// <param name="LastReply">Of the first recipient with one.</param>
 public sealed record QueueItem(
     string Ref,

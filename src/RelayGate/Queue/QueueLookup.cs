@@ -56,7 +56,7 @@ internal static class QueueLookup
             return null;
         var recipients = ImmutableArray.CreateBuilder<string>();
         var asked = new List<FilteredRecipient>();
-        (int count, int attempts, long? next, string? reply, string? waitsFor) = (0, 0, null, null, null);
+        (int count, int attempts, DateTimeOffset? next, string? reply, string? waitsFor) = (0, 0, null, null, null);
         SqliteStatement select = connection.Prepared(SelectPending).Bind(1, seq).Bind(2, (long)filter.Asked);
         while (select.Step())
         {
@@ -68,7 +68,7 @@ internal static class QueueLookup
             if (count++ < MaxListed)
                 recipients.Add(address);
             attempts = Math.Max(attempts, select.Int32(1));
-            if (select.NullableInt64(2) is { } at && (next is null || at < next))
+            if (WaitEnds.NextAttempt(connection, select.NullableText(6), select.NullableInt64(2)) is { } at && (next is null || at < next))
                 next = at;
             reply ??= lastReply;
         }
@@ -79,7 +79,7 @@ internal static class QueueLookup
             : attempts > 0 || waitsFor is not null ? QueueState.Deferred : QueueState.Active;
         return new QueueItem(
             id.ToString(), id.Timestamp, state, held == HoldReason.None ? null : held, subscription, sender, recipients.ToImmutable(), count, octets, attempts,
-            next is { } earliest ? RecordReader.Time(earliest) : null, reply)
+            next, reply)
         {
             WaitsFor = waitsFor,
             Egress = [.. Addresses(EgressText.Parse(egress)).Select(static a => a.Address.ToString())],
@@ -154,7 +154,7 @@ internal static class QueueLookup
         {
             recipients.Add(new QueueEntryRecipient(
                 row.Int32(0), row.Text(1), (DsnNotify)row.Int64(2), row.NullableText(3), (RecipientState)row.Int64(4), row.Int32(5),
-                row.NullableInt64(6) is { } next ? RecordReader.Time(next) : null, row.NullableText(7), row.NullableText(8)));
+                WaitEnds.NextAttempt(connection, row.NullableText(8), row.NullableInt64(6)), row.NullableText(7), row.NullableText(8)));
         }
         return recipients.ToImmutable();
     }

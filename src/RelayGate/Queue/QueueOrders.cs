@@ -51,7 +51,7 @@ internal static class QueueOrders
 
     // What they were told so far does not hold for the new try: they may be told of a delay again.
     private const string ReviveRecipients =
-        "update recipient set state = 0, attempts = 0, delay_noticed = 0, waits_for = null, next_attempt = ?1 where message = ?2 and state = 2";
+        "update recipient set state = 0, attempts = 0, uncounted = 0, delay_noticed = 0, waits_for = null, next_attempt = ?1 where message = ?2 and state = 2";
 
     private const string ReviveMessage = "update message set expires_at = null, requeued_at = ?1, flags = flags & ~?2 where seq = ?3";
 

@@ -28,7 +28,7 @@ internal static class QueueReader
         "select id, subscription, reverse_path, flags, dsn_return, envelope_id, egress, octets, header, body, uid, credential, script, named_domains, requeued_at from message where seq = ?";
 
     private const string SelectRecipients =
-        "select position, address, notify, original_recipient, state, attempts, next_attempt, last_reply, counted_at, delay_noticed, waits_for from recipient where message = ? order by position";
+        "select position, address, notify, original_recipient, state, attempts, next_attempt, last_reply, counted_at, delay_noticed, waits_for, uncounted from recipient where message = ? order by position";
 
     private const string SelectChunk = "select octets from chunk where id = ? and number = ?";
 
@@ -148,6 +148,7 @@ internal static class QueueReader
         DelayNoticed: row.Int64(9) != 0)
     {
         WaitsFor = row.NullableText(10),
+        Uncounted = row.Int32(11),
     };
 
     private static MessageBody Body(ReadOnlySpan<byte> octets)

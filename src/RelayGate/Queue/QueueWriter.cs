@@ -152,9 +152,9 @@ public sealed partial class QueueWriter : IDisposable
     }
 
     /// <summary>Stores that a job is put off. Not retried: its rows have a next attempt in any case.</summary>
-    internal async Task<CompletionResult> PutOffAsync(DeliveryJob job, PutOff wait, DateTimeOffset until, Func<bool> isOver, DelayNotice? notice)
+    internal async Task<CompletionResult> PutOffAsync(DeliveryJob job, PutOff wait, DateTimeOffset until, Func<bool> isOver, PutOffEntry? told)
     {
-        var write = new PutOffWrite(job, wait, until, isOver, notice, _options.Dsn, _buffers, _time.GetUtcNow(), FirstAttempt);
+        var write = new PutOffWrite(job, wait, until, isOver, told, _options.Dsn, _buffers, _time.GetUtcNow(), FirstAttempt);
         await _mailbox.AddAsync(write, CancellationToken.None);
         return await write.Done;
     }

@@ -34,6 +34,9 @@ public sealed record QueuedRecipient(
     string? LastReply,
     bool DelayNoticed = false)
 {
+    /// <summary>Those of <see cref="Attempts"/> that were refused for our address: the retry schedule does not count them.</summary>
+    public int Uncounted { get; init; }
+
     /// <summary>What it was put off for (<see cref="WaitKey"/>), when the row was read; null: for nothing.</summary>
     public string? WaitsFor { get; init; }
 }
@@ -178,7 +181,7 @@ public sealed record RecipientResult(
     /// <summary>Nothing was tried, for this cause.</summary>
     public WaitCause Wait { get; init; }
 
-    /// <summary>For <see cref="DeliveryResult.Deferred"/>: the refusal was about our address, so that it waits for that and the attempt does not count.</summary>
+    /// <summary>For <see cref="DeliveryResult.Deferred"/>: the refusal was about our address, so that it waits for that and the retry schedule does not count the attempt.</summary>
     public WaitKey? WaitsFor { get; init; }
 }
 
@@ -210,6 +213,9 @@ public sealed record DeliveryAttempt(
 
     /// <summary>Who runs the next hop that was tried last, or that refused the local address (<c>NextHopAddress.Provider</c>), or "".</summary>
     public string Provider { get; init; } = "";
+
+    /// <summary>Of what was no attempt: what it was put off for. Null: it was one.</summary>
+    public WaitKey? WaitsFor { get; init; }
 
     /// <summary>How hosts ended that were tried before the last one, in order.</summary>
     public ImmutableArray<HostRefusal> HostRefusals { get; init; } = [];

@@ -113,6 +113,7 @@ internal static class RecordReader
             Report = row.NullableText(8),
             Provider = row.Text(9),
             TlsPolicy = row.NullableText(10),
+            WaitsFor = row.NullableText(12),
             Refusals = row.IsNull(11) ? [] : Refusals(row, 11),
         };
     }

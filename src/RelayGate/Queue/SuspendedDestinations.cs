@@ -103,7 +103,7 @@ public sealed class SuspendedDestinations
     private static string Target(WaitKey key) => key.Kind == "to" ? $"destination {key.Text[3..]}" : key.Text;
 
     private PutOff? Wait(WaitKey key, string name) => Volatile.Read(ref _suspended).GetValueOrDefault(key.Text) is not { } suspended ? null
-        : new PutOff(key, _time.GetUtcNow() + Recheck, "4.3.2", $"Delivery to {name} is suspended by hand since {suspended.Since.UtcDateTime:yyyy-MM-dd HH:mm} UTC", WaitCause.ByHand);
+        : new PutOff(key, _time.GetUtcNow() + Recheck, "4.3.2", $"Delivery to {name} is suspended by hand since {suspended.Since.UtcDateTime:yyyy-MM-dd HH:mm} UTC", WaitCause.ByHand) { IsOpenEnded = true };
 
     /// <summary>Changes the rows, and takes over what is committed before anything that is committed later.</summary>
     private async Task<DestinationOutcome> ChangeAsync(Func<WriteContext, DestinationOutcome> change, CancellationToken cancellationToken)

@@ -84,8 +84,8 @@ public sealed class WaitingMail(SqliteRelayStore store, QueueWriter writer, Time
 
     /// <summary>Stores that a job is put off.</summary>
     /// <param name="stamp">From before it was decided: what has ended since makes it due at once.</param>
-    internal Task<CompletionResult> PutOffAsync(DeliveryJob job, PutOff wait, DateTimeOffset until, DelayNotice? notice, long stamp) =>
-        writer.PutOffAsync(job, wait, until, () => HasEnded(wait.WaitsFor, stamp), notice);
+    internal Task<CompletionResult> PutOffAsync(DeliveryJob job, PutOff wait, DateTimeOffset until, PutOffEntry? told, long stamp) =>
+        writer.PutOffAsync(job, wait, until, () => HasEnded(wait.WaitsFor, stamp), told);
 
     private static int WakeSome(WriteContext context, WaitKey key, DateTimeOffset due)
     {

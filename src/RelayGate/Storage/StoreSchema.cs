@@ -72,6 +72,7 @@ internal static class StoreSchema
 
         -- counted_at: mailbox, else domain of the sender, so that mail of a suspended one is passed over without a look at its message.
         -- last_class: of last_reply, or of the refusal that it is put off for; a number of ReplyClass.
+        -- uncounted: those of attempts that were refused for our address; the retry schedule does not count them.
         -- next_attempt is null for recipients that have ended or are held: the index holds exactly what can become due.
         -- waits_for: what a recipient that was put off waits for, as WaitKey writes it; null while it is in an attempt.
         create table recipient (
@@ -84,6 +85,7 @@ internal static class StoreSchema
           original_recipient text,
           state integer not null,
           attempts integer not null,
+          uncounted integer not null default 0,
           next_attempt integer,
           last_reply text,
           waits_for text,
@@ -128,6 +130,7 @@ internal static class StoreSchema
 
         -- report: id of the DSN that it caused, or the word for why none was sent; null: none was due.
         -- Provider: who runs the next hop. Class: what a refusal in it is about, the gravest where there are several; then subscription says whose mail it was.
+        -- waits_for: of what was no attempt, what it was put off for; one such row for each cause of a message, and one for each notice of its delay.
         -- refusals: how hosts ended that were tried before the last one; null: it was the first.
         create table attempt (
           id blob not null,
@@ -146,6 +149,7 @@ internal static class StoreSchema
           class integer,
           subscription text,
           refusals text,
+          waits_for text,
           primary key (id, started_at, position)
         ) without rowid;
         create index attempt_refused on attempt (started_at) where class is not null;

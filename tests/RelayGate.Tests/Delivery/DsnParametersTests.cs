@@ -67,6 +67,7 @@ public sealed class DsnParametersTests
         {
             Facts = template.Facts with { BodyIs8Bit = true, HeaderNeedsUtf8 = utf8Header },
             Envelope = template.Envelope with { SmtpUtf8 = true },
+            HeaderSection = utf8Header ? "From: a@shop.test\r\nSubject: Gr\u00fc\u00dfe\r\n\r\n"u8.ToArray() : template.HeaderSection,
         });
         ReceivedMessage dsn = await hop.NextAsync();
 

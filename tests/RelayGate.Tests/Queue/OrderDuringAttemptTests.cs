@@ -41,7 +41,7 @@ public sealed class OrderDuringAttemptTests : IDisposable
         DateTimeOffset until = _queue.Time.GetUtcNow().AddHours(2);
 
         CompletionResult done = await _queue.Waiting.PutOffAsync(
-            job, new PutOff(WaitKey.To("example.org"), until, "4.7.1", "Suspended", WaitCause.ByHand), until, new DelayNotice(Dsn(job), _queue.Attempt(job, DeliveryResult.Deferred)), _queue.Waiting.Stamp).WaitAsync(TimeSpan.FromSeconds(20));
+            job, new PutOff(WaitKey.To("example.org"), until, "4.7.1", "Suspended", WaitCause.ByHand), until, new PutOffEntry(_queue.Attempt(job, DeliveryResult.Deferred), Dsn(job)), _queue.Waiting.Stamp).WaitAsync(TimeSpan.FromSeconds(20));
 
         Assert.Equal((false, false), (done.IsWritten, done.HasDsn));
         Assert.Equal(1, await _queue.Count("recipient", $"state = 0 and waits_for is null and next_attempt = {due}"));

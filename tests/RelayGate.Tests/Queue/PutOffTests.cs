@@ -23,7 +23,7 @@ public sealed class PutOffTests
         await PutOffAsync(queue, job, TimeSpan.FromHours(2));
 
         Assert.Equal(0, await queue.Count("attempt"));
-        Assert.Equal(1, await queue.Count("recipient", "attempts = 0 and waits_for = 'ip 192.0.2.11 microsoft' and last_reply = 'The address is paused'"));
+        Assert.Equal(1, await queue.Count("recipient", "attempts = 0 and waits_for = 'ip 192.0.2.11 microsoft' and last_reply = '4.7.1 The address is paused'"));
         QueueItem item = Assert.Single((await queue.NewAdministration().ListAsync(new QueueQuery(), null, default))!.Items);
         Assert.Equal((QueueState.Deferred, "ip 192.0.2.11 microsoft"), (item.State, item.WaitsFor));
         Assert.Equal(queue.Time.GetUtcNow() + TimeSpan.FromHours(2), item.NextAttempt);

@@ -40,10 +40,10 @@ public sealed class AddressOrderCommandTests : IAsyncLifetime, IAsyncDisposable
         string shown = await OkAsync("ip show 127.0.0.11");
         JsonNode json = JsonNode.Parse(await OkAsync("ip show 127.0.0.11 --json"))!;
         string queued = await OkAsync($"queue show {reference}");
-        Assert.Contains("put off for ip 127.0.0.11 (The address 127.0.0.11 rests: suspicious), next attempt 20", explained, StringComparison.Ordinal);
+        Assert.Contains("waits for address 127.0.0.11 (4.3.2 The address 127.0.0.11 rests: suspicious), next attempt ", explained, StringComparison.Ordinal);
         Assert.Matches("resting everywhere since 20.* until 20.*, by uid .*, 1 waiting  suspicious", shown);
         Assert.Equal(("resting", 1), ((string?)json["state"], (int)json["states"]![0]!["waiting"]!));
-        Assert.Contains("0 attempts, waits for ip 127.0.0.11, next 20", queued, StringComparison.Ordinal);
+        Assert.Contains("0 attempts, waits for address 127.0.0.11, next ", queued, StringComparison.Ordinal);
         Assert.Contains("resting", await OkAsync("ip list"), StringComparison.Ordinal);
         Assert.Contains("relaygate_egress_state{egress_ip=\"127.0.0.11\",provider=\"\"} 3", _gateway.Get<MetricsExposition>().Write(), StringComparison.Ordinal);
         Assert.Empty(_nextHop.Messages);

@@ -34,7 +34,7 @@ public sealed class QueueCommandTests : IAsyncLifetime
         await WaitAsync("queue list", "to example.net");
 
         Assert.StartsWith("Received: ", await OkAsync($"queue show {reference} --headers"), StringComparison.Ordinal);
-        Assert.Contains("waits for to example.net", await OkAsync($"queue show {reference}"), StringComparison.Ordinal);
+        Assert.Contains("waits for domain example.net, suspended by hand", await OkAsync($"queue show {reference}"), StringComparison.Ordinal);
         const string Waits = "; of these wait, and are put off again while that lasts: 1 for to example.net (relaygate queue suspended)\n";
         Assert.Equal("1 message would be tried now" + Waits, await OkAsync($"queue retry {reference} --dry-run"));
         Assert.Equal("1 message to be tried now" + Waits, await OkAsync($"queue retry {reference}"));
