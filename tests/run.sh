@@ -128,7 +128,7 @@ run_project() { # NAME SECONDS
   passed=$((passed + good)) failed=$((failed + bad)) skipped=$((skipped + $(names NotExecuted "$trx" | grep -c .)))
 }
 run_project RelayGate.Core.Tests 300
-run_project RelayGate.Tests 400
+run_project RelayGate.Tests 600
 run_project RelayGate.InteropTests 1200
 step "end"
 finish

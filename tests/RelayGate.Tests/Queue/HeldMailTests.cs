@@ -488,6 +488,8 @@ internal sealed class HoldRig : IDisposable
 
     public async Task AdvanceAsync(TimeSpan by)
     {
+        await Queue.Writer.WriteAsync(_ => 0); // What the last commit scheduled has set its timer, which a move of the clock in between would lose.
+        await SettleAsync();
         Queue.Time.Advance(by);
         await SettleAsync();
     }
