@@ -1,6 +1,6 @@
 namespace RelayGate.Core.Tls;
 
-/// <summary>What came of TLS in one session with a next hop.</summary>
+/// <summary>What came of TLS in one session with a next hop, or what was wrong with the policy that it was to have.</summary>
 /// <param name="Policy">What was asked of it.</param>
 public sealed record TlsOutcome(TlsMode Policy, TlsResult Result)
 {

@@ -19,7 +19,7 @@ internal sealed partial class Deliverer
     /// <summary>Once for each session, when it is opened or was not to be.</summary>
     private void Tell(NextHopPlan plan, NextHopAddress address, in TlsDecision decision, SmtpClientSession? session, TlsOutcome outcome)
     {
-        TlsOutcome told = outcome.Result == TlsResult.Ok && decision.Flaw != TlsResult.Ok ? outcome with { Result = decision.Flaw, Reason = decision.Reason } : outcome;
+        TlsOutcome told = decision.Told(outcome);
         metrics.TlsPolicies.Increment(told.Policy.Word(), told.Result.Word());
         tlsPlanner.Observe(plan, address, decision, told, session?.LocalAddress);
     }

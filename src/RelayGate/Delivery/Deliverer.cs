@@ -191,7 +191,7 @@ internal sealed partial class Deliverer(
                         allowTls = false;
                         continue;
                     }
-                    Note(result, session, failure.Stage);
+                    Note(result, session, tls, failure.Stage);
                     if (failure.IsLoginAtFault)
                         LoginRefused?.Invoke(new LoginRefusal(address, failure.Outcome.Text));
                     if (failure.Egress == EgressFault.NotHere)
@@ -233,7 +233,7 @@ internal sealed partial class Deliverer(
                 fresh = true;
                 continue;
             }
-            Note(result, session, transaction.Stage);
+            Note(result, session, tls, transaction.Stage);
             int[]? tooMany = TooManyAtOnce(transaction, subset);
             if (tooMany is null)
                 result.NoteRefusals(transaction.Outcomes, subset);
@@ -315,11 +315,11 @@ internal sealed partial class Deliverer(
     private static ImmutableArray<QueuedRecipient> Select(ImmutableArray<QueuedRecipient> recipients, int[]? subset) =>
         subset is null ? recipients : [.. subset.Select(i => recipients[i])];
 
-    private static void Note(AttemptResult result, SmtpClientSession session, DeliveryStage stage)
+    private static void Note(AttemptResult result, SmtpClientSession session, in TlsDecision tls, DeliveryStage stage)
     {
         result.Stage = stage;
         result.Local = session.LocalText;
-        result.TlsOutcome = session.Tls;
+        result.TlsOutcome = session.Tls is { } outcome ? tls.Told(outcome) : null;
     }
 
     private async ValueTask<SessionFailure?> WhyNotAsync(string subscription, IPAddress address, CancellationToken cancellationToken) =>

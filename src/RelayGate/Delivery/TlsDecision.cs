@@ -26,4 +26,7 @@ internal readonly record struct TlsDecision(TlsPolicy Policy, PublishedTlsPolicy
 
     /// <summary>One line about the flaw.</summary>
     public string? Reason { get; init; }
+
+    /// <summary>What is told of a session: what came of it, or the flaw where nothing else was wrong.</summary>
+    public TlsOutcome Told(TlsOutcome outcome) => outcome.Result == TlsResult.Ok && Flaw != TlsResult.Ok ? outcome with { Result = Flaw, Reason = Reason } : outcome;
 }

@@ -42,8 +42,10 @@ public sealed class TlsPlanner(DeliveryOptions options, DnsResolver dns, TimePro
     {
         if (Observer is null || plan.Domain is null || decision.Published is null)
             return;
+        bool isOfHost = outcome.Result is not (TlsResult.StsPolicyFetchError or TlsResult.StsPolicyInvalid or TlsResult.StsWebPkiInvalid);
+        IPAddress? remote = local is null ? null : address.EndPoint.Address;
         Observer(new TlsObservation(
-            time.GetUtcNow(), plan.Domain, decision.Published, outcome.Result, outcome.Reason, address.Host, local, local is null ? null : address.EndPoint.Address));
+            time.GetUtcNow(), plan.Domain, decision.Published, outcome.Result, outcome.Reason, isOfHost ? address.Host : null, isOfHost ? local : null, isOfHost ? remote : null));
     }
 
     internal ValueTask<TlsDecision> DecideAsync(NextHopPlan plan, NextHopAddress address, TlsDemand demand, CancellationToken cancellationToken)

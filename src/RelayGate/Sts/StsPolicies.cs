@@ -15,6 +15,7 @@ namespace RelayGate.Sts;
 /// A policy that is kept counts until its age is over, whatever becomes of its TXT record or its host. What cannot be fetched is asked for again
 /// after five minutes. Bounds: eight fetches at once and 1,000 that wait, 10,000 policies in memory, 100,000 in the store.
 /// A delivery waits 15 s at most for a first fetch, then it goes as to a domain without policy, as §5.1 has it where none can be had.
+/// What was wrong with a fetch is logged once a day for each domain.
 /// </remarks>
 public sealed class StsPolicies : IDisposable
 {
@@ -26,6 +27,7 @@ public sealed class StsPolicies : IDisposable
 
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(15);
     private static readonly TimeSpan RetryAfter = TimeSpan.FromMinutes(5); // RFC 8461 §5.1.
+    private static readonly TimeSpan LogAgainAfter = TimeSpan.FromDays(1);
     private static readonly TimeSpan Round = TimeSpan.FromHours(1);
     private static readonly TimeSpan RefreshAfter = TimeSpan.FromDays(1); // RFC 8461 §10.2.
     private static readonly TimeSpan UsedWithin = TimeSpan.FromDays(30);
@@ -64,7 +66,7 @@ public sealed class StsPolicies : IDisposable
         if (!_entries.TryGet(domain, out Entry entry))
         {
             long stamp = _entries.StampOf(domain);
-            entry = new Entry(await _store.ReadAsync(db => StsRows.Find(db, domain), cancellationToken), null, default);
+            entry = new Entry(await _store.ReadAsync(db => StsRows.Find(db, domain), cancellationToken), null, default, default);
             _entries.Add(domain, entry, stamp);
         }
         DateTimeOffset now = _time.GetUtcNow();
@@ -158,7 +160,7 @@ public sealed class StsPolicies : IDisposable
     {
         try
         {
-            KeptPolicy? kept = _entries.TryGet(domain, out Entry known) ? known.Kept : await _store.ReadAsync(db => StsRows.Find(db, domain), _loop.Stopping);
+            KeptPolicy? kept = _entries.TryGet(domain, out Entry before) ? before.Kept : await _store.ReadAsync(db => StsRows.Find(db, domain), _loop.Stopping);
             if (kept is not null && kept.Id == id && _time.GetUtcNow() - kept.FetchedAt < RetryAfter)
                 return new StsFinding(kept.Policy); // Another has fetched it since this was asked for.
             await _turns.WaitAsync(_loop.Stopping);
@@ -182,7 +184,9 @@ public sealed class StsPolicies : IDisposable
                 });
             }
             _entries.Invalidate(domain); // Who has read the store before must not put that over this.
-            _entries.Add(domain, new Entry(kept, finding.Policy is null ? finding : null, fetchedAt + RetryAfter), _entries.StampOf(domain));
+            StsFinding? failure = finding.Policy is null ? finding : null;
+            DateTimeOffset? loggedAt = failure is null ? null : LogOnceADay(failure, before, kept, fetchedAt);
+            _entries.Add(domain, new Entry(kept, failure, fetchedAt + RetryAfter, loggedAt), _entries.StampOf(domain));
             return finding;
         }
         finally
@@ -192,6 +196,23 @@ public sealed class StsPolicies : IDisposable
         }
     }
 
+    /// <summary>RFC 8461 §3.3: administrators are told, but of a policy whose mode is none.</summary>
+    /// <param name="before">What was known before this fetch: another kind of failure is told of at once.</param>
+    /// <returns>When it was logged; null: it was not.</returns>
+    private DateTimeOffset? LogOnceADay(StsFinding failure, in Entry before, KeptPolicy? kept, DateTimeOffset now)
+    {
+        if (before.LoggedAt is { } at && now - at < LogAgainAfter && before.Failure?.Result == failure.Result)
+            return at;
+        if (kept is null || now >= kept.ExpiresAt)
+            Log.StsPolicyNotHad(_logger, failure.Reason!);
+        else if (kept.Policy.Mode == StsMode.None)
+            return null;
+        else
+            Log.StsPolicyNotRefreshed(_logger, failure.Reason!, kept.ExpiresAt);
+        return now;
+    }
+
     /// <param name="Failure">What the last fetch came to, if to nothing; null: it did not fail.</param>
-    private readonly record struct Entry(KeptPolicy? Kept, StsFinding? Failure, DateTimeOffset RetryAt);
+    /// <param name="LoggedAt">When that, or the same before it, was logged; null: it was not.</param>
+    private readonly record struct Entry(KeptPolicy? Kept, StsFinding? Failure, DateTimeOffset RetryAt, DateTimeOffset? LoggedAt);
 }

@@ -28,4 +28,10 @@ internal static partial class Log
 
     [LoggerMessage(Level = LogLevel.Error, EventId = 540, Message = "MTA-STS policies could not be refreshed; it is tried again within the hour")]
     public static partial void StsRefreshFailed(ILogger logger, Exception cause);
+
+    [LoggerMessage(Level = LogLevel.Warning, EventId = 541, Message = "{Reason}; mail to the domain goes out as if it had none")]
+    public static partial void StsPolicyNotHad(ILogger logger, string reason);
+
+    [LoggerMessage(Level = LogLevel.Warning, EventId = 542, Message = "{Reason}; the one fetched before counts until {Until:u}")]
+    public static partial void StsPolicyNotRefreshed(ILogger logger, string reason, DateTimeOffset until);
 }

@@ -212,7 +212,7 @@ public sealed class DaneTests : IAsyncLifetime, IDisposable
 
         (AttemptResult result, DeliveryHarness harness) = await AttemptAsync();
 
-        Assert.Equal((OutcomeKind.Delivered, "encrypt ok"), (result.Outcomes[0]!.Kind, result.TlsOutcome!.ToString()));
+        Assert.Equal((OutcomeKind.Delivered, "encrypt tlsa-invalid"), (result.Outcomes[0]!.Kind, result.TlsOutcome!.ToString()));
         Assert.Equal(TlsResult.TlsaInvalid, Assert.Single(harness.Observations).Result);
         _hop.Extensions.Remove("STARTTLS");
         await AssertDeferredAsync(TlsResult.StartTlsNotSupported);

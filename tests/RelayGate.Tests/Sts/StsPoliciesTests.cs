@@ -1,5 +1,6 @@
+using System.Collections.Concurrent;
 using System.Net;
-using Microsoft.Extensions.Logging.Abstractions;
+using Microsoft.Extensions.Logging;
 using RelayGate.Core.Dns;
 using RelayGate.Core.Mail;
 using RelayGate.Core.Policy;
@@ -23,6 +24,7 @@ public sealed class StsPoliciesTests : IAsyncLifetime, IDisposable
     private readonly FakeDns _dns = new() { Ttl = 60 };
     private readonly FakePolicyHost _host = new();
     private readonly FakeNextHop _hop = new(IPAddress.Parse("127.0.0.41"));
+    private readonly LineLogger _log = new();
     private StsPolicies _policies = null!;
 
     public Task InitializeAsync()
@@ -127,8 +129,40 @@ public sealed class StsPoliciesTests : IAsyncLifetime, IDisposable
 
         Assert.Equal((null, expected), (found.Policy, found.Result));
         Assert.Equal(1, _host.Requests);
-        AttemptResult result = await AttemptAsync();
-        Assert.Equal((OutcomeKind.Delivered, "may ok"), (result.Outcomes[0]!.Kind, result.TlsOutcome!.ToString()));
+        using DeliveryHarness harness = Harness();
+        AttemptResult[] results = [await harness.AttemptAsync(), await harness.AttemptAsync()]; // In one session.
+        Assert.All(results, r => Assert.Equal((OutcomeKind.Delivered, $"may {expected.Word()}"), (r.Outcomes[0]!.Kind, r.TlsOutcome!.ToString())));
+        TlsObservation told = Assert.Single(harness.Observations);
+        Assert.Equal((expected, "sts", found.Reason, null, null, null), (told.Result, told.Policy.TypeWord, told.Reason, told.MxHost, told.Local, told.Remote));
+        Assert.Equal($"Warning {found.Reason}; mail to the domain goes out as if it had none", Assert.Single(_log.Lines));
+    }
+
+    [Fact]
+    public async Task What_is_wrong_with_a_policy_is_logged_once_a_day_until_it_can_be_had()
+    {
+        async Task<int> LinesAsync(TimeSpan later)
+        {
+            await AdvanceAsync(later);
+            await FindAsync();
+            return _log.Lines.Count;
+        }
+        _host.Status = "404 Not Found";
+
+        Assert.Equal(1, await LinesAsync(TimeSpan.Zero));
+        Assert.Equal(1, await LinesAsync(TimeSpan.FromMinutes(6)));
+        Assert.Equal(1, await LinesAsync(TimeSpan.FromHours(23)));
+        Assert.Equal(3, _host.Requests);
+        Assert.Equal(2, await LinesAsync(TimeSpan.FromHours(1)));
+        _host.Fields = "Content-Type: text/html\r\n";
+        _host.Status = "200 OK";
+        Assert.Equal(3, await LinesAsync(TimeSpan.FromMinutes(6))); // It is another fault.
+        _host.Fields = "Content-Type: text/plain\r\n";
+        Assert.Equal(3, await LinesAsync(TimeSpan.FromMinutes(6)));
+        _host.Status = "404 Not Found";
+        await AdvanceAsync(TimeSpan.FromDays(1.1));
+        await _policies.RefreshAsync(CancellationToken.None);
+        Assert.Equal(4, _log.Lines.Count);
+        Assert.EndsWith("; the one fetched before counts until 2026-03-09 12:18:00Z", _log.Lines.Last(), StringComparison.Ordinal);
     }
 
     [Fact]
@@ -292,7 +326,7 @@ public sealed class StsPoliciesTests : IAsyncLifetime, IDisposable
         var authorities = new TrustedAuthorities(_queue.Options.Delivery.Tls.AuthoritiesPath);
         var dialer = new OutwardDialer(dns, (_, _) => new((IPAddress?)null), (_, _) => new(mayLeave));
         var fetcher = new StsFetcher(_queue.Options.Delivery, dialer, authorities, _queue.Time);
-        return new StsPolicies(_queue.Store, _queue.Writer, dns, fetcher, _queue.Time, NullLogger<StsPolicies>.Instance);
+        return new StsPolicies(_queue.Store, _queue.Writer, dns, fetcher, _queue.Time, _log);
     }
 
     private Task<StsFinding> FindAsync() => _policies.FindAsync("dest.test", CancellationToken.None).AsTask().WaitAsync(TimeSpan.FromSeconds(10));
@@ -325,5 +359,18 @@ public sealed class StsPoliciesTests : IAsyncLifetime, IDisposable
         AttemptResult result = await harness.AttemptAsync();
         told?.AddRange(harness.Observations);
         return result;
+    }
+
+    private sealed class LineLogger : ILogger<StsPolicies>
+    {
+        public ConcurrentQueue<string> Lines { get; } = new();
+
+        public IDisposable? BeginScope<TState>(TState state)
+            where TState : notnull => null;
+
+        public bool IsEnabled(LogLevel logLevel) => true;
+
+        public void Log<TState>(LogLevel logLevel, EventId eventId, TState state, Exception? exception, Func<TState, Exception?, string> formatter) =>
+            Lines.Enqueue($"{logLevel} {formatter(state, exception)}");
     }
 }
