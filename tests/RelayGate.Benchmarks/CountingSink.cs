@@ -8,52 +8,27 @@ namespace RelayGate.Benchmarks;
 /// <summary>A next hop that acknowledges everything at once and counts the messages; with CHUNKING where that is asked for.</summary>
 internal sealed class CountingSink : IAsyncDisposable
 {
-    private readonly Socket _listener = new(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
-    private readonly CancellationTokenSource _stop = new();
-    private readonly Task _accepting;
+    private readonly LoopbackListener _listener;
     private int _messages;
 
     public CountingSink(bool withChunking)
     {
         WithChunking = withChunking;
-        _listener.Bind(new IPEndPoint(IPAddress.Loopback, 0));
-        _listener.Listen(4096);
-        EndPoint = (IPEndPoint)_listener.LocalEndPoint!;
-        _accepting = Task.Run(AcceptAsync);
+        _listener = new LoopbackListener(ServeAsync);
     }
 
-    public IPEndPoint EndPoint { get; }
+    public IPEndPoint EndPoint => _listener.EndPoint;
 
     /// <summary>Whether sessions that begin now are offered CHUNKING (RFC 3030).</summary>
     public bool WithChunking { get; set; }
 
     public int Messages => Volatile.Read(ref _messages);
 
-    public async ValueTask DisposeAsync()
-    {
-        await _stop.CancelAsync();
-        _listener.Dispose();
-        await _accepting;
-        _stop.Dispose();
-    }
+    public ValueTask DisposeAsync() => _listener.DisposeAsync();
 
-    private async Task AcceptAsync()
-    {
-        try
-        {
-            while (true)
-                _ = ServeAsync(await _listener.AcceptAsync(_stop.Token));
-        }
-        catch (OperationCanceledException)
-        {
-            // The measurement is over.
-        }
-    }
-
-    private async Task ServeAsync(Socket socket)
+    private async Task ServeAsync(Socket socket, CancellationToken stop)
     {
         using Socket client = socket;
-        client.NoDelay = true;
         var session = new Session(this);
         byte[] buffer = ArrayPool<byte>.Shared.Rent(256 * 1024);
         int length = 0;
@@ -62,9 +37,9 @@ internal sealed class CountingSink : IAsyncDisposable
             while (true)
             {
                 if (session.Reply.WrittenCount > 0)
-                    await client.SendAsync(session.Reply.WrittenMemory, SocketFlags.None);
+                    await client.SendAsync(session.Reply.WrittenMemory, stop);
                 session.Reply.ResetWrittenCount();
-                int read = await client.ReceiveAsync(buffer.AsMemory(length), SocketFlags.None);
+                int read = await client.ReceiveAsync(buffer.AsMemory(length), stop);
                 if (read == 0)
                     return;
                 length += read;
@@ -73,9 +48,9 @@ internal sealed class CountingSink : IAsyncDisposable
                 length -= used;
             }
         }
-        catch (SocketException)
+        catch (Exception e) when (e is SocketException or OperationCanceledException)
         {
-            // The client went away.
+            // The client went away, or the measurement is over.
         }
         finally
         {

@@ -10,60 +10,35 @@ namespace RelayGate.Benchmarks;
 /// </summary>
 internal sealed class DelayProxy : IAsyncDisposable
 {
-    private readonly Socket _listener = new(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
-    private readonly CancellationTokenSource _stop = new();
+    private readonly LoopbackListener _listener;
     private readonly TimeSpan _roundTrip;
     private readonly IPEndPoint _target;
-    private readonly Task _accepting;
     private int _connections;
 
     public DelayProxy(IPEndPoint target, TimeSpan roundTrip)
     {
         _target = target;
         _roundTrip = roundTrip;
-        _listener.Bind(new IPEndPoint(IPAddress.Loopback, 0));
-        _listener.Listen(4096);
-        EndPoint = (IPEndPoint)_listener.LocalEndPoint!;
-        _accepting = Task.Run(AcceptAsync);
+        _listener = new LoopbackListener(ServeAsync);
     }
 
-    public IPEndPoint EndPoint { get; }
+    public IPEndPoint EndPoint => _listener.EndPoint;
 
     public int Connections => Volatile.Read(ref _connections);
 
-    public async ValueTask DisposeAsync()
-    {
-        await _stop.CancelAsync();
-        _listener.Dispose();
-        await _accepting;
-        _stop.Dispose();
-    }
+    public ValueTask DisposeAsync() => _listener.DisposeAsync();
 
-    private async Task AcceptAsync()
-    {
-        try
-        {
-            while (true)
-                _ = ServeAsync(await _listener.AcceptAsync(_stop.Token));
-        }
-        catch (OperationCanceledException)
-        {
-            // The measurement is over.
-        }
-    }
-
-    private async Task ServeAsync(Socket client)
+    private async Task ServeAsync(Socket client, CancellationToken stop)
     {
         Interlocked.Increment(ref _connections);
         using var server = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
         using (client)
         {
-            client.NoDelay = true;
             try
             {
-                await Task.Delay(_roundTrip, _stop.Token); // SYN, SYN and ACK.
-                await server.ConnectAsync(_target, _stop.Token);
-                await Task.WhenAll(PumpAsync(client, server), PumpAsync(server, client));
+                await Task.Delay(_roundTrip, stop); // SYN, SYN and ACK.
+                await server.ConnectAsync(_target, stop);
+                await Task.WhenAll(PumpAsync(client, server, stop), PumpAsync(server, client, stop));
             }
             catch (Exception e) when (e is SocketException or OperationCanceledException)
             {
@@ -72,18 +47,18 @@ internal sealed class DelayProxy : IAsyncDisposable
         }
     }
 
-    private async Task PumpAsync(Socket from, Socket to)
+    private async Task PumpAsync(Socket from, Socket to, CancellationToken stop)
     {
         var way = Channel.CreateBounded<(long Due, byte[] Octets)>(new BoundedChannelOptions(1024) { SingleReader = true, SingleWriter = true });
-        Task arriving = ArriveAsync(way.Reader, to);
+        Task arriving = ArriveAsync(way.Reader, to, stop);
         try
         {
             var buffer = new byte[64 * 1024];
             long half = (long)(_roundTrip.TotalSeconds / 2 * Stopwatch.Frequency);
             int read;
-            while ((read = await from.ReceiveAsync(buffer, _stop.Token)) > 0)
+            while ((read = await from.ReceiveAsync(buffer, stop)) > 0)
             {
-                await way.Writer.WriteAsync((Stopwatch.GetTimestamp() + half, buffer[..read]), _stop.Token);
+                await way.Writer.WriteAsync((Stopwatch.GetTimestamp() + half, buffer[..read]), stop);
             }
         }
         finally
@@ -93,14 +68,14 @@ internal sealed class DelayProxy : IAsyncDisposable
         await arriving;
     }
 
-    private async Task ArriveAsync(ChannelReader<(long Due, byte[] Octets)> way, Socket to)
+    private static async Task ArriveAsync(ChannelReader<(long Due, byte[] Octets)> way, Socket to, CancellationToken stop)
     {
-        await foreach ((long due, byte[] octets) in way.ReadAllAsync(_stop.Token))
+        await foreach ((long due, byte[] octets) in way.ReadAllAsync(stop))
         {
             TimeSpan left = Stopwatch.GetElapsedTime(Stopwatch.GetTimestamp(), due);
             if (left > TimeSpan.Zero)
-                await Task.Delay(left, _stop.Token);
-            await to.SendAsync(octets, _stop.Token);
+                await Task.Delay(left, stop);
+            await to.SendAsync(octets, stop);
         }
         to.Shutdown(SocketShutdown.Send);
     }
