@@ -22,6 +22,8 @@ internal sealed class FlowTurns
     private readonly Queue<SubscriptionQueue> _others = [];
     private bool _othersFirst;
 
+    public bool IsEmpty => _flows.Count == 0;
+
     public void Enqueue(SubscriptionFlow flow)
     {
         if (_flows.TryGetValue(flow.Owner, out Queue<SubscriptionFlow>? own))
@@ -34,10 +36,11 @@ internal sealed class FlowTurns
         Join(flow.Owner);
     }
 
-    public bool TryDequeue([NotNullWhen(true)] out SubscriptionFlow? flow)
+    /// <param name="may">Whose turn it may be: all others stay in the line.</param>
+    public bool TryDequeue([NotNullWhen(true)] out SubscriptionFlow? flow, Func<SubscriptionQueue, bool>? may = null)
     {
         flow = null;
-        if (!(_othersFirst ? _others : _withNothing).TryDequeue(out SubscriptionQueue? subscription) && !(_othersFirst ? _withNothing : _others).TryDequeue(out subscription))
+        if ((Next(_othersFirst ? _others : _withNothing, may) ?? Next(_othersFirst ? _withNothing : _others, may)) is not { } subscription)
             return false;
         _othersFirst = !_othersFirst;
         Queue<SubscriptionFlow> own = _flows[subscription];
@@ -58,6 +61,18 @@ internal sealed class FlowTurns
             (flow.Lane == lane ? taken : left).Add(flow);
         left.ForEach(Enqueue);
         return taken;
+    }
+
+    private static SubscriptionQueue? Next(Queue<SubscriptionQueue> line, Func<SubscriptionQueue, bool>? may)
+    {
+        for (int i = line.Count; i > 0; i--)
+        {
+            SubscriptionQueue first = line.Dequeue();
+            if (may is null || may(first))
+                return first;
+            line.Enqueue(first);
+        }
+        return null;
     }
 
     private void Join(SubscriptionQueue subscription) => (subscription.Memory.Octets == 0 ? _withNothing : _others).Enqueue(subscription);

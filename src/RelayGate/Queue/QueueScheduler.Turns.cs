@@ -3,12 +3,13 @@ namespace RelayGate.Queue;
 /// <summary>The part that says whose turn it is: subscription by subscription, within one destination by destination, and no destination more than it can serve.</summary>
 /// <remarks>
 /// A lane has few slots until it serves in time, and a flow no more of them than it leaves free. All lanes that are stuck, and all of which nothing is
-/// known yet, have a number of jobs in flight between them, so that however many are stuck, those that serve find connections and workers.
+/// known yet, have a number of jobs in flight between them, so that however many are stuck, those that serve find connections and workers; and of these
+/// a subscription has no more than it leaves free, so that one with thousands of dead destinations leaves room for another's first.
 /// </remarks>
 public sealed partial class QueueScheduler
 {
     private readonly int[] _inFlightAs = new int[3]; // Jobs in flight, and grants, by the health their lane had.
-    private readonly Queue<DestinationLane>[] _starved = [[], [], []];
+    private readonly FlowTurns[] _starved = [new(), new(), new()]; // Parked flows that wait for room there. Some may have been served since.
 
     private void PutInRing(SubscriptionFlow flow)
     {
@@ -50,12 +51,10 @@ public sealed partial class QueueScheduler
     private DeliveryJob? Next(SubscriptionFlow flow, Suspensions suspended)
     {
         DestinationLane lane = flow.Lane;
-        if (!flow.HasGrant && !(lane.HasSlotFor(flow) && HasRoom(lane.Health)))
+        if (!flow.HasGrant && !MayStart(flow))
         {
             flow.IsParked = true;
             lane.Parked.Enqueue(flow);
-            if (lane.Free > 0)
-                Starve(lane);
             return null;
         }
         LaneHealth health = flow.HasGrant ? flow.GrantedAs : lane.Health;
@@ -70,7 +69,7 @@ public sealed partial class QueueScheduler
             if (flow.HasGrant)
                 lane.Granted--;
             else
-                _inFlightAs[(int)health]++;
+                CountInFlight(flow, health, 1);
             flow.HasGrant = false;
             lane.InFlight++;
             flow.InFlight++;
@@ -125,35 +124,24 @@ public sealed partial class QueueScheduler
     /// <summary>Keeps free slots of a lane for the flows that have waited longest.</summary>
     private void Grant(DestinationLane lane)
     {
-        while (GrantOne(lane))
+        for (int i = lane.Parked.Count; i > 0 && lane.Free > 0; i--)
         {
+            SubscriptionFlow flow = lane.Parked.Dequeue();
+            if (MayStart(flow))
+                Grant(flow);
+            else
+                lane.Parked.Enqueue(flow);
         }
     }
 
-    private bool GrantOne(DestinationLane lane)
+    private void Grant(SubscriptionFlow flow)
     {
-        for (int i = lane.Parked.Count; i > 0 && lane.Free > 0; i--)
-        {
-            if (!HasRoom(lane.Health))
-            {
-                Starve(lane);
-                return false;
-            }
-            SubscriptionFlow flow = lane.Parked.Dequeue();
-            if (!lane.HasSlotFor(flow)) // One of its own will end first.
-            {
-                lane.Parked.Enqueue(flow);
-                continue;
-            }
-            flow.IsParked = false;
-            flow.HasGrant = true;
-            flow.GrantedAs = lane.Health;
-            lane.Granted++;
-            _inFlightAs[(int)lane.Health]++;
-            PutInRing(flow);
-            return true;
-        }
-        return false;
+        flow.IsParked = false;
+        flow.HasGrant = true;
+        flow.GrantedAs = flow.Lane.Health;
+        flow.Lane.Granted++;
+        CountInFlight(flow, flow.GrantedAs, 1);
+        PutInRing(flow);
     }
 
     private void DropGrant(SubscriptionFlow flow)
@@ -162,31 +150,59 @@ public sealed partial class QueueScheduler
         {
             flow.HasGrant = false;
             flow.Lane.Granted--;
-            GiveBack(flow.GrantedAs);
+            GiveBack(flow, flow.GrantedAs);
         }
         Grant(flow.Lane);
     }
 
-    /// <summary>Whether another job may start of the lanes that do as well as this. Those that serve share what the others must leave.</summary>
-    private bool HasRoom(LaneHealth health) => health == LaneHealth.Serves || _inFlightAs[(int)health] < (health == LaneHealth.Stuck ? _lanes.MaxUnserved : 2 * _lanes.MaxUnserved);
-
-    private void Starve(DestinationLane lane)
+    /// <summary>Whether a flow's lane has a slot for it (else one of the lane's jobs will end first), and all lanes that do as well as this have room: else it is noted for that.</summary>
+    private bool MayStart(SubscriptionFlow flow)
     {
-        if (lane.IsStarved)
-            return;
-        lane.IsStarved = true;
-        _starved[(int)lane.Health].Enqueue(lane);
+        LaneHealth health = flow.Lane.Health;
+        if (!flow.Lane.HasSlotFor(flow))
+            return false;
+        if (HasRoom(health, flow.Owner))
+            return true;
+        if (flow.StarvedAs != health)
+        {
+            flow.StarvedAs = health;
+            _starved[(int)health].Enqueue(flow);
+        }
+        return false;
     }
 
-    /// <summary>A job of a lane of this health has ended: one of those that wait for it starts, lane by lane in turn.</summary>
-    private void GiveBack(LaneHealth health)
+    /// <summary>Whether another job of a subscription may start in lanes that do so well. Those that serve share what the others must leave.</summary>
+    private bool HasRoom(LaneHealth health, SubscriptionQueue subscription) => health == LaneHealth.Serves || (Free(health) > 0 && subscription.InFlightAs[(int)health] <= Free(health));
+
+    private int Free(LaneHealth health) => (health == LaneHealth.Stuck ? _lanes.MaxUnserved : 2 * _lanes.MaxUnserved) - _inFlightAs[(int)health];
+
+    private void CountInFlight(SubscriptionFlow flow, LaneHealth health, int jobs)
     {
-        _inFlightAs[(int)health]--;
-        while (HasRoom(health) && _starved[(int)health].TryDequeue(out DestinationLane? lane))
+        _inFlightAs[(int)health] += jobs;
+        flow.Owner.InFlightAs[(int)health] += jobs;
+    }
+
+    /// <summary>A job of a lane of this health has ended.</summary>
+    private void GiveBack(SubscriptionFlow ended, LaneHealth health)
+    {
+        CountInFlight(ended, health, -1);
+        if (!_starved[(int)health].IsEmpty)
+            StartStarved(health);
+    }
+
+    /// <summary>Of those that wait for room in lanes of this health as many start as there is room for, subscriptions in turn.</summary>
+    private void StartStarved(LaneHealth health)
+    {
+        while (Free(health) > 0 && _starved[(int)health].TryDequeue(out SubscriptionFlow? flow, subscription => HasRoom(health, subscription)))
         {
-            lane.IsStarved = false;
-            if (GrantOne(lane) && lane.Parked.Count > 0 && lane.Free > 0)
-                Starve(lane);
+            if (flow.StarvedAs != health)
+                continue; // Its lane has done better or worse since, and it was noted again for that.
+            flow.StarvedAs = null;
+            if (flow.IsParked && MayStart(flow))
+            {
+                flow.Lane.Unpark(flow);
+                Grant(flow);
+            }
         }
     }
 
@@ -226,7 +242,7 @@ public sealed partial class QueueScheduler
         running.Flow.Lane.InFlight--;
         running.Flow.InFlight--;
         Wait(running.Flow, job);
-        GiveBack(running.Health);
+        GiveBack(running.Flow, running.Health);
     }
 
     /// <summary>A job in flight.</summary>

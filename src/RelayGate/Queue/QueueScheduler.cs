@@ -136,7 +136,7 @@ public sealed partial class QueueScheduler : IDisposable
             if (end != JobEnd.Neutral)
                 NoteHealth(job, lane, end);
             Leave(job, flow);
-            GiveBack(running.Health);
+            GiveBack(flow, running.Health);
             Grant(lane);
             RemoveIfUnused(flow);
             DispatchLocked();

@@ -44,9 +44,6 @@ internal sealed class DestinationLane(string key, int bound, int allowed, LaneHe
     /// <summary>Flows with jobs that wait for a slot, first come first served.</summary>
     public Queue<SubscriptionFlow> Parked { get; } = [];
 
-    /// <summary>Waits, with flows parked, until fewer jobs of lanes like it are in flight.</summary>
-    public bool IsStarved { get; set; }
-
     /// <summary>Flows that exist for this lane.</summary>
     public int Flows { get; set; }
 
@@ -57,6 +54,17 @@ internal sealed class DestinationLane(string key, int bound, int allowed, LaneHe
 
     /// <summary>Whether more of it in memory would only wait there: of a lane that does not serve no more is read than it may begin.</summary>
     public bool HasEnough => Health != LaneHealth.Serves && Waiting > 0;
+
+    /// <summary>Takes a flow out of the line.</summary>
+    public void Unpark(SubscriptionFlow flow)
+    {
+        for (int i = Parked.Count; i > 0; i--)
+        {
+            SubscriptionFlow first = Parked.Dequeue();
+            if (first != flow)
+                Parked.Enqueue(first);
+        }
+    }
 
     /// <summary>Follows how a job fared.</summary>
     public void Note(JobEnd end)
@@ -106,8 +114,11 @@ internal sealed class SubscriptionFlow(SubscriptionQueue owner, DestinationLane 
     /// <summary>In its owner's ring.</summary>
     public bool InRing { get; set; }
 
-    /// <summary>Waits for a slot of its lane.</summary>
+    /// <summary>Waits for a slot of its lane, or for room among lanes like it.</summary>
     public bool IsParked { get; set; }
+
+    /// <summary>Among which lanes it is noted for the next room, or null.</summary>
+    public LaneHealth? StarvedAs { get; set; }
 
     /// <summary>A slot of its lane is kept for it.</summary>
     public bool HasGrant { get; set; }
@@ -160,6 +171,9 @@ internal sealed class SubscriptionQueue(string name)
 
     /// <summary>Messages known by row id alone.</summary>
     public int KnownRows { get; set; }
+
+    /// <summary>Its jobs in flight, and grants, by the health their lane had.</summary>
+    public int[] InFlightAs { get; } = new int[3];
 }
 
 /// <summary>A message that waits in the scheduler or is in flight: once for each lane, and each recipient in one job at most.</summary>
