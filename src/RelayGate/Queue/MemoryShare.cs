@@ -3,7 +3,10 @@ using System.Diagnostics.CodeAnalysis;
 namespace RelayGate.Queue;
 
 /// <summary>What one user of the scheduler's memory has of it, and the flows that wait to be read until it has less.</summary>
-/// <remarks>Whoever waits here waits for octets to be given back: while there are none, nobody waits. Guarded by the lock of <see cref="QueueScheduler"/>.</remarks>
+/// <remarks>
+/// Whoever waits here waits for octets of the share to be given back, or for more to be free than it has (<see cref="UsedUpShares"/>): while it has none,
+/// nobody waits. Guarded by the lock of <see cref="QueueScheduler"/>.
+/// </remarks>
 internal sealed class MemoryShare
 {
     /// <summary>Octets of messages in memory, or being read.</summary>
@@ -11,6 +14,45 @@ internal sealed class MemoryShare
 
     /// <summary>Flows whose rows wait to be read.</summary>
     public FlowTurns Waiting => field ??= new FlowTurns();
+
+    /// <summary>Its size when it was put among <see cref="UsedUpShares"/>, and its number there; null: it is not there.</summary>
+    public (long Octets, long Number)? UsedUpAt { get; set; }
+}
+
+/// <summary>Shares that flows wait for and that were not smaller than what was free, the smallest first: when others give octets back, they may go on.</summary>
+/// <remarks>Guarded by the lock of <see cref="QueueScheduler"/>.</remarks>
+internal sealed class UsedUpShares
+{
+    private readonly SortedSet<MemoryShare> _shares = new(Comparer<MemoryShare>.Create(static (a, b) => Comparer<(long, long)?>.Default.Compare(a.UsedUpAt, b.UsedUpAt)));
+    private long _number;
+
+    /// <summary>Notes a share by its size now; one that is there already keeps the smaller one.</summary>
+    public void Add(MemoryShare share)
+    {
+        if (share.UsedUpAt is { } at && at.Octets <= share.Octets)
+            return;
+        Remove(share);
+        share.UsedUpAt = (share.Octets, _number++);
+        _shares.Add(share);
+    }
+
+    public void Remove(MemoryShare share)
+    {
+        if (share.UsedUpAt is null)
+            return;
+        _shares.Remove(share);
+        share.UsedUpAt = null;
+    }
+
+    /// <summary>Takes the one out that was smallest, if it was smaller than what is free.</summary>
+    public bool TryTake(long free, [NotNullWhen(true)] out MemoryShare? share)
+    {
+        share = _shares.Min;
+        if (share is null || share.UsedUpAt!.Value.Octets >= free)
+            return false;
+        Remove(share);
+        return true;
+    }
 }
 
 /// <summary>A line of flows in which subscriptions take turns; those that have nothing in memory come in between the others.</summary>

@@ -16,6 +16,7 @@ public sealed partial class QueueScheduler
 
     private readonly FlowTurns _loads = new(); // Flows that are to be read as soon as one may be.
     private readonly MemoryShare[] _memoryAs = [new(), new(), new()]; // Of lanes by their health.
+    private readonly UsedUpShares _usedUp = new(); // Those that wait until more is free than they have.
     private int _activeLoads;
 
     /// <summary>Sees to it that a flow which is nearly empty gets its next rows.</summary>
@@ -37,6 +38,8 @@ public sealed partial class QueueScheduler
             if (UsedUp(flow) is { } share)
             {
                 share.Waiting.Enqueue(flow);
+                if (share.Octets >= FreeOctets)
+                    _usedUp.Add(share);
                 if (from is not null && from != share)
                     WakeLoads(from); // What it has left to use is another's.
                 continue;
@@ -50,8 +53,8 @@ public sealed partial class QueueScheduler
             AddMemory(flow, octets);
             AddWaiting(lane, octets);
             Loads++;
-            if (from is not null && from.Octets < FreeOctets)
-                WakeLoads(from);
+            if (from is { Waiting.IsEmpty: false })
+                WakeOrNote(from);
             _ = Task.Run(() => LoadAsync(flow, messages, octets));
         }
     }
@@ -92,6 +95,8 @@ public sealed partial class QueueScheduler
         AddMemory(flow, -octets);
         WakeLoads(flow.Owner.Memory);
         WakeLoads(_memoryAs[(int)flow.Lane.Health]);
+        while (_usedUp.TryTake(FreeOctets, out MemoryShare? share)) // More is free for all the others too.
+            WakeOrNote(share);
         StartLoads();
     }
 
@@ -116,8 +121,19 @@ public sealed partial class QueueScheduler
             flow.WokenFrom = share;
             _loads.Enqueue(flow);
             if (share.Octets > 0)
-                return;
+                break;
         }
+        if (share.Waiting.IsEmpty)
+            _usedUp.Remove(share);
+    }
+
+    /// <summary>Those that wait for a share go on one after the other, while it is smaller than what is free.</summary>
+    private void WakeOrNote(MemoryShare share)
+    {
+        if (share.Octets < FreeOctets)
+            WakeLoads(share);
+        else
+            _usedUp.Add(share);
     }
 
     /// <summary>A lane does better or worse: what it has in memory counts among other lanes' from now on.</summary>

@@ -59,6 +59,40 @@ public sealed class SchedulerMemoryTests : IDisposable
         Assert.Equal("good.test", await TakeUntilAsync("good.test", atMost: 60));
     }
 
+    /// <summary>What it waits for is used by jobs that take long; that others have given back more than these have is enough.</summary>
+    [Theory]
+    [InlineData("single", "new.test")] // Another's, to a destination of which nothing is known.
+    [InlineData("slow", "good3.test")] // Of whose jobs take long, to a destination that serves.
+    public async Task Mail_that_waits_for_memory_goes_on_when_others_give_theirs_back(string subscription, string domain)
+    {
+        _queue.Lanes = new DestinationLanes(static (_, r) => r.ForwardPath.Address.DomainText, static _ => 100)
+        {
+            IsEarned = static key => !key.StartsWith("good", StringComparison.Ordinal),
+            MaxUnserved = 1000,
+        };
+        _ = _queue.Scheduler;
+        for (int i = 0; i < 15; i++)
+            await OfferAsync("slow", $"a{i}@dead{i % 5}.test");
+        for (int i = 0; i < 15; i++)
+            await _queue.TakeAsync(); // In flight, and they take long.
+        for (int i = 0; i < 17; i++)
+            await OfferAsync("burst1", $"a{i}@good1.test");
+        for (int i = 0; i < 8; i++)
+            await OfferAsync("burst2", $"a{i}@good2.test");
+        Assert.InRange(_queue.WindowOctets - _queue.Scheduler.MemoryOctets, 5 * Cost, 14 * Cost);
+
+        await OfferAsync(subscription, $"b@{domain}");
+
+        var gone = new List<string>();
+        while (gone.Count < 26) // The burst goes.
+        {
+            DeliveryJob job = await _queue.TakeAsync();
+            gone.Add(job.Recipients[0].ForwardPath.Address.DomainText);
+            await _queue.EndAsync(job, DeliveryResult.Delivered);
+        }
+        Assert.Contains(domain, gone);
+    }
+
     /// <summary>An outage: memory is full of what was thought to serve, and then does not.</summary>
     [Fact]
     public async Task Destinations_that_turn_out_to_be_stuck_give_memory_back()
@@ -69,7 +103,7 @@ public sealed class SchedulerMemoryTests : IDisposable
         for (int i = 0; i < 40; i++)
         {
             for (int n = 0; n < 20; n++)
-                await _queue.OfferAsync(_queue.Message(_queue.Account($"sub{i}"), new string('x', Body), $"a{n}@dead{i}.test"));
+                await OfferAsync($"sub{i}", $"a{n}@dead{i}.test");
         }
         for (int i = 0; i < 400; i++)
         {
@@ -106,6 +140,9 @@ public sealed class SchedulerMemoryTests : IDisposable
         }
         Assert.Equal(100, quiet);
     }
+
+    private async Task OfferAsync(string subscription, string recipient) =>
+        Assert.Equal(OfferOutcome.Committed, (await _queue.OfferAsync(_queue.Message(_queue.Account(subscription), new string('x', Body), recipient))).Outcome);
 
     private async Task<int> DeliverAllAsync(int messages)
     {
