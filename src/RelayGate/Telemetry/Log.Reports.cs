@@ -10,4 +10,7 @@ internal static partial class Log
 
     [LoggerMessage(701, LogLevel.Error, "TLS reports could not be made or sent; they are tried again in a minute")]
     public static partial void TlsReportsFailed(ILogger logger, Exception cause);
+
+    [LoggerMessage(702, LogLevel.Error, "A TLS report for {Domain} met an error inside the gateway; it is tried again later")]
+    public static partial void TlsReportFault(ILogger logger, Exception cause, string domain);
 }

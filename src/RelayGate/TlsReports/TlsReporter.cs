@@ -287,13 +287,23 @@ public sealed class TlsReporter : IDisposable
         if ((await TargetsOfAsync(day, domain, cancellationToken)).Find(t => t.Uri == to && t.Next <= NowMilliseconds) is not { } target
             || await FindAsync(day, domain, cancellationToken) is not { Id.Length: > 0 } report)
             return;
-        var uri = new Uri(target.Uri);
-        if (TlsReportRecord.AddressOf(uri) is { } address)
+        string error;
+        try
         {
-            await MailAsync(report, target, address, cancellationToken);
-            return;
+            var uri = new Uri(target.Uri);
+            if (TlsReportRecord.AddressOf(uri) is { } address)
+            {
+                await MailAsync(report, target, address, cancellationToken);
+                return;
+            }
+            error = await _poster.PostAsync(uri, TlsReportJson.WriteGzip(report), cancellationToken);
         }
-        string error = await _poster.PostAsync(uri, TlsReportJson.WriteGzip(report), cancellationToken);
+        catch (Exception e) when (!cancellationToken.IsCancellationRequested)
+        {
+            // An attempt like others: what one receiver does to us must not come first at every round, nor end it for the others.
+            Log.TlsReportFault(_logger, e, domain);
+            error = "an error inside the gateway stopped the attempt; its log has the details";
+        }
         int attempts = target.Attempts + 1;
         TimeSpan? wait = error.Length == 0 || attempts > Waits.Length ? null : Waits[attempts - 1];
         TlsReportState state = error.Length == 0 ? TlsReportState.Sent : wait is null ? TlsReportState.Failed : TlsReportState.Waiting;

@@ -26,6 +26,8 @@ public sealed class TlsReportTests
     [InlineData("v=TLSRPTv1 ; rua = mailto:a@example.org , https://x.test/r ;", "mailto:a@example.org https://x.test/r")]
     [InlineData("v=TLSRPTv1;ext=1;rua=mailto:a%2Bb@example.org?subject=x", "mailto:a%2Bb@example.org?subject=x")]
     [InlineData("v=TLSRPTv1; rua=http://x.test/r,ftp://x.test/,mailto:nobody,https://user@x.test/r", "")]
+    [InlineData("v=TLSRPTv1; rua=https://\u202e.example/,https://\u00ad.example/,https://a..b/,https://-.test/,https://a_b.test/", "https://a_b.test/")] // No host names but the last.
+    [InlineData("v=TLSRPTv1; rua=https://203.0.113.5/r,https://[2001:db8::1]/r,https://b\u00fccher.example/r", "https://203.0.113.5/r https://[2001:db8::1]/r https://b\u00fccher.example/r")]
     [InlineData("v=TLSRPTv1; rua=mailto:a@x.test,mailto:a@x.test", "mailto:a@x.test")]
     [InlineData("v=TLSRPTv1; rua=mailto:1@x.test,mailto:2@x.test,mailto:3@x.test,mailto:4@x.test,mailto:5@x.test", "mailto:1@x.test mailto:2@x.test mailto:3@x.test mailto:4@x.test")]
     [InlineData("v=TLSRPTv2; rua=mailto:a@x.test", "")]

@@ -98,7 +98,7 @@ public sealed class FakeDns : IAsyncDisposable
     public FakeDns Cname(string name, string target) => Add(name, DnsType.Cname, Name(target));
 
     public FakeDns Txt(string name, params string[] strings) =>
-        Add(name, DnsType.Txt, [.. strings.SelectMany(s => (byte[])[(byte)s.Length, .. Encoding.ASCII.GetBytes(s)])]);
+        Add(name, DnsType.Txt, [.. strings.SelectMany(s => (byte[])[(byte)Encoding.UTF8.GetByteCount(s), .. Encoding.UTF8.GetBytes(s)])]);
 
     public FakeDns Tlsa(string name, byte usage, byte selector, byte matching, byte[] data) => Add(name, DnsType.Tlsa, [usage, selector, matching, .. data]);
 

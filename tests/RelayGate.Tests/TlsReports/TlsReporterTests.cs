@@ -7,6 +7,7 @@ using Microsoft.AspNetCore.Http;
 using RelayGate.Accounts;
 using RelayGate.Configuration;
 using RelayGate.Core.Tls;
+using RelayGate.Queue;
 using RelayGate.Storage;
 using RelayGate.Tests.Delivery;
 using RelayGate.Tests.Fakes;
@@ -169,6 +170,40 @@ public sealed class TlsReporterTests
         Assert.Equal(TlsReportState.Sent, Assert.Single(byHand!).State);
         await known.WaitAsync(TimeSpan.FromSeconds(10));
         Assert.Equal(4, hanging.Requests.Count);
+    }
+
+    [Fact]
+    public async Task Receivers_that_cannot_be_asked_at_all_hold_up_nobody()
+    {
+        await using var dns = new FakeDns();
+        await using WebhookReceiver good = await WebhookReceiver.StartAsync(withTls: true);
+        await using TestGateway gateway = await StartAsync(null, dns);
+        TlsReporter reporter = gateway.Get<TlsReporter>();
+        const int More = 10; // Than are sent at once.
+        for (int i = 0; i < More; i++)
+        {
+            dns.Txt($"_smtp._tls.odd{i}.test", $"v=TLSRPTv1; rua=https://127.0.0.1:9/{i}");
+            Observe(gateway, $"odd{i}.test", TlsResult.Ok, 1);
+        }
+        dns.Txt("_smtp._tls.example.org", $"v=TLSRPTv1; rua={good.Url}");
+        Observe(gateway, "example.org", TlsResult.Ok, 1);
+        dns.Txt("_smtp._tls.nowhere.test", "v=TLSRPTv1; rua=https://\u202e.example/");
+        Observe(gateway, "nowhere.test", TlsResult.Ok, 1);
+        using HttpClient control = gateway.Control();
+        _time.StepWallClock(TimeSpan.FromHours(19));
+        await reporter.RunOnceAsync(default);
+        await good.NextAsync();
+        Assert.Equal(0, await CountAsync(gateway, "tls_report_target where domain = 'nowhere.test'"));
+        Assert.Equal(HttpStatusCode.NotFound, (await control.PostAsync("tls/reports/nowhere.test/send", null)).StatusCode);
+
+        // As no record makes them any more: what is tried must survive what nobody thought of.
+        await gateway.Get<QueueWriter>().WriteAsync(static db => db.Execute("update tls_report_target set uri = 'https://\u202e.example/' || domain, next_attempt = 0 where domain like 'odd%'")
+            + db.Execute("update tls_report_target set next_attempt = 1 where domain = 'example.org'"));
+        await reporter.RunOnceAsync(default);
+        await good.NextAsync();
+        Assert.Equal(HttpStatusCode.OK, (await control.PostAsync("tls/reports/odd0.test/send", null)).StatusCode);
+
+        Assert.Equal(More, await CountAsync(gateway, "tls_report_target where uri like 'https://\u202e%' and attempts = 2 and error like 'an error inside%' and next_attempt is not null"));
     }
 
     [Fact]

@@ -49,6 +49,9 @@ public static class TlsReportRecord
 
     private static Uri? Target(string text) =>
         text.Length <= MaxUri && Uri.TryCreate(text, UriKind.Absolute, out Uri? uri)
-        && (uri.Scheme == Uri.UriSchemeMailto ? AddressOf(uri) is not null : uri is { Scheme: "https", Host.Length: > 0, UserInfo.Length: 0 })
+        && (uri.Scheme == Uri.UriSchemeMailto ? AddressOf(uri) is not null : uri is { Scheme: "https", UserInfo.Length: 0 } && IsHost(uri))
             ? uri : null;
+
+    /// <summary>A URI may name hosts that no client can ask, such as one of an invisible character alone.</summary>
+    private static bool IsHost(Uri uri) => uri.HostNameType is UriHostNameType.IPv4 or UriHostNameType.IPv6 || Domain.TryParse(uri.Host, out _);
 }
