@@ -65,13 +65,13 @@ internal static class RouteCommands
     private static void Print(JsonNode plan)
     {
         Output.Fields(
-            ("route", $"{Cell.Text(plan["route"]?["for"])}: {Describe(plan["route"]!)}"), ("provider", Cell.Text(plan["provider"])), ("leaves from", Cell.Text(plan["egress"])),
+            ("route", $"{Cell.Text(plan["route"]?["for"])}: {Describe(plan["route"]!)}"), ("leaves from", Cell.Text(plan["egress"])),
             ("no way", Cell.Text(plan["fault"])));
         if (plan["stops"] is JsonArray { Count: > 0 } stops)
         {
-            Output.Table(["HOST", "ADDRESS", "FROM", "AS", "TLS", ""], stops.Select(static s => new[]
+            Output.Table(["HOST", "ADDRESS", "PROVIDER", "FROM", "AS", "TLS", ""], stops.Select(static s => new[]
             {
-                Cell.Text(s!["host"]) ?? "", Cell.Text(s["remote"]) ?? "", Cell.Text(s["local"]) ?? "", Cell.Text(s["helo"]) ?? "",
+                Cell.Text(s!["host"]) ?? "", Cell.Text(s["remote"]) ?? "", Cell.Text(s["provider"]) ?? "", Cell.Text(s["local"]) ?? "", Cell.Text(s["helo"]) ?? "",
                 (Cell.Text(s["tls"]) ?? "") + ((bool?)s["implicitTls"] == true ? ", at once" : ""), Cell.Text(s["whyNot"]) is { } why ? $"not dialled: {why}" : "",
             }));
         }

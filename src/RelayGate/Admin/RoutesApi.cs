@@ -35,13 +35,13 @@ internal sealed class RoutesApi(AccountAdministration accounts, RouteTest test)
         return new JsonObject
         {
             ["route"] = Json(plan.Route),
-            ["provider"] = plan.Provider,
             ["egress"] = plan.Egress,
             ["fault"] = plan.Fault,
             ["stops"] = new JsonArray([.. plan.Stops.Select(static s => (JsonNode)new JsonObject
             {
                 ["host"] = s.Host,
                 ["remote"] = s.Remote,
+                ["provider"] = s.Provider,
                 ["local"] = s.Local,
                 ["helo"] = s.Helo,
                 ["tls"] = s.Tls,

@@ -47,6 +47,9 @@ public sealed class DeliveryOptions
 
     /// <summary>What differs for one destination provider, by its name in the reply rules or the parent domain of its MX host (lower case).</summary>
     public Dictionary<string, ProviderOptions> Providers { get; } = new(StringComparer.OrdinalIgnoreCase);
+
+    /// <summary>Whether a provider's hosts are never reached by IPv6.</summary>
+    internal bool HasIPv6Off(string provider) => Providers.TryGetValue(provider, out ProviderOptions? own) && own.IPv6 == false;
 }
 
 /// <summary>TLS with next hops.</summary>

@@ -18,7 +18,7 @@ internal sealed class AttemptResult(int recipients, TimeProvider time)
     /// <summary>The address tried last; null: none was.</summary>
     public NextHopAddress? NextHop { get; set; }
 
-    /// <summary>Who runs the host that was tried last, or that refused our address, else the next hop (<see cref="NextHopPlan.Provider"/>), or "".</summary>
+    /// <summary>Who runs the host that was tried last, or that refused our address, or that it waits for, else the first host of the next hop; "" without one.</summary>
     public string Provider { get; set; } = "";
 
     /// <summary>Local address after connect, or "".</summary>
@@ -125,10 +125,11 @@ internal sealed class AttemptResult(int recipients, TimeProvider time)
     /// What is left may not be tried now. Where nothing was tried yet, the job is put off and no attempt is recorded; else the attempt stands, and
     /// who has no reply yet is deferred with this reason.
     /// </summary>
-    public void PutOff(PutOff wait)
+    /// <param name="provider">At whom it waits; null: at nobody in particular.</param>
+    public void PutOff(PutOff wait, string? provider = null)
     {
         if (IsEmpty)
-            Wait = wait;
+            (Wait, Provider) = (wait, provider ?? Provider);
         DecideUntried(RecipientOutcome.Local(OutcomeKind.Deferred, wait.Status, wait.Text) with { Wait = wait.Cause });
     }
 

@@ -50,12 +50,6 @@ internal sealed partial class Deliverer(
             return;
         }
         NextHopPlan plan = part.Plan ?? await ResolveAsync(message.Subscription, job.Recipients[0].ForwardPath, cancellationToken);
-        result.Provider = plan.Provider;
-        if (suspended?.WaitForProvider(plan.Provider) is { } wait)
-        {
-            result.PutOff(wait);
-            return;
-        }
         if (plan.Failure is { } failure)
         {
             result.DecideRest(failure);
@@ -68,11 +62,18 @@ internal sealed partial class Deliverer(
     private async ValueTask TryAddressesAsync(DeliveryJob job, AttemptResult result, NextHopPlan plan, CancellationToken cancellationToken)
     {
         EgressChoice egress = job.Message.Egress;
-        string? off = plan.Addresses.Any(static a => IsIPv6(a)) ? await IPv6OffByAsync(job.Message.Subscription, plan.Provider, cancellationToken) : null;
+        string? off = plan.Addresses.Any(IsIPv6) ? await ipv6OffBy(job.Message.Subscription, cancellationToken) : null;
+        result.Provider = plan.Addresses[0].Provider;
         IPAddress? missing = null;
+        (PutOff Wait, string Provider)? byHand = null;
         bool MayUse(NextHopAddress address)
         {
-            if ((off is not null && IsIPv6(address)) || EgressBinding.For(egress, address.EndPoint.AddressFamily) is not { } binding)
+            if (suspended?.WaitForProvider(address.Provider) is { } wait)
+            {
+                byHand ??= (wait, address.Provider);
+                return false;
+            }
+            if (IPv6OffBy(address, off) is not null || EgressBinding.For(egress, address.EndPoint.AddressFamily) is not { } binding)
                 return false;
             if (binding.Address is not { } needed || !local.IsMissing(needed))
                 return true;
@@ -89,7 +90,7 @@ internal sealed partial class Deliverer(
         {
             EgressBinding binding = EgressBinding.For(egress, address.EndPoint.AddressFamily)!;
             if (!MayUse(address) || !turn.MayDial(binding, address))
-                continue; // Found missing, or refused, just now; or it is to wait.
+                continue; // Found missing, suspended or refused just now; or it is to wait.
             TlsDecision tls = await tlsPlanner.DecideAsync(plan, address, TlsDemand.Of(job.Message), cancellationToken);
             if (tls.Refusal is { } passedOver)
             {
@@ -124,15 +125,16 @@ internal sealed partial class Deliverer(
             MayUse(address); // What was found missing on the way counts too.
         if (missing is not null)
             result.PutOff(new PutOff(WaitKey.Ip(missing), time.GetUtcNow() + MissingWait, "4.3.5", EgressSocket.NotOnThisHost(missing).Outcome.Text, WaitCause.Missing) { IsOpenEnded = true });
+        else if (byHand is var (untilResumed, provider))
+            result.PutOff(untilResumed, provider);
         else
-            result.DecideRest(RecipientOutcome.Local(OutcomeKind.Deferred, "4.3.5", NoWay(egress, plan, off)));
+            result.DecideRest(RecipientOutcome.Local(OutcomeKind.Deferred, "4.3.5", NoWay(egress, plan, plan.Addresses.Select(a => IPv6OffBy(a, off)).FirstOrDefault(static by => by is not null))));
     }
 
-    /// <summary>Who has switched IPv6 off, as it is told; null: it may be used.</summary>
-    private ValueTask<string?> IPv6OffByAsync(string subscription, string provider, CancellationToken cancellationToken) =>
-        options.Providers.TryGetValue(provider, out ProviderOptions? own) && own.IPv6 == false
-            ? new($"provider {provider}")
-            : ipv6OffBy(subscription, cancellationToken);
+    /// <summary>Who has switched IPv6 off for an address, as it is told; null: it is not an IPv6 address, or may be used.</summary>
+    /// <param name="all">Who has for all addresses; null: nobody.</param>
+    private string? IPv6OffBy(NextHopAddress address, string? all) =>
+        !IsIPv6(address) ? null : options.HasIPv6Off(address.Provider) ? $"provider {address.Provider}" : all;
 
     private static bool IsIPv6(NextHopAddress address) => address.EndPoint.AddressFamily == AddressFamily.InterNetworkV6;
 

@@ -13,7 +13,7 @@ internal sealed class EgressTurn(EgressStates states, DeliveryJob job) : IDispos
     private readonly List<(EgressKey Key, EgressGrant? Grant)> _asked = new(1);
     private List<(EgressBinding Binding, AddressFamily Family)>? _barred;
     private EgressGrant? _current;
-    private PutOff? _wait;
+    private (PutOff Wait, string Provider)? _wait;
     private RecipientOutcome?[] _told = [];
 
     /// <summary>Whether this address may be dialled from there now.</summary>
@@ -30,7 +30,8 @@ internal sealed class EgressTurn(EgressStates states, DeliveryJob job) : IDispos
             return _current is { } grant && !states.IsStopped(grant);
         }
         _current = states.Ask(key, job.Recipients[0].NextAttempt, out PutOff? wait);
-        _wait ??= wait;
+        if (wait is not null)
+            _wait ??= (wait, key.Provider);
         _asked.Add((key, _current));
         return _current is not null;
     }
@@ -67,8 +68,8 @@ internal sealed class EgressTurn(EgressStates states, DeliveryJob job) : IDispos
     /// <summary>Nothing else may be tried: what could not go from any address is put off.</summary>
     public void End(AttemptResult result)
     {
-        if (_wait is { } wait && result.WantsNextHost)
-            result.PutOff(wait);
+        if (_wait is var (wait, provider) && result.WantsNextHost)
+            result.PutOff(wait, provider);
     }
 
     public void Dispose()

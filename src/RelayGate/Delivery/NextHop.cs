@@ -48,9 +48,6 @@ public sealed record NextHopPlan(ImmutableArray<NextHopAddress> Addresses, Recip
     /// <summary>How many addresses, from the first on, are of hosts of the same preference, so that their order is free. 0: the order stands.</summary>
     public int EqualAddresses { get; init; }
 
-    /// <summary>Who runs the next hop: a name of the reply rules, else the parent domain of its first host. "" without addresses.</summary>
-    public string Provider { get; init; } = "";
-
     /// <summary>The recipients' domain, where MX was asked for; null: a smarthost or an address literal.</summary>
     public string? Domain { get; init; }
 
@@ -65,7 +62,7 @@ public sealed record NextHopPlan(ImmutableArray<NextHopAddress> Addresses, Recip
         Failure is null && other.Failure is null && Site == other.Site && IsSecure == other.IsSecure && Tls == other.Tls
         && Addresses.Length == other.Addresses.Length && Addresses.All(other.Addresses.Contains);
 
-    public static NextHopPlan To(ImmutableArray<NextHopAddress> addresses) => new(addresses, null) { Provider = addresses[0].Provider };
+    public static NextHopPlan To(ImmutableArray<NextHopAddress> addresses) => new(addresses, null);
 
     public static NextHopPlan Fail(string status, string text) => new([], RecipientOutcome.Local(OutcomeKind.Failed, status, text));
 

@@ -50,7 +50,7 @@ public sealed partial class NextHopResolver
     }
 
     private static NextHopPlan Plan(Route route, ImmutableArray<NextHopAddress> addresses) =>
-        NextHopPlan.To(addresses) with { Site = route.Lane, Provider = route.Smarthosts[0][0].Host };
+        NextHopPlan.To(addresses) with { Site = route.Lane };
 
     private NextHopAddress AddressOf(Route route, SmarthostAddress smarthost, IPAddress address)
     {

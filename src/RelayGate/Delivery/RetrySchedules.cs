@@ -27,7 +27,7 @@ internal sealed class RetrySchedules
         }
     }
 
-    /// <param name="provider">As in <c>NextHopPlan.Provider</c>; "" for none.</param>
+    /// <param name="provider">As in <c>NextHopAddress.Provider</c>; "" for none.</param>
     public RetrySchedule For(string provider, RecipientOutcome outcome)
     {
         string replyClass = outcome.Finding is { } finding ? ReplyClassNames.NameOf(finding.Class)

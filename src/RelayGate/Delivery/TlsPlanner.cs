@@ -50,7 +50,7 @@ public sealed class TlsPlanner(DeliveryOptions options, DnsResolver dns, TimePro
 
     internal ValueTask<TlsDecision> DecideAsync(NextHopPlan plan, NextHopAddress address, TlsDemand demand, CancellationToken cancellationToken)
     {
-        TlsMode floor = address.IsSmarthost ? address.Tls.Mode : plan.Tls ?? ProviderMode(plan.Provider) ?? options.Tls.Policy;
+        TlsMode floor = address.IsSmarthost ? address.Tls.Mode : plan.Tls ?? ProviderMode(address.Provider) ?? options.Tls.Policy;
         bool isOptional = !demand.IsRequired && floor < TlsMode.Dane && (floor == TlsMode.None || demand.IgnoresPolicies || address.IsSmarthost || plan.Domain is null);
         if (isOptional)
             return new(new TlsDecision(Configured(address, floor), plan.Domain is { } domain && !address.IsSmarthost && !demand.IsReport ? PublishedTlsPolicy.NotFound(domain) : null));

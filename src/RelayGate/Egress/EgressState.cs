@@ -21,7 +21,7 @@ public enum EgressCondition
 
 /// <summary>A local address at one provider, or everywhere.</summary>
 /// <param name="Address">0.0.0.0 or :: where the system chooses.</param>
-/// <param name="Provider">As in <c>NextHopPlan.Provider</c>, in lower case; "": everywhere.</param>
+/// <param name="Provider">As in <c>NextHopAddress.Provider</c>, in lower case; "": everywhere.</param>
 public readonly record struct EgressKey(IPAddress Address, string Provider)
 {
     public override string ToString() => Provider.Length == 0 ? Address.ToString() : $"{Address} at {Provider}";

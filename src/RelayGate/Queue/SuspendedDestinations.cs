@@ -67,7 +67,7 @@ public sealed class SuspendedDestinations
     public PutOff? WaitForDomain(string domain) => Wait(WaitKey.To(domain), domain);
 
     /// <summary>Why mail to a provider is put off now, or null.</summary>
-    public PutOff? WaitForProvider(string provider) => provider.Length == 0 ? null : Wait(WaitKey.Provider(provider), provider);
+    public PutOff? WaitForProvider(string provider) => IsNone ? null : Wait(WaitKey.Provider(provider), provider);
 
     /// <summary>Puts mail to a destination off, queued and new, until <see cref="ResumeAsync"/>. A transaction in flight ends.</summary>
     public Task<DestinationOutcome> SuspendAsync(WaitKey key, string by, CancellationToken cancellationToken) => ChangeAsync(

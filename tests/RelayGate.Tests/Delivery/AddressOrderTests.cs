@@ -87,7 +87,7 @@ public sealed class AddressOrderTests
         dns.Mx("dest.test", 10, "six.test").Aaaa("six.test", "::1");
         using var harness = Mx(dns, hop);
         if (off == "provider")
-            harness.Options.Delivery.Providers[(await harness.Resolver.ResolveAsync("acme", DeliveryHarness.Recipient("b@dest.test").ForwardPath, default)).Provider] = new ProviderOptions { IPv6 = false };
+            harness.Options.Delivery.Providers[(await harness.Resolver.ResolveAsync("acme", DeliveryHarness.Recipient("b@dest.test").ForwardPath, default)).Addresses[0].Provider] = new ProviderOptions { IPv6 = false };
         else
             harness.IPv6OffBy = static subscription => $"subscription {subscription}";
 

@@ -1,5 +1,7 @@
 using System.Net;
 using System.Text.Json.Nodes;
+using RelayGate.Configuration;
+using RelayGate.Core.Tls;
 using RelayGate.Tests.Fakes;
 
 namespace RelayGate.Tests.Server;
@@ -41,6 +43,36 @@ public sealed class RouteTestCommandTests
         Assert.Equal(("default", "stored"), ((string?)plain["route"]!["origin"], (string?)strict["route"]!["origin"]));
 
         async Task<JsonNode> TestAsync(string domain) => JsonNode.Parse(await relaygate.OkAsync($"route test {domain} --json"))!;
+    }
+
+    [Fact]
+    public async Task What_holds_for_a_provider_is_told_of_each_of_its_hosts()
+    {
+        await using var dns = new FakeDns();
+        dns.Mx("dest.test", 10, "mx.provone.test").Mx("dest.test", 20, "mx.provtwo.test").Mx("dest.test", 30, "mx.provthree.test");
+        dns.A("mx.provone.test", "127.0.0.51").A("mx.provtwo.test", "127.0.0.52").Aaaa("mx.provthree.test", "::1");
+        await using TestGateway gateway = await TestGateway.StartAsync("mx", o =>
+        {
+            o.Delivery.AllowLoopback = true;
+            o.Delivery.MxPort = 2525;
+            o.Delivery.Resolver = dns.EndPoint.ToString();
+            o.Delivery.Providers["provtwo.test"] = new ProviderOptions { Tls = TlsMode.Encrypt };
+            o.Delivery.Providers["provthree.test"] = new ProviderOptions { IPv6 = false };
+        });
+        var relaygate = new CommandRun(gateway.ControlSocket);
+        await relaygate.OkAsync("queue suspend --provider provtwo.test");
+
+        JsonNode plan = JsonNode.Parse(await relaygate.OkAsync("route test dest.test --json"))!;
+        await relaygate.OkAsync("queue suspend dest.test");
+        string suspended = await relaygate.OkAsync("route test dest.test");
+
+        Assert.Equal(["provone.test", "provtwo.test", "provthree.test"], plan["stops"]!.AsArray().Select(static s => (string?)s!["provider"]));
+        Assert.Equal(["may", "encrypt", "may"], Tls(plan));
+        Assert.Null((string?)plan["stops"]![0]!["whyNot"]);
+        Assert.StartsWith("Delivery to provtwo.test is suspended by hand since", (string?)plan["stops"]![1]!["whyNot"], StringComparison.Ordinal);
+        Assert.Equal("IPv6 is switched off for provider provthree.test", (string?)plan["stops"]![2]!["whyNot"]);
+        Assert.Null((string?)plan["fault"]);
+        Assert.Contains("Delivery to dest.test is suspended by hand since", suspended, StringComparison.Ordinal);
     }
 
     private static string[] Tls(JsonNode plan) => [.. plan["stops"]!.AsArray().Select(static s => (string)s!["tls"]!)];
