@@ -30,13 +30,6 @@ public sealed class TlsPlanner(DeliveryOptions options, DnsResolver dns, TimePro
     /// <summary>Hears of each session and of what kept one from being, for TLS reports.</summary>
     public TlsObserver? Observer { get; init; }
 
-    /// <summary>Asks in advance for what <see cref="DecideAsync"/> will need of a domain, so that it comes along with the MX records.</summary>
-    internal void Prefetch(string domain)
-    {
-        if (options.Tls.MtaSts && sts is not null)
-            _ = dns.ResolveAsync(new DnsQuestion($"_mta-sts.{domain}", DnsType.Txt), CancellationToken.None).AsTask();
-    }
-
     /// <summary>Tells the observer what came of a decision: of the session it led to, or why there was none.</summary>
     internal void Observe(NextHopPlan plan, NextHopAddress address, in TlsDecision decision, TlsOutcome outcome, IPAddress? local)
     {
