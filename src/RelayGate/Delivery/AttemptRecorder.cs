@@ -62,7 +62,7 @@ internal sealed class AttemptRecorder(DeliveryOptions options)
             DateTimeOffset end = EndOf(message, attempt.Provider, outcome);
             var deferred = new RecipientResult(recipient, DeliveryResult.Deferred, outcome.Text, outcome.Status, next) { GivenUpAt = end };
             // The recipient is as good as before: the schedule does not count the attempt, and it waits for the address. Its age counts on.
-            return attempt.AddressWait is var (waitsFor, until) && outcome.Finding is { } finding && finding.Class.ConcernsEgress()
+            return attempt.AddressWait is var (waitsFor, until) && outcome.ConcernsEgress
                 ? deferred with { NextAttempt = LookAgain(message, until, end, endedAt), WaitsFor = waitsFor }
                 : deferred;
         }

@@ -49,7 +49,7 @@ internal sealed class AttemptResult(int recipients, TimeProvider time)
     public bool IsEmpty => Array.TrueForAll(Outcomes, o => o is null);
 
     /// <summary>Whether another host may be tried for some recipient.</summary>
-    public bool WantsNextHost => Array.Exists(Outcomes, o => o is null or { Kind: OutcomeKind.NextHost });
+    public bool WantsNextHost => Array.Exists(Outcomes, IsOpen);
 
     /// <summary>Adds to <see cref="Waited"/> how long a session is waited for.</summary>
     public async ValueTask<SmtpClientSession?> WaitAsync(ValueTask<SmtpClientSession?> taking)
@@ -82,10 +82,22 @@ internal sealed class AttemptResult(int recipients, TimeProvider time)
             int alike = 1;
             foreach (RecipientOutcome? other in outcomes[(i + 1)..])
                 alike += IsSame(other, outcome) ? 1 : 0;
-            (_hostRefusals ??= new(1)).Add(new HostRefusal(
-                DeliveryOutcome.NameOf(Stage), NextHop!.Host, NextHop.Remote, Local, NextHop.Provider, subset?[i] ?? i, alike, outcome.Text, outcome.Status, outcome.Finding));
+            NoteRefusal(outcome, subset?[i] ?? i, alike);
         }
     }
+
+    /// <summary>The host that is noted now does nothing for any that no reply has decided: that is kept, and is their outcome until another host says something else.</summary>
+    public void RefuseRest(RecipientOutcome outcome)
+    {
+        if (Array.FindIndex(Outcomes, IsOpen) is >= 0 and int first && (_hostRefusals?.Count ?? 0) < HostRefusal.MaxKept)
+            NoteRefusal(outcome, first, Outcomes.Count(IsOpen));
+        DecideRest(outcome);
+    }
+
+    private void NoteRefusal(RecipientOutcome outcome, int recipient, int recipients) => (_hostRefusals ??= new(1)).Add(new HostRefusal(
+        DeliveryOutcome.NameOf(Stage), NextHop!.Host, NextHop.Remote, Local, NextHop.Provider, recipient, recipients, outcome.Text, outcome.Status, outcome.Finding));
+
+    private static bool IsOpen(RecipientOutcome? outcome) => outcome is null or { Kind: OutcomeKind.NextHost };
 
     private static bool IsSame(ReadOnlySpan<RecipientOutcome?> outcomes, RecipientOutcome outcome)
     {
@@ -109,7 +121,7 @@ internal sealed class AttemptResult(int recipients, TimeProvider time)
     {
         for (int i = 0; i < Outcomes.Length; i++)
         {
-            if (Outcomes[i] is null or { Kind: OutcomeKind.NextHost })
+            if (IsOpen(Outcomes[i]))
                 Outcomes[i] = After(Outcomes[i], outcome);
         }
     }
@@ -133,10 +145,14 @@ internal sealed class AttemptResult(int recipients, TimeProvider time)
         DecideUntried(RecipientOutcome.Local(OutcomeKind.Deferred, wait.Status, wait.Text) with { Wait = wait.Cause });
     }
 
-    /// <summary>No host is left: what wanted another one waits, but for what no host will ever do; and what no host was left for waits for the same reason.</summary>
+    /// <summary>
+    /// No host is left: what wanted another one waits, but for what no host will ever do; and what no host was left for waits for the same reason: that our
+    /// address was refused, where it was, else the last one.
+    /// </summary>
     public void Close()
     {
-        RecipientOutcome? why = Array.FindLast(Outcomes, static o => o is { Kind: OutcomeKind.NextHost or OutcomeKind.Deferred });
+        RecipientOutcome? why = Array.FindLast(Outcomes, static o => o is { ConcernsEgress: true })
+            ?? Array.FindLast(Outcomes, static o => o is { Kind: OutcomeKind.NextHost or OutcomeKind.Deferred });
         for (int i = 0; i < Outcomes.Length; i++)
         {
             if ((Outcomes[i] ?? why) is not { Kind: OutcomeKind.NextHost or OutcomeKind.Deferred } open)

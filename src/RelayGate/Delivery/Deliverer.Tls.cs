@@ -12,7 +12,7 @@ internal sealed partial class Deliverer
     {
         (result.NextHop, result.Stage, result.Local) = (address, DeliveryStage.Local, "");
         result.TlsOutcome = new TlsOutcome(decision.Policy.Mode, decision.Flaw) { Reason = decision.Reason };
-        result.DecideRest(refusal);
+        result.RefuseRest(refusal);
         Tell(plan, address, decision, session: null, result.TlsOutcome);
     }
 

@@ -201,8 +201,7 @@ internal sealed partial class Deliverer(
                     if (failure.Egress != EgressFault.None)
                         return Refuse(result, failure);
                     RecipientOutcome unready = WithRequirement(failure.Outcome, job.Message, session);
-                    result.NoteRefusals([.. Enumerable.Repeat(unready, subset?.Length ?? job.Recipients.Length)], subset);
-                    result.DecideRest(unready);
+                    result.RefuseRest(unready);
                     return HostEnd.Next;
                 }
                 if (!job.TryBegin())
@@ -236,11 +235,12 @@ internal sealed partial class Deliverer(
                 continue;
             }
             Note(result, session, tls, transaction.Stage);
-            int[]? tooMany = TooManyAtOnce(transaction, subset);
+            bool isHostDone = Array.Exists(transaction.Outcomes, static o => o!.ConcernsEgress) || IsHostAtFault(transaction);
+            int[]? tooMany = isHostDone ? null : TooManyAtOnce(transaction, subset);
             if (tooMany is null)
                 result.NoteRefusals(transaction.Outcomes, subset);
-            if (tooMany is null && (later.Length == 0 || IsHostAtFault(transaction)))
-                return HostEnd.Next;
+            if (tooMany is null && (later.Length == 0 || isHostDone))
+                return HostEnd.Next; // Who has not been tried there goes on to another host, but from a refused address to nobody who refuses it.
             (subset, later) = FirstOf([.. tooMany ?? [], .. later], job.Recipients.Length);
             fresh = false;
         }

@@ -53,7 +53,7 @@ internal sealed class EgressTurn(EgressStates states, DeliveryJob job) : IDispos
             RecipientOutcome? outcome = _told[i];
             if (before.Length > 0 && ReferenceEquals(outcome, before[i]))
                 continue; // Of another host, perhaps from another address.
-            if (outcome is { Finding: { } finding } && finding.Class.ConcernsEgress())
+            if (outcome is { ConcernsEgress: true, Finding: { } finding })
             {
                 result.Provider = grant.Pair.Key.Provider; // What the record names is what the pause is of, whatever other hosts are tried.
                 result.AddressWait = states.Refused(grant, finding, outcome.Text, job.Message.Subscription);

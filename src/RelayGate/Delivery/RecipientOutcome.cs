@@ -20,6 +20,9 @@ public sealed record RecipientOutcome(OutcomeKind Kind, string Status, string Te
     /// <summary>What the reply is about; null for a positive one and where none came.</summary>
     public ReplyFinding? Finding { get; init; }
 
+    /// <summary>The next hop has refused our address or our pace, whoever the recipient is.</summary>
+    public bool ConcernsEgress => Finding is { } finding && finding.Class.ConcernsEgress();
+
     /// <summary>It was not tried, for this cause.</summary>
     public WaitCause Wait { get; init; }
 

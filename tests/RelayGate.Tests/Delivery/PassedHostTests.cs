@@ -1,6 +1,8 @@
 using System.Net;
+using RelayGate.Configuration;
 using RelayGate.Core.Mail;
 using RelayGate.Core.Replies;
+using RelayGate.Core.Tls;
 using RelayGate.Queue;
 using RelayGate.Tests.Fakes;
 
@@ -84,6 +86,31 @@ public sealed class PassedHostTests
     }
 
     [Fact]
+    public async Task A_host_that_is_passed_over_for_its_TLS_is_told_though_the_next_takes_the_message()
+    {
+        await using var first = new FakeNextHop(IPAddress.Parse("127.0.1.77"));
+        await using var second = new FakeNextHop(IPAddress.Parse("127.0.1.78"), first.EndPoint.Port);
+        await using var dns = new FakeDns { Authentic = true };
+        dns.Mx("two.test", 10, "mx.provone.test").Mx("two.test", 20, "mx.provtwo.test").A("mx.provone.test", "127.0.1.77").A("mx.provtwo.test", "127.0.1.78");
+        await using DeliveryGateway gateway = Mx(dns, first, o =>
+        {
+            o.ResolverTrusted = true;
+            o.Providers["provone.test"] = new ProviderOptions { Tls = TlsMode.Dane };
+        });
+
+        await gateway.AcceptAsync("one@two.test", "other@two.test");
+        await second.NextAsync();
+        await gateway.UntilSettledAsync();
+
+        Assert.Equal(0, first.Connections);
+        RecordedAttempt attempt = Assert.Single((await RecordAsync(gateway)).Attempts);
+        Assert.Equal(("mx.provtwo.test", "delivered"), (attempt.NextHop, attempt.Results[0].Result));
+        RecordedRefusal passed = Assert.Single(attempt.Refusals);
+        Assert.Equal(("mx.provone.test", "local", 2, null), (passed.NextHop, passed.Stage, passed.Recipients, passed.Class));
+        Assert.Contains("no usable TLSA record", passed.Reply, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public async Task Where_nothing_was_refused_nothing_is_kept()
     {
         await using var hop = new FakeNextHop();
@@ -103,11 +130,12 @@ public sealed class PassedHostTests
         return (await log.ShowAsync(QueueId.TryParse(item.Ref, out QueueId id) ? id : default, null, default))!;
     }
 
-    private static DeliveryGateway Mx(FakeDns dns, FakeNextHop hop) => new(hop, options =>
+    private static DeliveryGateway Mx(FakeDns dns, FakeNextHop hop, Action<DeliveryOptions>? change = null) => new(hop, options =>
     {
         options.Delivery.NextHop = "mx";
         options.Delivery.MxPort = hop.EndPoint.Port;
         options.Delivery.Resolver = dns.EndPoint.ToString();
         options.Delivery.AllowLoopback = true;
+        change?.Invoke(options.Delivery);
     });
 }

@@ -174,6 +174,38 @@ public sealed class SiteTests
         Assert.Empty(first.Messages);
     }
 
+    [Fact]
+    public async Task A_host_that_refuses_our_address_is_not_asked_again_for_the_recipients_beyond_a_transaction()
+    {
+        await using var dns = new FakeDns();
+        await using var refusing = new FakeNextHop(IPAddress.Parse("127.0.0.76"));
+        refusing.Script = static e => e.Verb == "RCPT" ? new HopAction.Raw("550 5.7.1 Client host [10.44.0.13] blocked using bl.spamcop.net\r\n") : null;
+        await using var other = new FakeNextHop(IPAddress.Parse("127.0.0.77"), refusing.EndPoint.Port);
+        using var harness = new DeliveryHarness("mx", change: o =>
+        {
+            Mx(o, dns, refusing);
+            o.Delivery.Connections.RecipientsPerTransaction = 1;
+        });
+        dns.A("mx1.big.test", "127.0.0.76").A("mx2.big.test", "127.0.0.77").A("mx.other.test", "127.0.0.77");
+        dns.Mx("a.test", 10, "mx1.big.test").Mx("a.test", 20, "mx2.big.test").Mx("b.test", 10, "mx1.big.test").Mx("b.test", 20, "mx.other.test");
+
+        AttemptResult result = await harness.AttemptAsync("x\r\n", "1@a.test", "2@a.test", "3@a.test", "4@a.test");
+
+        Assert.Single(refusing.Commands, static c => c.StartsWith("RCPT", StringComparison.Ordinal));
+        Assert.Equal(0, other.Connections); // The same provider.
+        Assert.Equal("ip 127.0.0.1 big.test", result.AddressWait!.Value.For.Text);
+        Assert.All(result.Outcomes, o => Assert.Equal((OutcomeKind.Deferred, true), (o!.Kind, o.ConcernsEgress)));
+
+        using var anew = new DeliveryHarness("mx", change: o =>
+        {
+            Mx(o, dns, refusing);
+            o.Delivery.Connections.RecipientsPerTransaction = 1;
+        });
+        result = await anew.AttemptAsync("x\r\n", "1@b.test", "2@b.test", "3@b.test");
+        Assert.Equal([OutcomeKind.Deferred, OutcomeKind.Delivered, OutcomeKind.Delivered], result.Outcomes.Select(static o => o!.Kind));
+        Assert.Equal(2, refusing.Commands.Count(static c => c.StartsWith("RCPT", StringComparison.Ordinal)));
+    }
+
     private static void Mx(RelayGateOptions options, FakeDns dns, FakeNextHop hop)
     {
         options.Delivery.NextHop = "mx";
