@@ -131,7 +131,10 @@ public sealed partial class DeliveryService : IHostedService, IDisposable
         try
         {
             foreach (JobPart part in await _deliverer.PartsOfAsync(job, _aborting.Token))
+            {
                 end = await RunAsync(part);
+                job.End();
+            }
         }
         catch (OperationCanceledException) when (_aborting.IsCancellationRequested)
         {

@@ -75,7 +75,7 @@ internal sealed class CompletionWrite : PendingWrite
             return;
         }
         // What was withdrawn before it came to a transaction has been ended, or held, by another write: nothing of it counts.
-        _isSkipped = _still is { } still ? !still(context) : !_job.TryBegin();
+        _isSkipped = _still is { } still ? !still(context) : _job.IsWithdrawn;
         if (_isSkipped)
             return;
         _isInserted = AttemptRows.Insert(context, _job, _attempt, _results);

@@ -36,7 +36,7 @@ internal sealed class PutOffWrite(
     public override void Execute(WriteContext context)
     {
         _dsnRows?.Begin();
-        _isWritten = job.TryBegin();
+        _isWritten = !job.IsWithdrawn;
         if (!_isWritten)
             return; // It was withdrawn: another write has ended or held it.
         bool isOverNow = isOver() || IsRebound(context);

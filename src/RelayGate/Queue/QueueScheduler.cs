@@ -146,7 +146,7 @@ public sealed partial class QueueScheduler : IDisposable
     /// <summary>Notes by which hosts a domain is served (<c>NextHopPlan.Site</c>): from now on its mail shares a lane with that of the site's other domains.</summary>
     public void Learn(string domain, string site) => _lanes.Learn(domain, site);
 
-    /// <summary>Drops what waits of a message that was held or deleted, also what was handed out and waits for a connection; a transaction in flight goes on.</summary>
+    /// <summary>Drops what waits of a message that was held or deleted, also what was handed out and waits for a connection; an attempt in flight goes on. On the writer's thread.</summary>
     public void Withdraw(long rowId)
     {
         lock (_gate)
@@ -154,7 +154,7 @@ public sealed partial class QueueScheduler : IDisposable
             if (!_known.TryGetValue(rowId, out KnownMessage? known))
                 return;
             foreach (DeliveryJob job in known.Jobs)
-                job.TryWithdraw();
+                job.Withdraw();
             SetWithdrawn(known, true);
         }
     }
@@ -196,7 +196,7 @@ public sealed partial class QueueScheduler : IDisposable
                 if (!_known.TryGetValue(rowId, out KnownMessage? known))
                     continue;
                 foreach (DeliveryJob job in known.Jobs.Where(job => !_running.ContainsKey(job)))
-                    job.TryWithdraw();
+                    job.Withdraw();
             }
         }
     }

@@ -126,7 +126,7 @@ public sealed record QueuedMessage
 /// <param name="recipients">At least one; a subset of the message's.</param>
 public sealed class DeliveryJob(QueuedMessage message, ImmutableArray<QueuedRecipient> recipients)
 {
-    private const int Waiting = 0, Begun = 1, Withdrawn = 2;
+    private const int Waiting = 0, Begun = 1, Withdrawn = 2; // The last two may be both: it does not begin again.
 
     private readonly StrongBox<int> _state = new(Waiting);
 
@@ -143,20 +143,27 @@ public sealed class DeliveryJob(QueuedMessage message, ImmutableArray<QueuedReci
     /// <summary>The same job, leaving from an address that its message was given just now.</summary>
     internal DeliveryJob From(EgressChoice egress) => new(this, recipients, message with { Egress = egress });
 
-    /// <summary>
-    /// Asked before its first transaction begins, and for what never came to one when its outcome is written: from then on it cannot be withdrawn.
-    /// </summary>
+    /// <summary>Asked before each of its transactions: from then on, until <see cref="End"/>, its attempt goes on whatever is ordered.</summary>
     /// <returns>False: the message was held, deleted or returned by hand while this waited; no next hop is told of it, and nothing is written.</returns>
     public bool TryBegin() => Interlocked.CompareExchange(ref _state.Value, Begun, Waiting) != Withdrawn;
 
-    internal bool HasBegun => Volatile.Read(ref _state.Value) == Begun;
+    /// <summary>The attempt of one of its parts is over, and recorded: the next part begins only if the job was not withdrawn meanwhile.</summary>
+    internal void End() => Interlocked.And(ref _state.Value, ~Begun);
 
-    /// <summary>It does not begin any more: it is dropped when its turn comes, and what is due of it then is read again.</summary>
+    internal bool HasBegun => (Volatile.Read(ref _state.Value) & Begun) != 0;
+
+    /// <summary>
+    /// It does not begin any more: it is dropped when its turn comes, and what is due of it then is read again. On the writer's thread, the only one that
+    /// withdraws what was handed out, this stays as it is until the write ends.
+    /// </summary>
     internal bool IsWithdrawn => Volatile.Read(ref _state.Value) == Withdrawn;
 
-    /// <summary>Keeps it from beginning.</summary>
-    /// <returns>False: it has begun.</returns>
-    internal bool TryWithdraw() => Interlocked.CompareExchange(ref _state.Value, Withdrawn, Waiting) != Begun;
+    /// <summary>Keeps it from beginning; of an attempt that has begun, from beginning with another part.</summary>
+    internal void Withdraw() => Interlocked.Or(ref _state.Value, Withdrawn);
+
+    /// <summary>As <see cref="Withdraw"/>, if it has not begun.</summary>
+    /// <returns>False: it has, and goes on.</returns>
+    internal bool TryWithdraw() => Interlocked.CompareExchange(ref _state.Value, Withdrawn, Waiting) is Waiting or Withdrawn;
 
     /// <summary>Takes back <see cref="TryWithdraw"/>.</summary>
     internal void Restore() => Interlocked.CompareExchange(ref _state.Value, Waiting, Withdrawn);

@@ -53,6 +53,37 @@ public sealed class SuspendedDestinationTests
         await gateway.UntilSettledAsync();
     }
 
+    [Theory]
+    [InlineData(QueueOrder.Bounce)]
+    [InlineData(QueueOrder.Delete)]
+    public async Task Recipients_that_wait_for_a_connection_while_others_of_their_job_were_put_off_are_sent_nothing_once_the_message_is_returned_or_deleted(QueueOrder order)
+    {
+        using var busy = new SemaphoreSlim(0);
+        await using var hop = new FakeNextHop();
+        int mails = 0;
+        hop.Script = e =>
+        {
+            if (e.Verb == "MAIL" && Interlocked.Increment(ref mails) == 1)
+                busy.Wait(TimeSpan.FromSeconds(20));
+            return null;
+        };
+        await using var gateway = new DeliveryGateway(hop, o => o.Delivery.Connections.PerNextHop = 1);
+        await gateway.Queue.Destinations.SuspendAsync(Example, "uid 0", default);
+        await gateway.AcceptAsync("first@dest.test");
+        await DeliveryGateway.UntilAsync(() => Task.FromResult(Volatile.Read(ref mails) == 1));
+        await gateway.AcceptAsync("bob@example.org", "eve@example.net");
+        await DeliveryGateway.UntilAsync(async () => await gateway.Queue.Count("recipient", "waits_for is not null") == 1 && gateway.Service.Connections().Waiting == 1);
+
+        QueueOrderResult ordered = await gateway.Queue.NewAdministration().RunAsync(
+            new QueueOrderRequest(order, QueueSelection.All("example.org")) { Text = "Not wanted any more", By = "uid 0" }, default);
+        busy.Release();
+
+        Assert.Contains("first@dest.test", Assert.Single((await hop.NextAsync()).Rcpts), StringComparison.Ordinal);
+        await DeliveryGateway.UntilAsync(() => Task.FromResult(gateway.Queue.Scheduler.InFlight == 0));
+        Assert.Equal(1, ordered.Count);
+        Assert.Empty(hop.Messages);
+    }
+
     [Fact]
     public async Task What_waits_for_a_suspended_destination_is_given_up_when_it_is_too_old()
     {

@@ -92,14 +92,45 @@ public sealed class OrderDuringAttemptTests : IDisposable
     }
 
     [Fact]
-    public async Task An_attempt_whose_end_is_written_first_is_not_returned_on_top_of_it()
+    public async Task A_message_is_not_returned_while_a_transaction_of_it_runs_and_is_between_two_parts_of_its_job()
+    {
+        DeliveryJob job = await AcceptAndTakeAsync();
+        Assert.True(job.TryBegin());
+        Assert.Equal((0, 1), await BouncedAsync(job));
+        await _queue.Writer.CompleteAsync(job, _queue.Attempt(job, DeliveryResult.Deferred), null);
+        job.End();
+
+        Assert.Equal((1, 0), await BouncedAsync(job));
+
+        Assert.False(job.For(job.Recipients).TryBegin());
+        Assert.False((await CompleteAsync(job, DeliveryResult.Failed)).IsWritten);
+    }
+
+    [Fact]
+    public async Task What_was_only_dialled_for_may_be_returned_once_its_end_is_written()
     {
         DeliveryJob job = await AcceptAndTakeAsync();
         await _queue.Writer.CompleteAsync(job, _queue.Attempt(job, DeliveryResult.Deferred), null);
 
-        Assert.Equal((0, 1), await BouncedAsync(job));
-        _queue.Scheduler.Complete(job);
         Assert.Equal((1, 0), await BouncedAsync(job));
+    }
+
+    [Theory]
+    [InlineData(QueueOrder.Hold)]
+    [InlineData(QueueOrder.Delete)]
+    public async Task What_is_held_or_deleted_during_a_transaction_begins_with_no_other_part_of_its_job(QueueOrder order)
+    {
+        DeliveryJob job = await AcceptAndTakeAsync();
+        DeliveryJob part = job.For(job.Recipients);
+        Assert.True(part.TryBegin());
+
+        await _administration.OrderAsync(order, QueueSelection.Of(job.Message.Id));
+
+        Assert.True(part.TryBegin()); // Its attempt goes on, at another host as well.
+        Assert.True((await _queue.Writer.CompleteAsync(part, _queue.Attempt(part, DeliveryResult.Deferred), null)).IsWritten);
+        part.End();
+        Assert.False(job.For(job.Recipients).TryBegin());
+        Assert.False((await CompleteAsync(job, DeliveryResult.Failed)).IsWritten);
     }
 
     public void Dispose() => _queue.Dispose();
