@@ -40,7 +40,7 @@ internal sealed partial class SmtpClientSession
             _needsReset = true;
             await SendEnvelopeAndContentAsync(transaction, reset);
             IsReusable = !_transport.HasBufferedInput && !_readsContentAsCommands;
-            if (!IsReusable)
+            if (!IsReusable && !_transport.HasBufferedGoodbye)
                 _orderly.GotOutOfStep(NextHop.EndPoint);
             Disarm();
         }
@@ -120,7 +120,7 @@ internal sealed partial class SmtpClientSession
     /// <summary>Sends what was gathered and reads the replies to MAIL and RCPT in order.</summary>
     private async ValueTask FlushAndReadAsync(MailTransaction transaction, PendingReplies pending)
     {
-        ThrowIfSpoken();
+        await ThrowIfSpokenAsync();
         Arm(_options.Timeouts.Reply + pending.Count * PerPendingReply);
         await _transport.FlushAsync();
         if (pending.Reset)
@@ -160,7 +160,7 @@ internal sealed partial class SmtpClientSession
             transaction.Stage = DeliveryStage.Data;
         if (!isSent)
         {
-            ThrowIfSpoken();
+            await ThrowIfSpokenAsync();
             _transport.Append("DATA\r\n"u8);
             Arm(_options.Timeouts.Reply);
             await _transport.FlushAsync();
@@ -171,10 +171,10 @@ internal sealed partial class SmtpClientSession
         if (code / 100 != 3)
         {
             transaction.DecideRest(OutcomeOfReply(DeliveryStage.Data));
-            if (anyAccepted && isSent)
+            if (anyAccepted)
                 await ConfirmOrderAsync();
             else
-                ThrowIfSpoken();
+                await ThrowIfSpokenAsync();
             return;
         }
         transaction.IsInStep = true;
@@ -199,13 +199,18 @@ internal sealed partial class SmtpClientSession
             _orderly.KeptStep(NextHop.EndPoint);
     }
 
-    /// <summary>DATA that went along with RCPT was refused, though recipients were taken: what was read may be a reply to RCPT. In order, RSET is answered by 2yz; else by the 354.</summary>
+    /// <summary>
+    /// DATA was refused, though recipients were taken: what was read may be a reply to RCPT. In order, RSET is answered by 2yz; else by what is due to DATA. A host
+    /// that goes away instead, by 421 or without a word, takes back nothing.
+    /// </summary>
     private async ValueTask ConfirmOrderAsync()
     {
         _transport.Append("RSET\r\n"u8);
-        if (await ExchangeAsync() / 100 != 2)
+        Arm(_options.Timeouts.Reply);
+        await _transport.FlushAsync();
+        if (await ReadReplyAsync() / 100 != 2)
             throw new NextHopException(NextHopException.NotSmtp, "The next hop refused RSET");
-        ThrowIfSpoken();
+        await ThrowIfSpokenAsync();
         _needsReset = false;
     }
 
@@ -256,9 +261,11 @@ internal sealed partial class SmtpClientSession
     /// <summary>Said of a sender or recipient (RFC 3463 §3.2), not of a message.</summary>
     private static bool IsAboutAddress(RecipientOutcome outcome) => outcome.Status.AsSpan(1).StartsWith(".1.", StringComparison.Ordinal);
 
-    /// <summary>No reply is due. Looks only at what was read: that costs nothing.</summary>
-    private void ThrowIfSpoken()
+    /// <summary>No reply is due, but for a 421, which may come at any time (RFC 5321 §3.8). Looks only at what was read: that costs nothing.</summary>
+    private async ValueTask ThrowIfSpokenAsync()
     {
+        if (_transport.HasBufferedGoodbye)
+            await ReadReplyAsync();
         if (_transport.HasBufferedInput)
             throw new NextHopException(NextHopException.NotSmtp, "The next hop sent more replies than there were commands");
     }

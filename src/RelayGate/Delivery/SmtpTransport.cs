@@ -192,6 +192,16 @@ internal sealed class SmtpTransport : IDisposable
     /// <summary>Whether more was read than the last reply.</summary>
     public bool HasBufferedInput => _inputLength > _replyStart + _replyLength;
 
+    /// <summary>Whether a 421 was read beyond the last reply: the next hop ends the session (RFC 5321 §3.8).</summary>
+    public bool HasBufferedGoodbye
+    {
+        get
+        {
+            var scanner = new ReplyScanner();
+            return HasBufferedInput && scanner.Scan(_input.AsSpan(_replyStart + _replyLength, _inputLength - _replyStart - _replyLength)) == ReplyScan.Complete && scanner.Code == 421;
+        }
+    }
+
     /// <summary>Whether a kept connection was closed or written to by the next hop meanwhile.</summary>
     /// <remarks>Over TLS too: session tickets come before the reply to the second EHLO, so what comes while nothing is due is an alert or an end.</remarks>
     public bool IsStale

@@ -56,6 +56,26 @@ public sealed class BdatTests
         }
     }
 
+    /// <summary>It ends the session, which says nothing of the order of what it said before.</summary>
+    [Theory]
+    [InlineData("DATA", "554 5.7.1 Refused\r\n421 4.3.2 Going down\r\n")]
+    [InlineData("RSET", "421 4.7.0 Too many errors\r\n")]
+    [InlineData("content", "250 2.0.0 Ok\r\n421 4.4.2 Idle too long\r\n")]
+    public async Task A_host_that_says_421_is_not_out_of_step(string verb, string replies)
+    {
+        await using FakeNextHop hop = Chunking(pipelining: true);
+        using var harness = new DeliveryHarness(hop.Url);
+        hop.Script = e => e.Verb == verb ? new HopAction.RawThenClose(replies) : e.Verb == "DATA" && verb == "RSET" ? new HopAction.Raw("554 5.7.1 Refused\r\n") : null;
+        await harness.AttemptAsync("1\r\n");
+        hop.Script = static _ => null;
+        await harness.AttemptAsync("2\r\n");
+        hop.Commands.Clear();
+
+        Assert.Equal(OutcomeKind.Delivered, (await harness.AttemptAsync("3\r\n")).Outcomes[0]!.Kind);
+
+        Assert.DoesNotContain("DATA", hop.Commands);
+    }
+
     /// <summary>All of the message has left, also when its last part fills a write: nobody knows whether it was taken, so that it is not sent elsewhere at once.</summary>
     [Theory]
     [InlineData(256 * 1024)]

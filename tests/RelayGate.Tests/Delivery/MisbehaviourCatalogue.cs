@@ -122,6 +122,7 @@ internal static class MisbehaviourCatalogue
         new("takes the message and is silent after QUIT", "ok", On("QUIT", new HopAction.Stall())),
         new("resets after QUIT", "ok", On("QUIT", new HopAction.Reset())),
         new("sends garbage after QUIT", "ok", On("QUIT", new HopAction.Endless("what?\r\n"))),
+        new("is one reply behind and refuses DATA for now", "4", OneBehind()) { Modes = HopMode.WithData },
         new("does not know RSET", "5.1.1", e => e.Verb switch { "RCPT" => new HopAction.Raw("550 5.1.1 No\r\n"), "RSET" => new HopAction.Raw("502 5.5.1 What?\r\n"), _ => null }),
 
         // Recipients.
@@ -134,9 +135,14 @@ internal static class MisbehaviourCatalogue
         new("refuses MAIL and takes recipients", "5.7.1", On("MAIL", new HopAction.Raw("550 5.7.1 Not you\r\n"))),
         new("refuses MAIL and closes", "5.7.1", On("MAIL", new HopAction.RawThenClose("550 5.7.1 Not you\r\n"))),
         new("says 421 in the midst of recipients", "5.1.1 4.3.2 4.3.2", e => Rcpt(e, 'a', "550 5.1.1 No") ?? Rcpt(e, 'b', "421 4.3.2 Going down\r\n", close: true)),
+        new("says 421 right after it refused a recipient", "5.1.1 4.3.2 4.3.2", e => Rcpt(e, 'a', "550 5.1.1 No\r\n421 4.3.2 Going down\r\n", close: true)),
+        new("refuses all recipients and says 421", "5.1.1", e => e.Verb switch { "RCPT" => new HopAction.Raw("550 5.1.1 No\r\n"), "DATA" => new HopAction.RawThenClose("503 5.5.1 RCPT first\r\n421 4.3.2 Going down\r\n"), _ => null }) { Modes = Grouped },
         new("closes in the midst of recipients", "5.1.1 4.4.2 4.4.2", e => Rcpt(e, 'a', "550 5.1.1 No") ?? Rcpt(e, 'b', "", close: true)),
         new("says 251 and 252 to recipients", "ok", e => Rcpt(e, 'a', "251 Will forward") ?? Rcpt(e, 'b', "252 Cannot verify")),
         new("refuses DATA although it took recipients", "5.7.1", On("DATA", new HopAction.Raw("554 5.7.1 No valid recipients\r\n"))) { Modes = HopMode.WithData },
+        new("refuses DATA although it took recipients and says 421", "5.7.1", On("DATA", new HopAction.RawThenClose("554 5.7.1 Refused\r\n421 4.3.2 Going down\r\n"))) { Modes = HopMode.WithData },
+        new("refuses DATA although it took recipients and says 421 to what comes next", "5.7.1", e => e.Verb switch { "DATA" => new HopAction.Raw("554 5.7.1 Refused\r\n"), "RSET" => new HopAction.RawThenClose("421 4.7.0 Too many errors\r\n"), _ => null }) { Modes = HopMode.WithData },
+        new("refuses DATA although it took recipients and closes on what comes next", "5.7.1", e => e.Verb switch { "DATA" => new HopAction.Raw("554 5.7.1 Refused\r\n"), "RSET" => new HopAction.Close(), _ => null }) { Modes = HopMode.WithData },
         new("takes the content and refuses it in many lines", "5.7.1", On("content", new HopAction.Raw(string.Concat(Enumerable.Repeat("550-5.7.1 \u001b[31m\u0085 spam\t\r\n", 50)) + "550 5.7.1 end\r\n"))),
         new("refuses the content and closes", "5.7.1", On("content", new HopAction.RawThenClose("554 5.7.1 Spam\r\n"))),
         new("is full at the end of the content", "4.3.1", On("content", new HopAction.Raw("452 4.3.1 Full\r\n"))),
@@ -188,6 +194,23 @@ internal static class MisbehaviourCatalogue
         {
             inTransaction = e.Verb == "MAIL" ? 0 : inTransaction;
             return e.Verb == "RCPT" && ++inTransaction > 2 ? new HopAction.Raw("452 4.5.3 Too many recipients\r\n") : null;
+        };
+    }
+
+    /// <summary>A second reply to MAIL, which comes late: from then on each command gets the reply to the one before it.</summary>
+    private static Func<HopEvent, HopAction?> OneBehind()
+    {
+        int inTransaction = 0;
+        return e =>
+        {
+            inTransaction = e.Verb == "MAIL" ? 0 : inTransaction;
+            return e.Verb switch
+            {
+                "RCPT" => new HopAction.Raw(++inTransaction == 1 ? "250 2.1.0 Ok\r\n" : "550 5.1.1 No such user\r\n"),
+                "DATA" => new HopAction.Raw("450 4.2.0 Greylisted\r\n"),
+                "RSET" => new HopAction.Raw("503 5.5.1 RCPT first\r\n"),
+                _ => null,
+            };
         };
     }
 
