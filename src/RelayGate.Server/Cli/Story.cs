@@ -176,7 +176,8 @@ internal static class Story
         foreach (JsonNode? result in List(attempt, "results"))
         {
             string next = Cell.Time(result?["nextAttempt"]) is { } again ? $", again {again} UTC" : "";
-            yield return Line("", Text(result, "result") ?? "?", $"{Text(result, "recipient")}: {(isPutOff ? $"{Text(result, "status")} " : "")}{Text(result, "reply")}{(isPutOff ? next.Replace(", again ", ", until ", StringComparison.Ordinal) : next)}");
+            string by = Text(result, "nextHop") is { } other ? $" (by {other})" : "";
+            yield return Line("", Text(result, "result") ?? "?", $"{Text(result, "recipient")}{by}: {(isPutOff ? $"{Text(result, "status")} " : "")}{Text(result, "reply")}{(isPutOff ? next.Replace(", again ", ", until ", StringComparison.Ordinal) : next)}");
             if (Refusal(result, attempt) is { } refusal)
                 yield return Line("", "because", refusal);
         }

@@ -182,8 +182,8 @@ internal static class SendCommand
     /// <summary>How an attempt ended: where, and from which address, as far as there was a connection.</summary>
     internal static string Ended(JsonNode attempt, JsonNode result)
     {
-        string by = Cell.Text(attempt["nextHop"]) is { Length: > 0 } hop ? $" by {hop}" : "";
-        string from = Cell.Text(attempt["local"]) is { Length: > 0 } local ? $" from {local}" : "";
+        string by = Cell.Text(result["nextHop"] ?? attempt["nextHop"]) is { Length: > 0 } hop ? $" by {hop}" : "";
+        string from = Cell.Text(result["local"] ?? attempt["local"]) is { Length: > 0 } local ? $" from {local}" : "";
         return $"{result["result"]}{by} in {Cell.Text(attempt["seconds"])} s{from}";
     }
 

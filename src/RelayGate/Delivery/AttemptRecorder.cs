@@ -18,7 +18,7 @@ internal sealed class AttemptRecorder(DeliveryOptions options)
         DateTimeOffset endedAt = startedAt + duration;
         var results = ImmutableArray.CreateBuilder<RecipientResult>(job.Recipients.Length);
         for (int i = 0; i < job.Recipients.Length; i++)
-            results.Add(ResultOf(job.Message, job.Recipients[i], result.Outcomes[i]!, result, endedAt, random));
+            results.Add(ResultOf(job.Message, job.Recipients[i], result.Outcomes[i]!, result, endedAt, random) with { Host = Other(result, result.Hosts[i]) });
         NextHopAddress? nextHop = result.NextHop;
         ImmutableArray<HostRefusal> passed = Passed(result);
         return new DeliveryAttempt(
@@ -31,10 +31,15 @@ internal sealed class AttemptRecorder(DeliveryOptions options)
         };
     }
 
-    /// <summary>What stands in no result: a refusal by the host that was tried last is that of its recipients.</summary>
+    /// <summary>What stands in no result as of the last host: a refusal by the host that was tried last is that of its recipients.</summary>
     private static ImmutableArray<HostRefusal> Passed(AttemptResult result) => result.HostRefusals.Count == 0 ? [] :
-        [.. result.HostRefusals.Where(refusal => refusal.Remote != result.NextHop!.Remote || refusal.Local != result.Local
+        [.. result.HostRefusals.Where(refusal => !IsLast(result, refusal.Remote, refusal.Local)
             || !Array.Exists(result.Outcomes, o => o!.Text == refusal.Reply && ReferenceEquals(o.Finding, refusal.Finding)))];
+
+    /// <returns>Null: it is the one that was tried last.</returns>
+    private static AttemptHost? Other(AttemptResult result, AttemptHost? host) => host is null || IsLast(result, host.Remote, host.Local) ? null : host;
+
+    private static bool IsLast(AttemptResult result, string remote, string local) => remote == result.NextHop!.Remote && local == result.Local;
 
     /// <summary>When a message is given up that ends like this: the one place that says so, for attempts, for what is put off and for reports.</summary>
     public DateTimeOffset EndOf(QueuedMessage message, string provider, RecipientOutcome outcome) => message.AgedFrom + _schedules.For(provider, outcome).GiveUpAfter;

@@ -13,6 +13,9 @@ internal sealed class AttemptResult(int recipients, TimeProvider time)
     /// <summary>In the order of the job's recipients. Complete at the end, and never <see cref="OutcomeKind.NextHost"/>.</summary>
     public RecipientOutcome?[] Outcomes { get; } = new RecipientOutcome?[recipients];
 
+    /// <summary>With whom each of <see cref="Outcomes"/> was won; null: with nobody, or it is not known.</summary>
+    public AttemptHost?[] Hosts { get; } = new AttemptHost?[recipients];
+
     public DeliveryStage Stage { get; set; } = DeliveryStage.Local;
 
     /// <summary>The address tried last; null: none was.</summary>
@@ -67,7 +70,12 @@ internal sealed class AttemptResult(int recipients, TimeProvider time)
     public void Take(MailTransaction transaction, int[]? subset)
     {
         for (int i = 0; i < transaction.Outcomes.Length; i++)
-            Outcomes[subset?[i] ?? i] = transaction.Outcomes[i] is { } outcome ? After(Outcomes[subset?[i] ?? i], outcome) : Outcomes[subset?[i] ?? i];
+        {
+            if (transaction.Outcomes[i] is not { } outcome)
+                continue;
+            int at = subset?[i] ?? i;
+            (Outcomes[at], Hosts[at]) = (After(Outcomes[at], outcome), transaction.Host);
+        }
     }
 
     /// <summary>Keeps what the host that is noted now has refused, or that it was not reached: another host may say something else yet.</summary>
@@ -91,7 +99,7 @@ internal sealed class AttemptResult(int recipients, TimeProvider time)
     {
         if (Array.FindIndex(Outcomes, IsOpen) is >= 0 and int first && (_hostRefusals?.Count ?? 0) < HostRefusal.MaxKept)
             NoteRefusal(outcome, first, Outcomes.Count(IsOpen));
-        DecideRest(outcome);
+        DecideRest(outcome, new AttemptHost(NextHop!.Host, NextHop.Remote, Local, NextHop.Provider, Tls));
     }
 
     private void NoteRefusal(RecipientOutcome outcome, int recipient, int recipients) => (_hostRefusals ??= new(1)).Add(new HostRefusal(
@@ -117,12 +125,13 @@ internal sealed class AttemptResult(int recipients, TimeProvider time)
         outcome.FailsAtTheEnd && before is { FailsAtTheEnd: false } ? outcome with { FailsAtTheEnd = false } : outcome;
 
     /// <summary>Gives this outcome to all that no reply has decided.</summary>
-    public void DecideRest(RecipientOutcome outcome)
+    /// <param name="host">With whom it was won, or null.</param>
+    public void DecideRest(RecipientOutcome outcome, AttemptHost? host = null)
     {
         for (int i = 0; i < Outcomes.Length; i++)
         {
             if (IsOpen(Outcomes[i]))
-                Outcomes[i] = After(Outcomes[i], outcome);
+                (Outcomes[i], Hosts[i]) = (After(Outcomes[i], outcome), host);
         }
     }
 
@@ -151,12 +160,16 @@ internal sealed class AttemptResult(int recipients, TimeProvider time)
     /// </summary>
     public void Close()
     {
-        RecipientOutcome? why = Array.FindLast(Outcomes, static o => o is { ConcernsEgress: true })
-            ?? Array.FindLast(Outcomes, static o => o is { Kind: OutcomeKind.NextHost or OutcomeKind.Deferred });
+        int why = Array.FindLastIndex(Outcomes, static o => o is { ConcernsEgress: true });
+        if (why < 0)
+            why = Array.FindLastIndex(Outcomes, static o => o is { Kind: OutcomeKind.NextHost or OutcomeKind.Deferred });
+        (RecipientOutcome? reason, AttemptHost? host) = why < 0 ? (null, null) : (Outcomes[why], Hosts[why]);
         for (int i = 0; i < Outcomes.Length; i++)
         {
-            if ((Outcomes[i] ?? why) is not { Kind: OutcomeKind.NextHost or OutcomeKind.Deferred } open)
+            if ((Outcomes[i] ?? reason) is not { Kind: OutcomeKind.NextHost or OutcomeKind.Deferred } open)
                 continue;
+            if (Outcomes[i] is null)
+                Hosts[i] = host;
             if (open.Kind == OutcomeKind.NextHost || Outcomes[i] is null)
                 Outcomes[i] = open.FailsAtTheEnd ? open with { Kind = OutcomeKind.Failed } : open with { Kind = OutcomeKind.Deferred, Status = $"4{open.Status[1..]}" };
         }

@@ -237,8 +237,7 @@ internal sealed partial class Deliverer(
             Note(result, session, tls, transaction.Stage);
             bool isHostDone = Array.Exists(transaction.Outcomes, static o => o!.ConcernsEgress) || IsHostAtFault(transaction);
             int[]? tooMany = isHostDone ? null : TooManyAtOnce(transaction, subset);
-            if (tooMany is null)
-                result.NoteRefusals(transaction.Outcomes, subset);
+            result.NoteRefusals(tooMany is null ? transaction.Outcomes : [.. transaction.Outcomes.Select(static o => IsTooMany(o) ? null : o)], subset);
             if (tooMany is null && (later.Length == 0 || isHostDone))
                 return HostEnd.Next; // Who has not been tried there goes on to another host, but from a refused address to nobody who refuses it.
             (subset, later) = FirstOf([.. tooMany ?? [], .. later], job.Recipients.Length);
@@ -303,9 +302,11 @@ internal sealed partial class Deliverer(
     {
         if (transaction.Outcomes.Length == 1 || !Array.Exists(transaction.Outcomes, o => o!.Kind == OutcomeKind.Delivered))
             return null;
-        int[] rest = [.. Enumerable.Range(0, transaction.Outcomes.Length).Where(i => transaction.Outcomes[i] is { Code: 452 or 552, Finding.Class: ReplyClass.Transient }).Select(i => subset?[i] ?? i)];
+        int[] rest = [.. Enumerable.Range(0, transaction.Outcomes.Length).Where(i => IsTooMany(transaction.Outcomes[i])).Select(i => subset?[i] ?? i)];
         return rest.Length == 0 ? null : rest;
     }
+
+    private static bool IsTooMany(RecipientOutcome? outcome) => outcome is { Code: 452 or 552, Finding.Class: ReplyClass.Transient };
 
     private static int[]? OpenRecipients(AttemptResult result)
     {

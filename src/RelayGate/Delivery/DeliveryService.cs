@@ -248,17 +248,18 @@ public sealed partial class DeliveryService : IHostedService, IDisposable
                 _ => (MailEventKind.Failed, "failed"),
             };
             _metrics.Deliveries.Increment(label);
-            string? refusal = result.Finding is { } finding ? attempt.IsOfOther(finding) ? ReplyClassNames.NameOf(finding.Class) : CountRefusal(finding) : null;
+            string? refusal = result.Finding is { } finding ? result.Host is not null ? ReplyClassNames.NameOf(finding.Class) : CountRefusal(finding) : null;
+            AttemptHost host = attempt.HostOf(result);
             _mailLog.Write(new MailEvent(kind, job.Message.Id)
             {
                 Subscription = job.Message.Subscription,
                 Recipient = result.Recipient.ForwardPath,
-                NextHop = attempt.NextHop,
-                Remote = attempt.Remote,
-                Provider = attempt.Provider,
+                NextHop = host.NextHop,
+                Remote = host.Remote,
+                Provider = host.Provider,
                 Class = refusal,
-                Local = attempt.Local,
-                Tls = attempt.Tls,
+                Local = host.Local,
+                Tls = host.Tls,
                 Duration = attempt.Duration,
                 NextAttempt = result.NextAttempt,
                 Reply = result.Reply,

@@ -38,7 +38,7 @@ internal sealed class DsnPlanner(RelayGateOptions options, DsnOriginLookup origi
                 result.Recipient.OriginalRecipient,
                 action,
                 result.EnhancedStatus ?? (action == DsnAction.Failed ? "5.0.0" : action == DsnAction.Delayed ? "4.0.0" : "2.0.0"),
-                IsReply(result.Reply) && attempt.NextHop.Length > 0 ? attempt.NextHop : null,
+                IsReply(result.Reply) && attempt.HostOf(result).NextHop is { Length: > 0 } host ? host : null,
                 result.Reply,
                 endedAt,
                 action == DsnAction.Delayed ? result.GivenUpAt : null)

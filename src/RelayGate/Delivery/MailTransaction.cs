@@ -14,6 +14,9 @@ internal sealed class MailTransaction(QueuedMessage message, ImmutableArray<Queu
     /// <summary>In the order of <see cref="Recipients"/>; null: not decided yet.</summary>
     public RecipientOutcome?[] Outcomes { get; } = new RecipientOutcome?[recipients.Length];
 
+    /// <summary>With whom; null: it was not begun.</summary>
+    public AttemptHost? Host { get; set; }
+
     /// <summary>How far it got.</summary>
     public DeliveryStage Stage { get; set; } = DeliveryStage.Mail;
 

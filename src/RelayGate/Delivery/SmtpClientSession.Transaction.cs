@@ -27,6 +27,7 @@ internal sealed partial class SmtpClientSession
     public async ValueTask TransactAsync(MailTransaction transaction)
     {
         Transactions++;
+        transaction.Host = Host;
         RefuseWhatTheNextHopLacks(transaction);
         if (!transaction.AnyUndecided())
             return;

@@ -5,6 +5,7 @@ using RelayGate.Configuration;
 using RelayGate.Core.Policy;
 using RelayGate.Core.Smtp;
 using RelayGate.Core.Tls;
+using RelayGate.Queue;
 using RelayGate.Replies;
 using RelayGate.Tls;
 
@@ -63,6 +64,9 @@ internal sealed partial class SmtpClientSession : IDisposable
 
     /// <summary>STARTTLS was tried and ended the connection, at the command or in the handshake, and the policy allows plain text: the next connection does without.</summary>
     public bool TlsHandshakeFailed { get; private set; }
+
+    /// <summary>As an attempt notes it, once the session is open or will not be.</summary>
+    public AttemptHost Host => field ??= new AttemptHost(NextHop.Host, NextHop.Remote, LocalText, NextHop.Provider, Tls?.Description);
 
     /// <summary>Transactions so far.</summary>
     public int Transactions { get; private set; }

@@ -73,10 +73,12 @@ internal static class AttemptRows
             if (result.EnhancedStatus is { } status)
                 json.WriteString("status"u8, status);
             if (result.Finding is { } finding)
-            {
                 WriteFinding(json, finding, attempt.Provider);
-                if (attempt.IsOfOther(finding))
-                    json.WriteBoolean("passed"u8, true);
+            if (result.Host is { } host)
+            {
+                json.WriteString("nextHop"u8, host.NextHop);
+                json.WriteString("remote"u8, host.Remote);
+                json.WriteString("local"u8, host.Local);
             }
             if (result.NextAttempt is { } next)
                 json.WriteNumber("next"u8, next.ToUnixTimeMilliseconds());

@@ -207,8 +207,14 @@ public sealed record RecordedResult(
     /// <summary>Who refused, where the reply gives another away than the next hop (behind a smarthost); null: the next hop's own.</summary>
     public string? Provider { get; init; }
 
-    /// <summary>Not the host that was tried last said so, but one of <see cref="RecordedAttempt.Refusals"/>.</summary>
-    public bool Passed { get; init; }
+    /// <summary>The host with which it came to this, where that is not the one that was tried last; its refusal is one of <see cref="RecordedAttempt.Refusals"/>.</summary>
+    public string? NextHop { get; init; }
+
+    /// <summary>Remote <c>ip:port</c> of <see cref="NextHop"/>.</summary>
+    public string? Remote { get; init; }
+
+    /// <summary>Local address of the connection to <see cref="NextHop"/>, or "".</summary>
+    public string? Local { get; init; }
 }
 
 /// <summary>How one host ended before the attempt went on to another.</summary>

@@ -182,6 +182,9 @@ public sealed record RecipientResult(
     /// <summary>All that was found in it; null where no reply refused.</summary>
     public ReplyFinding? Finding { get; init; }
 
+    /// <summary>The host with which it came to this; null: the one that was tried last.</summary>
+    public AttemptHost? Host { get; init; }
+
     /// <summary>For <see cref="DeliveryResult.Deferred"/>: when it is given up unless it is delivered before, as things are now.</summary>
     public DateTimeOffset? GivenUpAt { get; init; }
 
@@ -227,14 +230,6 @@ public sealed record DeliveryAttempt(
     /// <summary>How hosts ended that were tried before the last one, in order.</summary>
     public ImmutableArray<HostRefusal> HostRefusals { get; init; } = [];
 
-    /// <summary>Whether a finding in the results is not of the last host: then it is told of, and counted, with the host that said so.</summary>
-    internal bool IsOfOther(ReplyFinding finding)
-    {
-        foreach (HostRefusal refusal in HostRefusals)
-        {
-            if (ReferenceEquals(refusal.Finding, finding))
-                return true;
-        }
-        return false;
-    }
+    /// <summary>The host with which it came to this result: what is told of the result, to anybody, names this one.</summary>
+    internal AttemptHost HostOf(RecipientResult result) => result.Host ?? new AttemptHost(NextHop, Remote, Local, Provider, Tls);
 }

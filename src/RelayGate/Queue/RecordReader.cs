@@ -124,7 +124,9 @@ internal static class RecordReader
         Text(r, "class"), Text(r, "code"), Text(r, "list"), Text(r, "url"), Text(r, "rule"))
     {
         Provider = Text(r, "provider"),
-        Passed = Flag(r, "passed"),
+        NextHop = Text(r, "nextHop"),
+        Remote = Text(r, "remote"),
+        Local = Text(r, "local"),
     };
 
     /// <summary>How earlier hosts of an attempt ended, as <see cref="AttemptRows"/> has written it.</summary>

@@ -148,7 +148,7 @@ public sealed class RefusalLog(SqliteRelayStore store)
         foreach (JsonElement element in results.RootElement.EnumerateArray())
         {
             RecordedResult result = RecordReader.Result(element);
-            if (result.Class is not { } about || result.Passed)
+            if (result.Class is not { } about || result.NextHop is not null)
                 continue;
             var item = new RefusalItem(
                 id.ToString(), at, about, row.Text(6), row.Text(5), row.Text(4), row.Text(3), subscription, result.Recipient, 1, result.Result, result.Reply, result.Status, result.Code,

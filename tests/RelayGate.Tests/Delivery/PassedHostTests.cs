@@ -85,6 +85,41 @@ public sealed class PassedHostTests
         Assert.Equal(3, gateway.Metrics.Refusals.Total);
     }
 
+    /// <summary>RFC 3464 §2.3.5: Remote-MTA is the one that gave the diagnostic code.</summary>
+    [Fact]
+    public async Task What_is_told_of_a_recipient_names_the_host_that_decided_about_it_and_not_the_one_that_was_tried_last()
+    {
+        await using var first = new FakeNextHop(IPAddress.Parse("127.0.1.77"))
+        {
+            Script = e => e.Verb switch
+            {
+                "RCPT" when e.Line.Contains("gone", StringComparison.Ordinal) => new HopAction.Raw("550 5.1.1 No such user\r\n"),
+                "DATA" => new HopAction.RawThenClose("421 4.3.2 Going down\r\n"),
+                _ => null,
+            },
+        };
+        await using var second = new FakeNextHop(IPAddress.Parse("127.0.1.78"), first.EndPoint.Port);
+        await using var dns = new FakeDns();
+        dns.Mx("two.test", 10, "mx.provone.test").Mx("two.test", 20, "mx.provtwo.test").A("mx.provone.test", "127.0.1.77").A("mx.provtwo.test", "127.0.1.78").A("acme.test", "127.0.1.78");
+        await using DeliveryGateway gateway = Mx(dns, first);
+
+        await gateway.AcceptAsync("gone1@two.test", "gone2@two.test", "here@two.test");
+        Assert.Contains("here@two.test", Assert.Single((await second.NextAsync()).Rcpts), StringComparison.Ordinal);
+        ReceivedMessage report = await second.NextAsync();
+        await gateway.UntilSettledAsync();
+
+        Assert.Equal(2, report.Text.Split("Remote-MTA: dns; mx.provone.test").Length - 1);
+        Assert.DoesNotContain("provtwo", report.Text, StringComparison.Ordinal);
+        RecordedAttempt attempt = Assert.Single((await RecordAsync(gateway)).Attempts);
+        Assert.Equal("mx.provtwo.test", attempt.NextHop);
+        Assert.Equal(
+            [("failed", "mx.provone.test", first.EndPoint.ToString()), ("failed", "mx.provone.test", first.EndPoint.ToString()), ("delivered", null, null)],
+            attempt.Results.Select(r => (r.Result, r.NextHop, r.Remote)));
+        RefusalPage page = (await new RefusalLog(gateway.Queue.Store).ListAsync(new RefusalQuery { Words = ["No such user"] }, null, default))!;
+        Assert.Equal([("provone.test", 2)], page.Items.Select(i => (i.Provider, i.Recipients)));
+        Assert.Equal(3, gateway.Metrics.Refusals.Total);
+    }
+
     [Fact]
     public async Task A_host_that_is_passed_over_for_its_TLS_is_told_though_the_next_takes_the_message()
     {
