@@ -279,8 +279,8 @@ public sealed class EgressStates(TimeProvider time)
         if (pair.State is { Condition: EgressCondition.Paused } pause)
         {
             if (now < pause.Until)
-                return Wait(pair, pause.Until.Value + Spread(10), "4.7.1", $"{pair.Key} is paused until {pause.Until.Value.UtcDateTime:yyyy-MM-dd HH:mm} UTC: {pause.Why}");
-            return pair.IsProbing ? Wait(pair, now + TimeSpan.FromMinutes(1) + Spread(4), "4.7.1", $"{pair.Key} was paused, and one message is tried first: {pause.Why}") : null;
+                return Wait(pair, pause.Until.Value + Spread(10), "4.7.1", $"{pair.Key} is paused until {pause.Until.Value.UtcDateTime:yyyy-MM-dd HH:mm} UTC: {Reason(pause)}");
+            return pair.IsProbing ? Wait(pair, now + TimeSpan.FromMinutes(1) + Spread(4), "4.7.1", $"{pair.Key} was paused, and one message is tried first: {Reason(pause)}") : null;
         }
         if (Limits(pair) is not var (perMinute, connections))
             return null;
@@ -292,6 +292,17 @@ public sealed class EgressStates(TimeProvider time)
         return pair.Take(perMinute, slot.ToUnixTimeMilliseconds(), now, now + Horizon) is { } at
             ? Wait(pair, Later(at, now), "4.4.5", $"{pair.Key} goes at {perMinute} messages a minute")
             : null;
+    }
+
+    /// <summary>
+    /// Why it is paused, for senders whoever they are. The reply itself was said to somebody's message, and is for administrators; so is what stands
+    /// behind the path of a page.
+    /// </summary>
+    private static string Reason(EgressState pause)
+    {
+        string by = pause.List is { } list ? $" by {list}" : "";
+        string see = pause.Url?.Split('?', '#')[0] is { } page && !page.Contains('@', StringComparison.Ordinal) ? $", see {page}" : "";
+        return $"{ReplyClassNames.NameOf(pause.Class)}{by}{see}";
     }
 
     private (int PerMinute, int Connections)? Limits(EgressPair pair)

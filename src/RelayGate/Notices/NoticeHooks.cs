@@ -80,17 +80,22 @@ internal sealed class NoticeHooks(NoticeBoard board)
 
     /// <summary>A provider refuses a local address, or takes its mail again.</summary>
     /// <param name="owner">The subscription that the address is exclusive to; null: several use it.</param>
-    public void AddressRefused(EgressNews news, string? owner) => board.Raise(new Notice
+    public void AddressRefused(EgressNews news, string? owner)
     {
-        Kind = news.IsEnded ? NoticeKind.IpRecovered : NoticeKind.IpBlocked,
-        Level = "address",
-        Name = $"{news.State.Key.Address} at {news.State.Key.Provider}",
-        Subscription = owner,
-        NextPossible = news.IsEnded ? null : news.State.Until,
-        Remark = $"{news.Waiting}{(news.Waiting == EgressControl.MaxCounted ? " or more" : "")} recipients wait"
-            + (news.State.List is { } list ? $"; list {list}" : "") + (news.State.Url is { } url ? $"; {url}" : "")
-            + (news.State.Subscription is { } subscription ? $"; mail of {subscription}" : "") + $"; {ReplyClassNames.NameOf(news.State.Class)}: {news.State.Why}",
-    });
+        bool isHis = owner is null || owner == news.State.Subscription; // Else he had not yet got the address when another's message was refused.
+        board.Raise(new Notice
+        {
+            Kind = news.IsEnded ? NoticeKind.IpRecovered : NoticeKind.IpBlocked,
+            Level = "address",
+            Name = news.State.Key.ToString(),
+            Subscription = owner,
+            NextPossible = news.IsEnded ? null : news.State.Until,
+            Remark = $"{news.Waiting}{(news.Waiting == EgressControl.MaxCounted ? " or more" : "")} recipients wait"
+                + (news.State.List is { } list ? $"; list {list}" : "") + (news.State.Url is { } url ? $"; {url}" : "")
+                + (isHis && news.State.Subscription is { } subscription ? $"; mail of {subscription}" : "")
+                + $"; {ReplyClassNames.NameOf(news.State.Class)}{(isHis ? $": {news.State.Why}" : "")}",
+        });
+    }
 
     /// <summary>A smarthost would not have us log in as its route says.</summary>
     public void LoginRefused(string smarthost, string? login, string said)

@@ -229,6 +229,26 @@ public sealed class EgressStateTests
         control.Dispose();
     }
 
+    /// <summary>The reply was said to another's message. Administrators read it at the address.</summary>
+    [Fact]
+    public async Task What_one_subscription_was_told_does_not_reach_the_senders_of_another()
+    {
+        await using var world = new World();
+        int mails = 0;
+        world.P.Script = e => e.Verb == "MAIL" && Interlocked.Increment(ref mails) == 1
+            ? new HopAction.Raw("550 5.7.1 Client host [203.0.113.7] blocked using zen.spamhaus.org; mail of <ann@secret-customer.test> refused; https://check.spamhaus.org/query?of=secret-customer.test\r\n") : null;
+        await world.AcceptAsync("acme", A, "one@p.test");
+        await world.UntilWaitingAsync(1);
+        await world.AcceptAsync("other", A, "two@p.test");
+        await world.UntilWaitingAsync(2);
+
+        Assert.Contains("secret-customer", world.Gateway.States.Find(AAtP)!.Why, StringComparison.Ordinal);
+        Assert.Contains("secret-customer", await world.Queue.Text("select last_reply from recipient where address = 'one@p.test'"), StringComparison.Ordinal); // His own.
+        string told = await world.Queue.Text("select last_reply from recipient where address = 'two@p.test'");
+        Assert.Matches("^4.7.1 127.0.0.2 at provider-p.test is paused until .* UTC: ip-blocked by zen.spamhaus.org, see https://check.spamhaus.org/query$", told);
+        Assert.Equal(0, await world.Queue.Count("attempt", "subscription = 'other' and results like '%secret-customer%'"));
+    }
+
     private static async Task<(EgressStates States, EgressControl Control)> StartAsync(QueueFixture queue)
     {
         var states = new EgressStates(queue.Time);
