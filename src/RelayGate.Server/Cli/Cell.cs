@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Text.Json.Nodes;
+using RelayGate.Core.Policy;
 
 namespace RelayGate.Server.Cli;
 
@@ -7,6 +8,9 @@ namespace RelayGate.Server.Cli;
 internal static class Cell
 {
     public static Func<JsonNode, string?> Of(string name) => item => Text(item[name]);
+
+    /// <summary>A local address; what stands for the system's choice with what it is.</summary>
+    public static string? Address(JsonNode item) => Text(item["address"]) is { } address ? SystemChoice.NameOf(address) : null;
 
     /// <summary>A word where the value is true, else nothing.</summary>
     public static Func<JsonNode, string?> Flag(string name, string word) => item => (bool?)item[name] == true ? word : "";

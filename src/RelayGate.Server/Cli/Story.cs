@@ -1,4 +1,5 @@
 using System.Text.Json.Nodes;
+using RelayGate.Core.Policy;
 
 namespace RelayGate.Server.Cli;
 
@@ -56,8 +57,8 @@ internal static class Story
     /// <summary>What mail waits for, in words.</summary>
     public static string Cause(string waitsFor) => waitsFor.Split(' ') switch
     {
-        ["ip", var address, var provider] => $"address {address} at {provider}",
-        ["ip", var address] => $"address {address}",
+        ["ip", var address, var provider] => $"address {SystemChoice.NameOf(address)} at {provider}",
+        ["ip", var address] => $"address {SystemChoice.NameOf(address)}",
         ["to", var domain] => $"domain {domain}, suspended by hand",
         ["egress", ..] => "an address to leave from",
         ["provider", var name] => $"provider {name}, suspended by hand",

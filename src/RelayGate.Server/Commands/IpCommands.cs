@@ -7,7 +7,7 @@ namespace RelayGate.Server.Commands;
 /// <summary><c>relaygate ip …</c>: local addresses that mail leaves from.</summary>
 internal static class IpCommands
 {
-    private static readonly Argument<string> Address = new("ADDRESS") { Description = "An IPv4 or IPv6 address of this host." };
+    private static readonly Argument<string> Address = new("ADDRESS") { Description = "An IPv4 or IPv6 address of this host; 0.0.0.0 or :: where the system chooses it." };
     private static readonly Option<string?> Helo = new("--helo") { Description = "The name it greets with; \"none\": Hostname.", HelpName = "NAME" };
     private static readonly Option<bool> Shared = new("--shared") { Description = "Several subscriptions may use it (--shared false: one only)." };
     private static readonly Option<string?> For = new("--for") { Description = "How long: 30m, 2h, 1d. Without it, until ip resume.", HelpName = "TIME" };
@@ -38,7 +38,7 @@ internal static class IpCommands
         }),
         Paged.AddTo(new Command("list", "List all addresses.")).Does(async (parsed, client, output, cancellationToken) =>
             output.List(await client.GetAsync("addresses" + Paged.Query(parsed), cancellationToken), "no address yet",
-                ("ADDRESS", Cell.Of("address")), ("HELO", Cell.Of("helo")), ("USE", Use), ("USERS", Users), ("HERE", Here), ("STATE", Cell.Of("state")), ("AT PROVIDERS", AtProviders),
+                ("ADDRESS", Cell.Address), ("HELO", Cell.Of("helo")), ("USE", Use), ("USERS", Users), ("HERE", Here), ("STATE", Cell.Of("state")), ("AT PROVIDERS", AtProviders),
                 ("LAST USE (UTC)", Cell.Time("lastUse")), ("WAITING", Cell.Of("waiting")), ("SEEN AS", Cell.Of("public")))),
         new Command("show", "Show an address.").With(Address).Does(async (parsed, client, output, cancellationToken) =>
         {
@@ -46,7 +46,7 @@ internal static class IpCommands
             return output.Show(a, () =>
             {
                 Output.Fields(
-                    ("address", Cell.Text(a["address"])), ("helo", Cell.Text(a["helo"])), ("use", Use(a)), ("subscription", Cell.Text(a["subscription"])), ("users", Users(a)),
+                    ("address", Cell.Address(a)), ("helo", Cell.Text(a["helo"])), ("use", Use(a)), ("subscription", Cell.Text(a["subscription"])), ("users", Users(a)),
                     ("state", Cell.Text(a["state"])), ("draining since", Cell.Time(a["draining"])), ("on this host", Here(a)), ("last use", Cell.Time(a["lastUse"])), ("waiting for it", (long?)a["waiting"] is > 0 and var count ? $"{count} recipients" : null),
                     ("seen as", Cell.Text(a["public"]) is { } seen ? $"{seen} by {Cell.Text(a["probedBy"])}, {Cell.Time(a["probedAt"])} UTC"
                         : Cell.Text(a["probedBy"]) is { } by ? $"not told by {by}" : "not asked: relaygate ip probe"));
@@ -74,7 +74,7 @@ internal static class IpCommands
             Fields.Set(body, "reason", parsed.GetValue(Reason));
             JsonNode answer = await client.PostAsync($"{PathTo(parsed)}/rest", body, cancellationToken);
             JsonNode? rest = (answer["states"] as JsonArray ?? []).FirstOrDefault(static s => s?["provider"] is null);
-            return output.Done(answer, $"address {parsed.GetRequiredValue(Address)} rests until {(Cell.Time(rest?["until"]) is { } until ? $"{until} UTC" : "it is resumed")}: no mail leaves from it");
+            return output.Done(answer, $"address {Cell.Address(answer)} rests until {(Cell.Time(rest?["until"]) is { } until ? $"{until} UTC" : "it is resumed")}: no mail leaves from it");
         }),
         new Command("drain", "Have new messages choose another address where they have one; what has it already leaves from it.").With(Address).Does(async (parsed, client, output, cancellationToken) =>
         {
@@ -89,7 +89,7 @@ internal static class IpCommands
             var body = new JsonObject();
             Fields.Set(body, "provider", parsed.GetValue(Provider));
             JsonNode answer = await client.PostAsync($"{PathTo(parsed)}/resume", body, cancellationToken);
-            return output.Done(answer, (long?)answer["ended"] == 0 ? $"nothing kept mail of {parsed.GetRequiredValue(Address)} back" : $"address {parsed.GetRequiredValue(Address)} resumed: its mail goes on");
+            return output.Done(answer, (long?)answer["ended"] == 0 ? $"nothing kept mail of {Cell.Address(answer)} back" : $"address {Cell.Address(answer)} resumed: its mail goes on");
         }),
         new Command("remove", "Forget an address that nothing uses.").With(Address).Does(async (parsed, client, output, cancellationToken) =>
             output.Done(await client.DeleteAsync(PathTo(parsed), cancellationToken), $"address {parsed.GetRequiredValue(Address)} removed")));
@@ -128,7 +128,12 @@ internal static class IpCommands
         ? users.Select(static user => Cell.Text(user)!)
         : [.. users.Take(3).Select(static user => Cell.Text(user)!).SkipLast(1), $"{Cell.Text(users[2])} and {(users.Count >= 100 ? "100 or more" : users.Count - 3)} more"];
 
-    private static string Here(JsonNode a) => (bool?)a["present"] == true ? "yes" : $"no, since {Cell.Time(a["missingSince"])} UTC";
+    private static string? Here(JsonNode a) => (bool?)a["present"] switch
+    {
+        true => "yes",
+        false => $"no, since {Cell.Time(a["missingSince"])} UTC",
+        null => null, // The system chooses.
+    };
 
     private static string Warning(JsonNode a) =>
         (bool?)a["present"] == false ? "; it is not on this host now: mail that leaves from it waits until it is (ip -brief address)" : "";

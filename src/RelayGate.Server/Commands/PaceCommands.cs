@@ -22,16 +22,17 @@ internal static class PaceCommands
             SetSeconds(body, parsed.GetValue(For));
             Fields.Set(body, "reason", parsed.GetValue(Reason));
             JsonNode answer = await client.PostAsync("paces", body, cancellationToken);
-            return output.Done(answer, $"{address} goes to {provider} at {Cell.Text(answer["pace"])}{(Cell.Time(answer["until"]) is { } until ? $" until {until} UTC" : "")}");
+            return output.Done(answer, $"{Cell.Address(answer)} goes to {provider} at {Cell.Text(answer["pace"])}{(Cell.Time(answer["until"]) is { } until ? $" until {until} UTC" : "")}");
         }),
         new Command("list", "List the paces that were set.").Does(async (_, client, output, cancellationToken) =>
             output.List(await client.GetAsync("paces", cancellationToken), "no pace is set",
-                ("ADDRESS", Cell.Of("address")), ("PROVIDER", Cell.Of("provider")), ("PACE", Cell.Of("pace")), ("CONNECTIONS", Cell.Of("connections")),
+                ("ADDRESS", Cell.Address), ("PROVIDER", Cell.Of("provider")), ("PACE", Cell.Of("pace")), ("CONNECTIONS", Cell.Of("connections")),
                 ("SINCE (UTC)", Cell.Time("since")), ("UNTIL (UTC)", Cell.Time("until")), ("BY", Cell.Of("by")), ("REASON", Cell.Of("reason")))),
         new Command("cancel", "End a pace: what was learned holds again.").With(Address, Provider).Does(async (parsed, client, output, cancellationToken) =>
         {
             var body = new JsonObject { ["address"] = parsed.GetRequiredValue(Address), ["provider"] = parsed.GetRequiredValue(Provider) };
-            return output.Done(await client.PostAsync("paces/cancel", body, cancellationToken), $"no pace any more for {parsed.GetRequiredValue(Address)} at {parsed.GetRequiredValue(Provider)}");
+            JsonNode answer = await client.PostAsync("paces/cancel", body, cancellationToken);
+            return output.Done(answer, $"no pace any more for {Cell.Address(answer)} at {parsed.GetRequiredValue(Provider)}");
         }));
 
     /// <summary>A length of time of the command line, as the API takes it.</summary>

@@ -1,5 +1,6 @@
 using System.Data.Common;
 using System.Net;
+using RelayGate.Core.Policy;
 using RelayGate.Storage;
 
 namespace RelayGate.Accounts;
@@ -41,17 +42,26 @@ public sealed partial class AccountAdministration
         return Changed(write, name, "set", AuditText.Of(before));
     }, by, cancellationToken);
 
-    public Task<AdminResult<AddressView>> ShowAddressAsync(string address, CancellationToken cancellationToken) =>
-        ReadAsync(db => View(db, Known(new AccountWrite(db), AccountNames.Address(address, null).ToString())), cancellationToken);
+    /// <param name="others">Addresses that are known whether they were added or not: something is known against them.</param>
+    public Task<AdminResult<AddressView>> ShowAddressAsync(string address, IReadOnlyCollection<IPAddress> others, CancellationToken cancellationToken) => ReadAsync(
+        db =>
+        {
+            IPAddress named = AccountNames.AnyAddress(address);
+            var write = new AccountWrite(db);
+            return View(db, TryKnown(write, named.ToString()) ?? (others.Contains(named) ? Unlisted(named.ToString()) : write.Address(named.ToString())));
+        },
+        cancellationToken);
 
-    public Task<AdminResult<Page<AddressView>>> ListAddressesAsync(string? after, int count, CancellationToken cancellationToken) => ListAsync<AddressView>(
+    /// <param name="others">As of <see cref="ShowAddressAsync"/>.</param>
+    public Task<AdminResult<Page<AddressView>>> ListAddressesAsync(string? after, int count, IReadOnlyCollection<IPAddress> others, CancellationToken cancellationToken) => ListAsync<AddressView>(
         count,
         (db, rows) =>
         {
             string start = after is null ? "" : CursorOf(after);
             List<AddressRecord> found = db.All(AccountSql.SelectAddress + " where address > $1 order by address limit $2", AccountSql.ReadAddress, start, rows);
-            IEnumerable<AddressRecord> server = ServerAddresses(db).Where(own => string.CompareOrdinal(own.Address.ToString(), start) > 0);
-            return found.UnionBy(server, static a => a.Address).OrderBy(static a => a.Address.ToString(), StringComparer.Ordinal).Take(rows).Select(a => View(db, a)).ToList();
+            IEnumerable<AddressRecord> unlisted = Settings(db).ServerAddresses.Concat(others).Select(static address => address.ToString()).Distinct()
+                .Where(name => string.CompareOrdinal(name, start) > 0).Order(StringComparer.Ordinal).Take(rows).Select(name => AccountSql.Address(db, name) ?? Unlisted(name));
+            return found.UnionBy(unlisted, static a => a.Address).OrderBy(static a => a.Address.ToString(), StringComparer.Ordinal).Take(rows).Select(a => View(db, a)).ToList();
         },
         static address => address.Address,
         cancellationToken);
@@ -111,8 +121,10 @@ public sealed partial class AccountAdministration
         _store.ReadAsync(static db => db.All("select count(*) from ip_address where draining is not null", static row => row.GetInt64(0))[0], cancellationToken);
 
     /// <summary>An address that was added, or is the server's own by its settings.</summary>
-    private AddressRecord Known(AccountWrite write, string address) =>
-        AccountSql.Address(write.Db, address) ?? ServerAddresses(write.Db).FirstOrDefault(own => own.Address.ToString() == address) ?? write.Address(address);
+    private AddressRecord Known(AccountWrite write, string address) => TryKnown(write, address) ?? write.Address(address);
+
+    private AddressRecord? TryKnown(AccountWrite write, string address) =>
+        AccountSql.Address(write.Db, address) ?? (Settings(write.Db).ServerAddresses.Any(own => own.ToString() == address) ? Unlisted(address) : null);
 
     /// <summary>As <see cref="Known"/>, and it has a row from now on.</summary>
     private AddressRecord Kept(AccountWrite write, string address)
@@ -122,11 +134,8 @@ public sealed partial class AccountAdministration
         return known;
     }
 
-    private IEnumerable<AddressRecord> ServerAddresses(DbConnection db)
-    {
-        EffectiveSettings settings = Settings(db);
-        return new[] { settings.IPv4, settings.IPv6 }.OfType<IPAddress>().Select(own => AccountSql.Address(db, own.ToString()) ?? new AddressRecord(own, null, false, null, null));
-    }
+    /// <summary>One that was never added, perhaps.</summary>
+    private static AddressRecord Unlisted(string address) => new(IPAddress.Parse(address), null, false, null, null);
 
     private static string CursorOf(string text) => IPAddress.TryParse(text, out IPAddress? address) && address.ToString() == text
         ? text
@@ -148,6 +157,6 @@ public sealed partial class AccountAdministration
             new AccountWrite(db).UsersOf(a.Address.ToString()))
         {
             DrainingSince = a.DrainingSince,
-            IsServer = a.Address.Equals(settings.IPv4) || a.Address.Equals(settings.IPv6),
+            IsServer = SystemChoice.Is(a.Address) || a.Address.Equals(settings.IPv4) || a.Address.Equals(settings.IPv6),
         };
 }

@@ -62,7 +62,15 @@ internal static class AccountNames
     /// <param name="family">Null: either.</param>
     public static IPAddress Address(string text, AddressFamily? family)
     {
-        string example = family == AddressFamily.InterNetworkV6 ? "2001:db8::11" : "192.0.2.11";
+        IPAddress address = AnyAddress(text, family);
+        return !SystemChoice.Is(address) ? address
+            : throw AdminException.Invalid($"{address} stands for {SystemChoice.Words}; name one of this server's own addresses, like {Example(address.AddressFamily)}");
+    }
+
+    /// <summary>As <see cref="Address"/>, or what stands for the system's choice.</summary>
+    public static IPAddress AnyAddress(string text, AddressFamily? family = null)
+    {
+        string example = Example(family);
         bool isLiteral = text.Contains(':') || text.Count(static c => c == '.') == 3; // "1" and "127.1" parse as well.
         if (!isLiteral || text.Contains('%') || !IPAddress.TryParse(text, out IPAddress? address))
             throw AdminException.Invalid($"'{Printable(text)}' is no IP address; write it like {example}");
@@ -70,10 +78,12 @@ internal static class AccountNames
             address = address.MapToIPv4();
         if (family is not null && address.AddressFamily != family)
             throw AdminException.Invalid($"{address} is no {(family == AddressFamily.InterNetwork ? "IPv4" : "IPv6")} address; write it like {example}");
-        if (address.Equals(IPAddress.Any) || address.Equals(IPAddress.IPv6Any) || address.IsIPv6Multicast || (address.AddressFamily == AddressFamily.InterNetwork && address.GetAddressBytes()[0] >= 224))
+        if (address.IsIPv6Multicast || (address.AddressFamily == AddressFamily.InterNetwork && address.GetAddressBytes()[0] >= 224))
             throw AdminException.Invalid($"{address} is an address no mail can leave from; name one of this server's own, like {example}");
         return address;
     }
+
+    private static string Example(AddressFamily? family) => family == AddressFamily.InterNetworkV6 ? "2001:db8::11" : "192.0.2.11";
 
     public static string Helo(string text) => Core.Mail.Domain.TryParse(text, out Domain? domain) && domain.Value.Contains('.')
         ? domain.Value

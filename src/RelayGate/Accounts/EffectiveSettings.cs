@@ -24,6 +24,14 @@ internal sealed record EffectiveSettings
 
     public required MissingFamilyMode NoAddress { get; init; }
 
+    /// <summary>Whether the system chooses the address of a family that the server has none of.</summary>
+    public bool SystemMayChoose => MissingFamily == MissingFamilyMode.Server || (IPv4 is null && IPv6 is null);
+
+    /// <summary>What mail leaves from that has nobody else's address: the server's own, and what stands for the system's choice.</summary>
+    public IEnumerable<IPAddress> ServerAddresses => ((IPAddress?[])
+        [IPv4 ?? (SystemMayChoose ? SystemChoice.Of(AddressFamily.InterNetwork) : null), IPv6 ?? (SystemMayChoose ? SystemChoice.Of(AddressFamily.InterNetworkV6) : null)])
+        .OfType<IPAddress>();
+
     public required EgressGreeting Greeting { get; init; }
 
     /// <summary>Whether mail leaves by IPv6 where its subscription does not say otherwise.</summary>

@@ -58,7 +58,7 @@ internal static class EgressChooser
     }
 
     private static EgressChoice OfServer(EffectiveSettings settings, EgressAddress? server4, EgressAddress? server6) =>
-        settings.MissingFamily == MissingFamilyMode.Server || (settings.IPv4 is null && settings.IPv6 is null)
+        settings.SystemMayChoose
             ? Filled(settings, server4, server6, "server-address")
             : new EgressChoice(server4, server6, settings.Hostname, "server-address");
 

@@ -2,12 +2,14 @@ using System.Net;
 using System.Text.Json.Nodes;
 using RelayGate.Accounts;
 using RelayGate.Configuration;
+using RelayGate.Core.Policy;
+using RelayGate.Egress;
 using RelayGate.Queue;
 
 namespace RelayGate.Admin;
 
 /// <summary>Local addresses that mail leaves from: whose they are, whether this host has them, when they were used, and as which a probe saw them.</summary>
-internal sealed class AddressesApi(AccountAdministration accounts, EgressUses uses, WaitingMail waiting, EgressStateViews states, AddressProbe probe)
+internal sealed class AddressesApi(AccountAdministration accounts, EgressUses uses, WaitingMail waiting, EgressStates states, EgressStateViews views, AddressProbe probe)
 {
     /// <summary>Waiting recipients are counted up to here.</summary>
     private const int MaxCounted = 100_000;
@@ -26,14 +28,14 @@ internal sealed class AddressesApi(AccountAdministration accounts, EgressUses us
             return await JsonAsync(AdminJson.Value(await accounts.SetAddressAsync(r.Route("name"), helo, body.Has("shared") ? body.Flag("shared") : null, r.Aborted, r.Caller.ToString())), r.Aborted);
         });
         api.ReadAll("addresses", ListAsync);
-        api.ReadAll("addresses/{name}", async r => await JsonAsync(AdminJson.Value(await accounts.ShowAddressAsync(r.Route("name"), r.Aborted)), r.Aborted));
+        api.ReadAll("addresses/{name}", async r => await JsonAsync(AdminJson.Value(await accounts.ShowAddressAsync(r.Route("name"), states.Addresses(), r.Aborted)), r.Aborted));
         api.Change("DELETE", "addresses/{name}", async r => Json(AdminJson.Value(await accounts.RemoveAddressAsync(r.Route("name"), r.Aborted, r.Caller.ToString()))));
         api.Change("POST", "addresses/{name}/probe", ProbeAsync);
     }
 
     private async Task<JsonNode?> ListAsync(AdminRequest r)
     {
-        Page<AddressView> page = AdminJson.Value(await accounts.ListAddressesAsync(r.Query("cursor"), r.Limit, r.Aborted));
+        Page<AddressView> page = AdminJson.Value(await accounts.ListAddressesAsync(r.Query("cursor"), r.Limit, states.Addresses(), r.Aborted));
         var items = new JsonArray();
         foreach (AddressView address in page.Items)
             items.Add((JsonNode)await JsonAsync(address, r.Aborted));
@@ -43,7 +45,7 @@ internal sealed class AddressesApi(AccountAdministration accounts, EgressUses us
     private async Task<JsonNode?> ProbeAsync(AdminRequest r)
     {
         RequestBody body = await r.BodyAsync("to");
-        AddressView address = AdminJson.Value(await accounts.ShowAddressAsync(r.Route("name"), r.Aborted));
+        AddressView address = AdminJson.Value(await accounts.ShowAddressAsync(r.Route("name"), states.Addresses(), r.Aborted));
         string to = body.Text("to") ?? AdminJson.Value(await accounts.ListSettingsAsync(r.Aborted)).First(static s => s.Name == "Egress:Probe").Value;
         if (to.Length == 0)
             throw AdminRequest.Bad($"Nobody is configured to ask; name one (--to smtp://mx.example.net) or configure one: relaygate setting set Egress:Probe smtp://HOST:PORT");
@@ -81,13 +83,13 @@ internal sealed class AddressesApi(AccountAdministration accounts, EgressUses us
         EgressUse use = await uses.OfAsync(address, cancellationToken);
         JsonObject json = Json(a);
         json["users"] = new JsonArray([.. a.Users.Select(static user => (JsonNode)user)]);
-        json["present"] = use.MissingSince is null;
-        json["missingSince"] = AdminJson.TimeOrNull(use.MissingSince);
+        json["present"] = SystemChoice.Is(address) ? null : use.MissingSince is null;
+        json["missingSince"] = AdminJson.TimeOrNull(SystemChoice.Is(address) ? null : use.MissingSince);
         json["lastUse"] = AdminJson.TimeOrNull(use.LastUse);
         json["waiting"] = await waiting.CountAsync(WaitKey.Ip(address), MaxCounted, cancellationToken);
         json["public"] = use.Public;
         json["probedBy"] = use.ProbedBy;
         json["probedAt"] = AdminJson.TimeOrNull(use.ProbedAt);
-        return await states.AddAsync(json, cancellationToken);
+        return await views.AddAsync(json, cancellationToken);
     }
 }

@@ -193,10 +193,10 @@ internal sealed class DoctorApi(
         string? after = null;
         do
         {
-            Page<AddressView> page = AdminJson.Value(await accounts.ListAddressesAsync(after, AccountAdministration.MaxPage, cancellationToken));
+            Page<AddressView> page = AdminJson.Value(await accounts.ListAddressesAsync(after, AccountAdministration.MaxPage, [], cancellationToken));
             foreach (AddressView draining in page.Items.Where(static a => a.DrainingSince is not null))
                 findings.Add(await DrainingAsync(draining, cancellationToken));
-            findings.AddRange(page.Items.Select(a => Address(a.Address, $"greets as {a.Helo}", a.Subscription ?? (a.IsServer ? "the server" : a.IsUsed ? "those who share it" : null))));
+            findings.AddRange(page.Items.Where(static a => !SystemChoice.Is(IPAddress.Parse(a.Address))).Select(a => Address(a.Address, $"greets as {a.Helo}", a.Subscription ?? (a.IsServer ? "the server" : a.IsUsed ? "those who share it" : null))));
             after = page.Next;
         }
         while (after is not null);

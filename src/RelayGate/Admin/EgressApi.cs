@@ -4,6 +4,7 @@ using System.Net;
 using System.Text.Json.Nodes;
 using RelayGate.Accounts;
 using RelayGate.Core.Messages;
+using RelayGate.Core.Policy;
 using RelayGate.Egress;
 
 namespace RelayGate.Admin;
@@ -21,14 +22,19 @@ internal sealed class EgressApi(AccountAdministration accounts, AccountDirectory
             RequestBody body = await r.BodyAsync("seconds", "reason");
             AddressView address = await AddressAsync(r);
             await control.RestAsync(IPAddress.Parse(address.Address), Length(body), Reason(body), address.Subscription, r.Caller.ToString(), r.Aborted);
-            return await ShowAsync(r);
+            return await ShowAsync(address, r.Aborted);
         });
         api.Change("POST", "addresses/{name}/drain", async r =>
         {
             await r.BodyAsync();
-            AdminJson.Value(await accounts.DrainAddressAsync(r.Route("name"), isDraining: true, r.Aborted, r.Caller.ToString()));
-            JsonObject answer = await ShowAsync(r);
-            IReadOnlyList<string> choosers = await directory.WhoChoosesAsync(IPAddress.Parse((string)answer["address"]!), r.Aborted);
+            if (IPAddress.TryParse(r.Route("name"), out IPAddress? system) && SystemChoice.Is(system))
+            {
+                throw AdminRequest.Bad($"{SystemChoice.NameOf(system)} cannot drain, as there is no other to choose; name one "
+                    + $"(relaygate setting set Egress:IPv{(system.Equals(IPAddress.Any) ? 4 : 6)} ADDRESS), or let nothing leave (relaygate ip rest {system})");
+            }
+            AddressView address = AdminJson.Value(await accounts.DrainAddressAsync(r.Route("name"), isDraining: true, r.Aborted, r.Caller.ToString()));
+            JsonObject answer = await ShowAsync(address, r.Aborted);
+            IReadOnlyList<string> choosers = await directory.WhoChoosesAsync(IPAddress.Parse(address.Address), r.Aborted);
             answer["stillChosenBy"] = new JsonArray([.. choosers.Select(static who => (JsonNode)who)]);
             return answer;
         });
@@ -41,12 +47,13 @@ internal sealed class EgressApi(AccountAdministration accounts, AccountDirectory
             if (provider is not null && ended.IsEmpty)
             {
                 providers.Check(provider);
-                throw new ProblemException(Problem.NotFound($"nothing is known against {address.Address} at {provider}; what there is: relaygate ip show {address.Address}"));
+                throw new ProblemException(Problem.NotFound($"nothing is known against {SystemChoice.NameOf(address.Address)} at {provider}; what there is: relaygate ip show {address.Address}"));
             }
-            if (provider is null)
-                AdminJson.Value(await accounts.DrainAddressAsync(address.Address, isDraining: false, r.Aborted, r.Caller.ToString()));
-            JsonObject answer = await ShowAsync(r);
-            answer["ended"] = ended.Length + (provider is null && address.DrainingSince is not null ? 1 : 0);
+            bool drains = provider is null && address.DrainingSince is not null;
+            if (drains)
+                address = AdminJson.Value(await accounts.DrainAddressAsync(address.Address, isDraining: false, r.Aborted, r.Caller.ToString()));
+            JsonObject answer = await ShowAsync(address, r.Aborted);
+            answer["ended"] = ended.Length + (drains ? 1 : 0);
             return answer;
         });
         api.ReadAll("egress-states", async r =>
@@ -80,27 +87,23 @@ internal sealed class EgressApi(AccountAdministration accounts, AccountDirectory
             string provider = Provider(body.RequiredText("provider"), orAny: true);
             if (IPAddress.TryParse(address, out IPAddress? known))
                 address = known.ToString();
-            string? subscription = address == EgressPace.Any ? null : (await accounts.ShowAddressAsync(address, r.Aborted)).Value?.Subscription;
+            string? subscription = address == EgressPace.Any ? null : (await accounts.ShowAddressAsync(address, states.Addresses(), r.Aborted)).Value?.Subscription;
             if (!await control.CancelPaceAsync(address, provider, subscription, r.Caller.ToString(), r.Aborted))
                 throw new ProblemException(Problem.NotFound($"no pace is set for {address} at {provider}; what there is: relaygate pace list"));
             return new JsonObject { ["address"] = address, ["provider"] = provider };
         });
     }
 
-    private async Task<AddressView> AddressAsync(AdminRequest r) => AdminJson.Value(await accounts.ShowAddressAsync(r.Route("name"), r.Aborted));
+    private async Task<AddressView> AddressAsync(AdminRequest r) => AdminJson.Value(await accounts.ShowAddressAsync(r.Route("name"), states.Addresses(), r.Aborted));
 
-    private async Task<JsonObject> ShowAsync(AdminRequest r)
-    {
-        AddressView address = await AddressAsync(r);
-        return await views.AddAsync(
-            new JsonObject
-            {
-                ["address"] = address.Address,
-                ["subscription"] = address.Subscription,
-                ["draining"] = address.DrainingSince is { } since ? AdminJson.Time(since) : null,
-            },
-            r.Aborted);
-    }
+    private Task<JsonObject> ShowAsync(AddressView address, CancellationToken cancellationToken) => views.AddAsync(
+        new JsonObject
+        {
+            ["address"] = address.Address,
+            ["subscription"] = address.Subscription,
+            ["draining"] = address.DrainingSince is { } since ? AdminJson.Time(since) : null,
+        },
+        cancellationToken);
 
     /// <summary>The address of a pace, and whose it is.</summary>
     private async Task<(string Address, string? Subscription)> TargetAsync(RequestBody body, CancellationToken cancellationToken)
@@ -108,7 +111,7 @@ internal sealed class EgressApi(AccountAdministration accounts, AccountDirectory
         string text = body.RequiredText("address");
         if (text == EgressPace.Any)
             return (text, null);
-        AddressView address = AdminJson.Value(await accounts.ShowAddressAsync(text, cancellationToken));
+        AddressView address = AdminJson.Value(await accounts.ShowAddressAsync(text, states.Addresses(), cancellationToken));
         return (address.Address, address.Subscription);
     }
 

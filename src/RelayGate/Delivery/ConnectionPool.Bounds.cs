@@ -1,6 +1,7 @@
 using System.Net;
 using System.Net.Sockets;
 using RelayGate.Configuration;
+using RelayGate.Core.Policy;
 
 namespace RelayGate.Delivery;
 
@@ -66,7 +67,7 @@ public sealed partial class ConnectionPool
 
     /// <summary>Where the system chooses the local address, all that is sent by one family counts as from one.</summary>
     private static IPAddress LocalOf(EgressBinding egress, NextHopAddress nextHop) =>
-        egress.Address ?? (nextHop.EndPoint.AddressFamily == AddressFamily.InterNetworkV6 ? IPAddress.IPv6Any : IPAddress.Any);
+        egress.Address ?? SystemChoice.Of(nextHop.EndPoint.AddressFamily);
 
     /// <summary>What differs for a provider in the pool; null: nothing, so that its hosts' sessions are shared whatever name a domain gives them.</summary>
     private ProviderOptions? OptionsOf(string provider) =>

@@ -275,6 +275,8 @@ internal sealed partial class Deliverer(
             if (await session.OpenAsync(allowTls, CheckAsync) is { } failure)
                 return failure;
             local.Used(session.LocalAddress!);
+            if (decided is null)
+                local.Used(SystemChoice.Of(session.LocalAddress!.AddressFamily));
         }
         return await WhyNotAsync(subscription, session.LocalAddress!, cancellationToken);
     }

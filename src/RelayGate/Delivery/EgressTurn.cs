@@ -21,7 +21,7 @@ internal sealed class EgressTurn(EgressStates states, DeliveryJob job) : IDispos
     {
         if (_barred is not null && _barred.Contains((binding, nextHop.EndPoint.AddressFamily)))
             return false;
-        IPAddress local = binding.Address ?? (nextHop.EndPoint.AddressFamily == AddressFamily.InterNetwork ? IPAddress.Any : IPAddress.IPv6Any);
+        IPAddress local = binding.Address ?? SystemChoice.Of(nextHop.EndPoint.AddressFamily);
         var key = new EgressKey(local, nextHop.Provider);
         int index = _asked.FindIndex(asked => asked.Key == key);
         if (index >= 0)

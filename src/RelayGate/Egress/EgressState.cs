@@ -1,4 +1,5 @@
 using System.Net;
+using RelayGate.Core.Policy;
 using RelayGate.Core.Replies;
 
 namespace RelayGate.Egress;
@@ -20,11 +21,11 @@ public enum EgressCondition
 }
 
 /// <summary>A local address at one provider, or everywhere.</summary>
-/// <param name="Address">0.0.0.0 or :: where the system chooses.</param>
+/// <param name="Address">Where the system chooses, what stands for that (<see cref="SystemChoice"/>).</param>
 /// <param name="Provider">As in <c>NextHopAddress.Provider</c>, in lower case; "": everywhere.</param>
 public readonly record struct EgressKey(IPAddress Address, string Provider)
 {
-    public override string ToString() => Provider.Length == 0 ? Address.ToString() : $"{Address} at {Provider}";
+    public override string ToString() => Provider.Length == 0 ? SystemChoice.NameOf(Address) : $"{SystemChoice.NameOf(Address)} at {Provider}";
 }
 
 /// <summary>Why and until when less than usual, or nothing, leaves from an address. Kept in the store.</summary>

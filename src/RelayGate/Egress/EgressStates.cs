@@ -71,7 +71,7 @@ public sealed class EgressStates(TimeProvider time)
             {
                 DateTimeOffset look = now + Recheck * (0.9 + 0.2 * Random.Shared.NextDouble());
                 DateTimeOffset end = rest.Until is { } until ? until + Spread(10) : DateTimeOffset.MaxValue;
-                wait = new PutOff(WaitKey.Ip(address), end < look ? end : look, "4.3.2", $"The address {address} rests{(rest.Why.Length > 0 ? $": {rest.Why}" : "")}", WaitCause.ByHand) { IsOpenEnded = rest.Until is null };
+                wait = new PutOff(WaitKey.Ip(address), end < look ? end : look, "4.3.2", $"The address {SystemChoice.NameOf(address)} rests{(rest.Why.Length > 0 ? $": {rest.Why}" : "")}", WaitCause.ByHand) { IsOpenEnded = rest.Until is null };
                 return null;
             }
             EgressPair pair = Pair(key, now);
@@ -200,6 +200,13 @@ public sealed class EgressStates(TimeProvider time)
     {
         lock (_gate)
             return key.Provider.Length == 0 ? _rests.GetValueOrDefault(key.Address) : _pairs.GetValueOrDefault(key)?.State;
+    }
+
+    /// <summary>Local addresses that anything is known against.</summary>
+    public IReadOnlyCollection<IPAddress> Addresses()
+    {
+        lock (_gate)
+            return [.. _rests.Keys.Concat(_pairs.Values.Where(static pair => pair.State is not null).Select(static pair => pair.Key.Address)).Distinct()];
     }
 
     /// <summary>All states, those of one address, in the order of address and provider.</summary>

@@ -35,7 +35,7 @@ internal static class EgressText
     {
         List<string> parts = [.. new[] { egress.IPv4, egress.IPv6 }.OfType<EgressAddress>().Select(a => a.ToString())];
         if (egress.IsSystemDefault)
-            parts.Add($"{(parts.Count == 0 ? "" : "else ")}the system's choice ({egress.Helo})");
+            parts.Add($"{(parts.Count == 0 ? "" : "else ")}{SystemChoice.Words} ({egress.Helo})");
         return string.Join(", ", [.. parts, egress.Why]);
     }
 }
