@@ -1,4 +1,5 @@
 using System.Collections.Immutable;
+using System.Data.Common;
 using System.Net;
 using Microsoft.Extensions.Logging;
 using RelayGate.Queue;
@@ -69,15 +70,12 @@ public sealed class EgressControl : IDisposable
     {
         DateTimeOffset now = _time.GetUtcNow();
         var rest = new EgressState(new EgressKey(address, ""), EgressCondition.Resting, default, now, now + length, 1, reason ?? "") { By = by };
-        await _writer.RunAsync(
-            context =>
-            {
-                EgressRows.Save(context, rest.Key, rest);
-                AuditRows.Add(context.Connection.Connection, now, by, "rest", $"ip {address}", subscription, "", rest.Until is { } until ? $"until {until.UtcDateTime:yyyy-MM-dd HH:mm} UTC" : "until resume");
-                return true;
-            },
-            cancellationToken,
-            _ => _states.Rest(rest));
+        await OrderAsync(
+            rest.Key,
+            rest,
+            db => AuditRows.Add(db, now, by, "rest", $"ip {rest.Key}", subscription, "", rest.Until is { } until ? $"until {until.UtcDateTime:yyyy-MM-dd HH:mm} UTC" : "until resume"),
+            () => _states.Rest(rest),
+            cancellationToken);
         return rest;
     }
 
@@ -89,40 +87,33 @@ public sealed class EgressControl : IDisposable
         ImmutableArray<EgressState> states = [.. _states.All(address).Where(state => provider is null || state.Key.Provider == provider)];
         foreach (EgressState state in states)
         {
-            await _writer.RunAsync(
-                context =>
-                {
-                    EgressRows.Save(context, state.Key, null);
-                    AuditRows.Add(context.Connection.Connection, _time.GetUtcNow(), by, "resume", $"ip {state.Key}", subscription, AuditText(state), "");
-                    return true;
-                },
-                cancellationToken,
-                _ => _states.End(state.Key));
-            _ = WakeAsync(state.Key);
+            await OrderAsync(
+                state.Key,
+                null,
+                db => AuditRows.Add(db, _time.GetUtcNow(), by, "resume", $"ip {state.Key}", subscription, AuditText(state), ""),
+                () => _states.End(state.Key),
+                cancellationToken);
+            _ = WakeAsync(WaitOf(state.Key));
         }
         return states;
     }
 
-    /// <summary>Sets a pace by hand, in place of one for the same pair.</summary>
+    /// <summary>Sets a pace by hand, in place of one for the same pair. What waits behind the slots of the pace of before goes on by the new one.</summary>
     /// <returns>False: there are too many.</returns>
-    public async Task<bool> SetPaceAsync(EgressPace pace, string? subscription, CancellationToken cancellationToken)
-    {
-        bool isSet = await _writer.RunAsync(
-            context =>
-            {
-                List<EgressPace> all = EgressRows.Paces(context.Connection);
-                EgressPace? old = all.Find(other => other.Address == pace.Address && other.Provider == pace.Provider);
-                if (old is null && all.Count >= MaxPaces)
-                    return false;
-                EgressRows.Save(context, pace);
-                AuditRows.Add(context.Connection.Connection, pace.Since, pace.By, "pace set", $"pace {pace.Address} {pace.Provider}", subscription, old?.ToString() ?? "",
-                    $"{pace}{(pace.Reason is { } reason ? $": {reason}" : "")}");
-                return true;
-            },
-            cancellationToken);
-        await ReloadPacesAsync(cancellationToken);
-        return isSet;
-    }
+    public Task<bool> SetPaceAsync(EgressPace pace, string? subscription, CancellationToken cancellationToken) => ChangePacesAsync(
+        pace,
+        context =>
+        {
+            List<EgressPace> all = EgressRows.Paces(context.Connection);
+            EgressPace? old = all.Find(other => other.Address == pace.Address && other.Provider == pace.Provider);
+            if (old is null && all.Count >= MaxPaces)
+                return false;
+            EgressRows.Save(context, pace);
+            AuditRows.Add(context.Connection.Connection, pace.Since, pace.By, "pace set", $"pace {pace.Address} {pace.Provider}", subscription, old?.ToString() ?? "",
+                $"{pace}{(pace.Reason is { } reason ? $": {reason}" : "")}");
+            return true;
+        },
+        cancellationToken);
 
     /// <summary>Ends a pace set by hand: what was learned holds again.</summary>
     /// <returns>False: there was none.</returns>
@@ -131,7 +122,8 @@ public sealed class EgressControl : IDisposable
         EgressPace? old = (await ListPacesAsync(cancellationToken)).FirstOrDefault(pace => pace.Address == address && pace.Provider == provider);
         if (old is null)
             return false;
-        bool wasThere = await _writer.RunAsync(
+        return await ChangePacesAsync(
+            old,
             context =>
             {
                 bool isGone = EgressRows.Remove(context, address, provider);
@@ -140,9 +132,6 @@ public sealed class EgressControl : IDisposable
                 return isGone;
             },
             cancellationToken);
-        await ReloadPacesAsync(cancellationToken);
-        WakeAll(old);
-        return wasThere;
     }
 
     /// <summary>The paces set by hand, by address and provider.</summary>
@@ -154,13 +143,72 @@ public sealed class EgressControl : IDisposable
     private static string AuditText(EgressState state) =>
         $"{state.Condition.ToString().ToLowerInvariant()}{(state.Until is { } until ? $" until {until.UtcDateTime:yyyy-MM-dd HH:mm} UTC" : "")}{(state.Why.Length > 0 ? $": {state.Why}" : "")}";
 
-    private async Task ReloadPacesAsync(CancellationToken cancellationToken) => _states.SetPaces(await ListPacesAsync(cancellationToken));
+    /// <summary>
+    /// Carries out an order about one state: durable first, then in memory. What a reply began or time ended in between has been stored as it was before
+    /// the order, so it is stored once more.
+    /// </summary>
+    private async Task OrderAsync(EgressKey key, EgressState? state, Action<DbConnection> audit, Action change, CancellationToken cancellationToken)
+    {
+        await _writer.RunAsync(
+            context =>
+            {
+                EgressRows.Save(context, key, state);
+                audit(context.Connection.Connection);
+                return true;
+            },
+            cancellationToken,
+            _ => change());
+        await SaveAsync(key);
+    }
 
-    /// <summary>What waits behind the slots of a pace that has ended goes on.</summary>
-    private void WakeAll(EgressPace pace)
+    /// <summary>Stores a state as it is by then.</summary>
+    private async Task SaveAsync(EgressKey key) => await _writer.RunAsync(
+        context =>
+        {
+            EgressRows.Save(context, key, _states.Find(key));
+            return true;
+        },
+        CancellationToken.None);
+
+    /// <summary>Changes the paces set by hand, in memory in the order of the commits, and wakes what waits behind slots that do not hold any more.</summary>
+    /// <param name="pace">The one that is set or ended.</param>
+    /// <param name="change">False: nothing is changed.</param>
+    private async Task<bool> ChangePacesAsync(EgressPace pace, Func<WriteContext, bool> change, CancellationToken cancellationToken)
+    {
+        List<EgressPace>? paces = await _writer.RunAsync(
+            context => change(context) ? EgressRows.Paces(context.Connection) : null,
+            cancellationToken,
+            changed =>
+            {
+                if (changed is not null)
+                    _states.SetPaces(changed);
+            });
+        if (paces is not null)
+            _ = WakeAllAsync(pace);
+        return paces is not null;
+    }
+
+    /// <summary>What waits at the pairs of a pace goes on: those in use, and those that only the store knows since the last start.</summary>
+    private async Task WakeAllAsync(EgressPace pace)
     {
         foreach (EgressKey key in _states.KeysOf(pace))
-            _ = WakeAsync(key);
+            await WakeAsync(WaitOf(key));
+        try
+        {
+            for (WaitKey? key = null; await _waiting.NextAsync("ip", key, CancellationToken.None) is { } next; key = next)
+            {
+                if (next.PairOf is var (address, provider) && pace.IsFor(new EgressKey(address, provider)) && !_states.IsInUse(new EgressKey(address, provider)))
+                    await WakeAsync(next);
+            }
+        }
+        catch (Exception e) when (e is ObjectDisposedException or OperationCanceledException)
+        {
+            // The gateway stops.
+        }
+        catch (Exception e)
+        {
+            Log.EgressStateFault(_logger, e, "paces"); // What waits is looked at when its time comes.
+        }
     }
 
     private async Task SweepAsync()
@@ -185,19 +233,13 @@ public sealed class EgressControl : IDisposable
     {
         try
         {
-            await _writer.RunAsync(
-                context =>
-                {
-                    EgressRows.Save(context, key, _states.Find(key));
-                    return true;
-                },
-                CancellationToken.None);
+            await SaveAsync(key);
             bool begins = after is { Condition: EgressCondition.Paused } && before is not { Condition: EgressCondition.Paused };
             bool ends = isTaken && after is null && before is { Condition: EgressCondition.Paused };
             if (begins || ends)
                 News?.Invoke(new EgressNews(ends ? before! : after!, ends, await WaitingAsync(key, CancellationToken.None)));
             if (after is null)
-                await WakeAsync(key);
+                await WakeAsync(WaitOf(key));
         }
         catch (Exception e) when (e is ObjectDisposedException or OperationCanceledException)
         {
@@ -209,11 +251,11 @@ public sealed class EgressControl : IDisposable
         }
     }
 
-    private async Task WakeAsync(EgressKey key)
+    private async Task WakeAsync(WaitKey key)
     {
         try
         {
-            await _waiting.WakeWaitersAsync(WaitOf(key));
+            await _waiting.WakeWaitersAsync(key);
         }
         catch (Exception e) when (e is ObjectDisposedException or OperationCanceledException)
         {

@@ -66,6 +66,9 @@ public sealed record EgressPace(string Address, string Provider, int PerMinute, 
 {
     public const string Any = "*";
 
+    /// <summary>Whether it is meant for a pair; a more exact one may win over it there.</summary>
+    public bool IsFor(EgressKey pair) => (Address == Any || Address == pair.Address.ToString()) && (Provider == Any || Provider == pair.Provider);
+
     public override string ToString() =>
         $"{PerMinute}/min{(Connections is { } bound ? $", {bound} connections" : "")}{(Until is { } end ? $" until {end.UtcDateTime:yyyy-MM-dd HH:mm} UTC" : "")}";
 }

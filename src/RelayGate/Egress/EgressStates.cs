@@ -238,16 +238,19 @@ public sealed class EgressStates(TimeProvider time)
         }
     }
 
+    /// <summary>Whether something was sent at a pair a short time ago, or is known against it.</summary>
+    internal bool IsInUse(EgressKey key)
+    {
+        lock (_gate)
+            return _pairs.ContainsKey(key);
+    }
+
     /// <summary>Pairs in use that a pace set by hand holds for.</summary>
     internal ImmutableArray<EgressKey> KeysOf(EgressPace pace)
     {
         lock (_gate)
         {
-            return
-            [
-                .. _pairs.Keys.Where(key =>
-                    (pace.Address == EgressPace.Any || pace.Address == key.Address.ToString()) && (pace.Provider == EgressPace.Any || pace.Provider == key.Provider)),
-            ];
+            return [.. _pairs.Keys.Where(pace.IsFor)];
         }
     }
 

@@ -122,7 +122,7 @@ public sealed class EgressWatch(
                 await ForgetAsync(address, cancellationToken);
         }
         await TellAsync(back, cancellationToken);
-        for (WaitKey? key = await waiting.NextWithoutEgressAsync(null, cancellationToken); key is { } without; key = await waiting.NextWithoutEgressAsync(without, cancellationToken))
+        for (WaitKey? key = null; await waiting.NextAsync("egress", key, cancellationToken) is { } without; key = without)
         {
             (string subscription, string? domain) = without.EgressOf;
             if (await egress(subscription, domain, [], cancellationToken) is { MustWait: false })

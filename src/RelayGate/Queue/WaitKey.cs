@@ -26,6 +26,9 @@ public readonly record struct WaitKey(string Text)
     /// <summary>The parts of <see cref="Egress"/>.</summary>
     public (string Subscription, string? Domain) EgressOf => Text.Split(' ') is [_, var subscription, .. var rest] ? (subscription, rest is [var domain] ? domain : null) : ("", null);
 
+    /// <summary>The parts of <see cref="Ip(IPAddress, string)"/>; null: it is another.</summary>
+    public (IPAddress Address, string Provider)? PairOf => Text.Split(' ') is ["ip", var address, var provider] ? (IPAddress.Parse(address), provider) : null;
+
     /// <summary>The first word: ip, to, provider or egress.</summary>
     public string Kind => Text[..Text.IndexOf(' ')];
 

@@ -70,12 +70,13 @@ public sealed class WaitingMail(SqliteRelayStore store, QueueWriter writer, Time
         },
         cancellationToken);
 
-    /// <summary>Goes through what mail without an address waits for, one for each sender that has any: the next one by text.</summary>
+    /// <summary>Goes through what mail waits for: the next one by text.</summary>
+    /// <param name="kind">As <see cref="WaitKey.Kind"/>.</param>
     /// <param name="after">Null: the first.</param>
-    internal Task<WaitKey?> NextWithoutEgressAsync(WaitKey? after, CancellationToken cancellationToken) => store.ReadRawAsync(
+    internal Task<WaitKey?> NextAsync(string kind, WaitKey? after, CancellationToken cancellationToken) => store.ReadRawAsync(
         connection =>
         {
-            SqliteStatement next = connection.Prepared(Next).Bind(1, after?.Text ?? "egress").Bind(2, "egress!");
+            SqliteStatement next = connection.Prepared(Next).Bind(1, after?.Text ?? kind).Bind(2, kind + '!');
             WaitKey? found = next.Step() && next.NullableText(0) is { } text ? new WaitKey(text) : null;
             next.Reset();
             return found;

@@ -249,6 +249,82 @@ public sealed class EgressStateTests
         Assert.Equal(0, await world.Queue.Count("attempt", "subscription = 'other' and results like '%secret-customer%'"));
     }
 
+    [Fact]
+    public async Task What_waits_behind_a_slow_pace_goes_on_when_a_faster_one_is_set()
+    {
+        await using var world = new World();
+        await world.Gateway.Control.SetPaceAsync(new EgressPace("*", "*", 1, null, world.Start, null, null, "uid 0"), null, default);
+        for (int i = 0; i < 30; i++)
+            await world.AcceptAsync("acme", A, $"{i}@p.test");
+        await world.P.NextAsync();
+        await world.UntilWaitingAsync(29);
+
+        await world.Gateway.Control.SetPaceAsync(new EgressPace("*", "*", 10_000, null, world.Start, null, null, "uid 0"), null, default);
+
+        await world.AdvanceUntilAsync(() => world.P.Messages.Count == 29, TimeSpan.FromSeconds(1));
+        Assert.True(world.Queue.Time.GetUtcNow() - world.Start < TimeSpan.FromMinutes(2));
+    }
+
+    /// <summary>Of what waits, pairs that nothing was sent at since the start are known to the store alone.</summary>
+    [Fact]
+    public async Task What_waited_behind_a_pace_before_a_restart_goes_on_when_the_pace_ends()
+    {
+        using var queue = new QueueFixture();
+        (EgressStates _, EgressControl control) = await StartAsync(queue);
+        await control.SetPaceAsync(new EgressPace("*", "slow.test", 1, null, queue.Time.GetUtcNow(), null, null, "uid 0"), null, default);
+        foreach (string provider in new[] { "slow.test", "other.test" })
+        {
+            await queue.OfferAsync(queue.Message(queue.Account(), (string[])["one@p.test"]));
+            await queue.Writer.WriteAsync(db =>
+            {
+                using System.Data.Common.DbCommand update = db.CreateCommand();
+                update.CommandText = $"update recipient set waits_for = 'ip 127.0.0.2 {provider}' where waits_for is null";
+                return update.ExecuteNonQuery();
+            });
+        }
+        control.Dispose();
+        queue.Reopen();
+        (_, control) = await StartAsync(queue);
+
+        Assert.True(await control.CancelPaceAsync("*", "slow.test", null, "uid 0", default));
+
+        await DeliveryGateway.UntilAsync(async () => await queue.Count("recipient", "waits_for is null") == 1);
+        Assert.Equal(1, await queue.Count("recipient", "waits_for = 'ip 127.0.0.2 other.test'"));
+        control.Dispose();
+    }
+
+    /// <summary>Orders and what replies and time have changed may be stored in one batch.</summary>
+    [Fact]
+    public async Task What_is_ordered_while_a_state_changes_is_the_same_after_a_restart()
+    {
+        using var queue = new QueueFixture();
+        (EgressStates states, EgressControl control) = await StartAsync(queue);
+        EgressGrant[] grants = [states.Ask(AAtP, default, out _)!.Value, states.Ask(AAtP, default, out _)!.Value];
+        states.Refused(grants[0], new Core.Replies.ReplyFinding(Core.Replies.ReplyClass.Rate, "provider-p.test"), "451 slow down", "acme");
+        await control.RestAsync(B, TimeSpan.FromHours(1), null, null, "uid 0", default);
+        await DeliveryGateway.UntilAsync(async () => await queue.Count("egress_state") == 2);
+        using var go = new ManualResetEventSlim();
+        Task<bool> stalled = queue.Writer.RunAsync(_ => go.Wait(TimeSpan.FromSeconds(20)), default);
+
+        Task<System.Collections.Immutable.ImmutableArray<EgressState>> resumed = control.ResumeAsync(A, null, null, "uid 0", default);
+        states.Refused(grants[1], new Core.Replies.ReplyFinding(Core.Replies.ReplyClass.IpBlocked, "provider-p.test"), "550 blocked", "acme"); // Stored behind the order.
+        Task<EgressState> rested = control.RestAsync(B, null, "again", null, "uid 0", default);
+        queue.Time.Advance(TimeSpan.FromHours(2)); // The rest of before ends, behind the order.
+        go.Set();
+        Assert.True(await stalled);
+        await resumed;
+        await rested;
+        await queue.Writer.RunAsync(static _ => true, default);
+        string[] before = [.. states.All().Select(static s => s.ToString())];
+        control.Dispose();
+        queue.Reopen();
+        (states, control) = await StartAsync(queue);
+
+        Assert.Contains("again", Assert.Single(before), StringComparison.Ordinal);
+        Assert.Equal(before, states.All().Select(static s => s.ToString()));
+        control.Dispose();
+    }
+
     private static async Task<(EgressStates States, EgressControl Control)> StartAsync(QueueFixture queue)
     {
         var states = new EgressStates(queue.Time);
