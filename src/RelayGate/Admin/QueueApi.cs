@@ -116,13 +116,19 @@ internal sealed class QueueApi(MessageLog log, QueueAdministration queue, Accoun
         if (text is not null && (string.IsNullOrWhiteSpace(text) || text.Length > QueueOrderRequest.MaxText || text.Any(PrintableText.IsUnsafe)))
             throw AdminRequest.Bad($"text: one line of 1 to {QueueOrderRequest.MaxText} printable characters is expected");
         await MessagesApi.RequireSubscriptionAsync(r, subscription, accounts, log);
+        ImmutableArray<IPAddress> to = Addresses(body, order);
+        foreach (IPAddress address in to)
+        {
+            if ((await accounts.ShowAddressAsync(address.ToString(), [], r.Aborted)).Value is { DrainingSince: not null })
+                throw new ProblemException(Problem.Conflict($"{address} drains: no mail is to choose it; name another, or end that first (relaygate ip resume {address})"));
+        }
         return new QueueOrderRequest(order, new QueueSelection([.. ids], subscription, Seen(r, filter)))
         {
             DryRun = body.Flag("dryRun"),
             OnlySubscription = r.Caller.Subscription,
             By = r.Caller.ToString(),
             Text = text ?? QueueOrderRequest.DefaultText,
-            To = Addresses(body, order),
+            To = to,
         };
     }
 

@@ -151,6 +151,11 @@ public sealed class AddressOrderCommandTests : IAsyncLifetime, IAsyncDisposable
         Assert.Equal("127.0.0.11", (await _nextHop.NextAsync()).Client.ToString());
         Assert.Contains("it is the only one of its family for subscription acme, whose new mail leaves from it until there is another", drained, StringComparison.Ordinal);
         Assert.Contains("draining", await OkAsync("ip list"), StringComparison.Ordinal);
+        await OkAsync("ip rest 127.0.0.11");
+        await SendAsync();
+        await WaitingAsync();
+        Run rebound = await _command.RunAsync("queue rebind --subscription acme --to-ip 127.0.0.11");
+        Assert.Equal((5, "relaygate: 127.0.0.11 drains: no mail is to choose it; name another, or end that first (relaygate ip resume 127.0.0.11)\n"), (rebound.ExitCode, rebound.Error));
     }
 
     /// <summary>What was accepted without an address gets one when there is one, never another subscription's or the server's, and keeps it.</summary>
