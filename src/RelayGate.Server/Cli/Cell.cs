@@ -12,6 +12,9 @@ internal static class Cell
     /// <summary>A local address; what stands for the system's choice with what it is.</summary>
     public static string? Address(JsonNode item) => Text(item["address"]) is { } address ? SystemChoice.NameOf(address) : null;
 
+    /// <summary>What mail waits for, as the API tells it, with the names of addresses.</summary>
+    public static string? WaitsFor(JsonNode? cause) => Text(cause) is { } text ? string.Join(' ', text.Split(' ').Select(SystemChoice.NameOf)) : null;
+
     /// <summary>A word where the value is true, else nothing.</summary>
     public static Func<JsonNode, string?> Flag(string name, string word) => item => (bool?)item[name] == true ? word : "";
 

@@ -41,7 +41,7 @@ internal static class QueueCommands
                 return output.List(await client.GetAsync("queue" + paging.Query(parsed, filter), cancellationToken), filter.All(static f => f.Value is null) ? "the queue is empty" : "nothing in the queue matches",
                     ("REF", Cell.Of("ref")), ("ARRIVED (UTC)", Cell.Time("at")), ("AGE", Age), ("STATE", i => State(i)), ("SUBSCRIPTION", Cell.Of("subscription")), ("OCTETS", Cell.Of("octets")),
                     ("FROM", i => $"<{Cell.Text(i["sender"])}>"), ("RECIPIENTS", Cell.Of("recipientCount")), ("EGRESS", Cell.Of("egress")), ("ATTEMPTS", Cell.Of("attempts")), ("NEXT ATTEMPT (UTC)", i => Cell.Time(i["nextAttempt"]) ?? (Cell.Text(i["waitsFor"]) is not null && Cell.Text(i["held"]) is null ? "when that ends" : null)),
-                    ("RELEASE ABOUT (UTC)", i => Cell.Time(i["hold"]?["releaseAbout"])), ("WAITS FOR", Cell.Of("waitsFor")), ("LAST REPLY OR WHY HELD", i => Cell.Text(i["hold"]?["for"]) ?? Cell.Text(i["lastReply"])));
+                    ("RELEASE ABOUT (UTC)", i => Cell.Time(i["hold"]?["releaseAbout"])), ("WAITS FOR", i => Cell.WaitsFor(i["waitsFor"])), ("LAST REPLY OR WHY HELD", i => Cell.Text(i["hold"]?["for"]) ?? Cell.Text(i["lastReply"])));
             }),
             QueueShowCommand.Create(),
             Action("retry", "Try now instead of later.", "to be tried now"),

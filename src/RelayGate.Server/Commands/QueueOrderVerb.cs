@@ -2,7 +2,6 @@ using System.CommandLine;
 using System.Globalization;
 using System.Runtime.InteropServices;
 using System.Text.Json.Nodes;
-using RelayGate.Core.Policy;
 using RelayGate.Server.Cli;
 using Spectre.Console;
 
@@ -200,7 +199,7 @@ internal sealed class QueueOrderVerb(string verb, string done, JsonObject body, 
                 ["egress", var subscription, ..] => $"subscription show {subscription}",
                 _ => "queue suspended",
             };
-            return $"{wait["messages"]} for {string.Join(' ', words.Select(SystemChoice.NameOf))} (relaygate {see})";
+            return $"{wait["messages"]} for {Cell.WaitsFor(wait["for"])} (relaygate {see})";
         });
         return $"; of these wait, and are put off again while that lasts: {string.Join(", ", causes)}{(waits.Count > MostCauses ? " and for more" : "")}";
     }

@@ -49,6 +49,7 @@ public sealed class SystemChoiceCommandTests : IAsyncLifetime, IAsyncDisposable
         Assert.Contains(Name, shown, StringComparison.Ordinal);
         Assert.Matches(@"paused at .* since .* until .*, ip-blocked by zen.spamhaus.org, \d waiting  554 5.7.1 Service unavailable", shown);
         Assert.Contains($"waits for address {Name} at ", await OkAsync($"message explain {waiting["ref"]}"), StringComparison.Ordinal);
+        Assert.Contains($"ip {Name} 127.0.0.1", await OkAsync("queue list"), StringComparison.Ordinal);
         Assert.Contains($"1 for ip {Name} 127.0.0.1 (relaygate ip show 0.0.0.0)", await OkAsync("queue retry --subscription acme"), StringComparison.Ordinal);
         _nextHop.Script = static _ => null;
 
