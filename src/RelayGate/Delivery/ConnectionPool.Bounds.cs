@@ -14,7 +14,10 @@ public sealed partial class ConnectionPool
     {
         reached = null;
         if (lane.TryPop() is { } idle)
+        {
+            idle.GivenSince = _time.GetTimestamp();
             return idle;
+        }
         foreach (ConnectionBound bound in lane.Bounds)
         {
             if (bound.IsExhausted)
@@ -28,7 +31,7 @@ public sealed partial class ConnectionPool
             while (!bound.HasRoom)
                 Close(bound.Idle.First!.Value, ref after);
         }
-        var session = new SmtpClientSession(lane.Key.Egress, lane.NextHop, _options, _authorities, _time, _readChunk, _rules, _orderly) { Lane = lane };
+        var session = new SmtpClientSession(lane.Key.Egress, lane.NextHop, _options, _authorities, _time, _readChunk, _rules, _orderly) { Lane = lane, GivenSince = _time.GetTimestamp() };
         lane.Count(1);
         _sessions.Add(session);
         return session;
@@ -91,7 +94,7 @@ public sealed partial class ConnectionPool
         if (pair.Limit < perPair) // The same host serves as MX and as smarthost: the higher bound is for it.
         {
             pair.Limit = perPair;
-            ServeLine(pair, ref after);
+            ServeLines([pair], ref after);
         }
         return lane;
     }
@@ -105,51 +108,78 @@ public sealed partial class ConnectionPool
 
     private Lane.Waiter AddWaiter(Lane lane, ConnectionBound reached)
     {
-        var waiter = new Lane.Waiter(lane, _time.GetTimestamp());
+        var waiter = new Lane.Waiter(lane);
         lane.Waiters.AddLast(waiter.Node);
         if (lane.InLine.List is null)
-            reached.Line.AddLast(lane.InLine);
+            GoBehind(lane, reached.Line);
         _waiting++;
         return waiter;
     }
 
-    /// <summary>Whether another lane has waited so long for a place that a session of this one holds, that it is to have it.</summary>
-    private bool IsOthersTurn(Lane lane)
+    /// <summary>Whether a session that comes back has had its turn, and another lane has waited as long for a place that it holds.</summary>
+    private bool IsOthersTurn(SmtpClientSession session)
     {
-        foreach (ConnectionBound bound in lane.Bounds)
+        if (_time.GetElapsedTime(session.GivenSince) < Turn)
+            return false;
+        foreach (ConnectionBound bound in session.Lane!.Bounds)
         {
-            LinkedListNode<Lane>? first = bound.Line.First?.Value == lane ? lane.InLine.Next : bound.Line.First;
-            if (first is not null && _time.GetElapsedTime(first.Value.Waiters.First!.Value.Since) >= Turn)
+            LinkedListNode<Lane>? first = bound.Line.First == session.Lane.InLine ? session.Lane.InLine.Next : bound.Line.First;
+            if (first is not null && _time.GetElapsedTime(first.Value.InLineSince) >= Turn)
                 return true;
         }
         return false;
     }
 
-    /// <summary>After a session of the lane has gone or become idle.</summary>
+    /// <summary>After a session of the lane has gone or become idle: whoever else waits for the place is before it.</summary>
     private void ServeLines(Lane lane, ref Outcome after)
     {
-        foreach (ConnectionBound bound in lane.Bounds)
-            ServeLine(bound, ref after);
+        if (lane.InLine.List is { } line)
+        {
+            line.Remove(lane.InLine);
+            GoBehind(lane, line);
+        }
+        ServeLines(lane.Bounds, ref after);
     }
 
-    /// <summary>Gives what the bound allows to the lanes in its line, in turn; who is kept by another bound goes into the line of that one.</summary>
-    private void ServeLine(ConnectionBound bound, ref Outcome after)
+    /// <summary>
+    /// Gives what these bounds allow to the lanes in their lines: of those that are first in one the one that waits longest, whatever bound it stands at.
+    /// Who is kept by another bound goes into the line of that one, and loses no time by it.
+    /// </summary>
+    private void ServeLines(ReadOnlySpan<ConnectionBound> bounds, ref Outcome after)
     {
-        while (!bound.IsExhausted && bound.Line.First is { } node)
+        while (NextOf(bounds) is { } bound)
         {
+            Lane lane = bound.Line.First!.Value;
             bound.Line.RemoveFirst();
-            Lane lane = node.Value;
             if (Get(lane, ref after, out ConnectionBound? reached) is not { } session)
             {
-                reached!.Line.AddLast(node);
+                reached!.Line.AddLast(lane.InLine);
                 continue;
             }
             Lane.Waiter waiter = lane.Waiters.First!.Value;
             Leave(waiter);
             (after.Served ??= []).Add((waiter, session));
             if (lane.Waiters.Count > 0)
-                bound.Line.AddLast(node);
+                GoBehind(lane, bound.Line);
         }
+    }
+
+    /// <summary>The bound whose line is served next; null: none of them has both a line and a place or an idle session.</summary>
+    private static ConnectionBound? NextOf(ReadOnlySpan<ConnectionBound> bounds)
+    {
+        ConnectionBound? next = null;
+        foreach (ConnectionBound bound in bounds)
+        {
+            if (!bound.IsExhausted && bound.Line.First is { } first && (next is null || first.Value.InLineSince < next.Line.First!.Value.InLineSince))
+                next = bound;
+        }
+        return next;
+    }
+
+    private void GoBehind(Lane lane, LinkedList<Lane> line)
+    {
+        lane.InLineSince = _time.GetTimestamp();
+        line.AddLast(lane.InLine);
     }
 
     private void Leave(Lane.Waiter waiter)

@@ -17,7 +17,7 @@ namespace RelayGate.Delivery;
 /// closed; where none is idle, lanes take turns, and each serves its deliveries in order of arrival.
 /// One lock guards lists only; nothing waits inside it, and nothing there takes longer for more lanes, sessions or waiting deliveries.
 /// A waiting lane stands in the line of one bound that is reached and has no idle session; whenever a bound gains a place or an idle session, its line is
-/// served until that is so again (<see cref="ServeLine"/>). So nobody waits who could go.
+/// served until that is so again (<see cref="ServeLines(ReadOnlySpan{ConnectionBound}, ref Outcome)"/>). So nobody waits who could go.
 /// </remarks>
 public sealed partial class ConnectionPool : IDisposable
 {
@@ -30,7 +30,7 @@ public sealed partial class ConnectionPool : IDisposable
     /// <summary>Idle time after which the local address of a session is looked at again: a burst costs no look.</summary>
     private static readonly TimeSpan LookAgain = TimeSpan.FromMilliseconds(100);
 
-    /// <summary>How long a session goes from one delivery of its lane to the next although another lane waits for its place: a connection costs more than a turn.</summary>
+    /// <summary>How long a session goes from one delivery of its lane to the next, and another lane waits, before that one has its place: a connection costs more than a delivery. 1 s.</summary>
     private static readonly TimeSpan Turn = TimeSpan.FromSeconds(1);
 
     private readonly Lock _lock = new();
@@ -164,7 +164,7 @@ public sealed partial class ConnectionPool : IDisposable
         lock (_lock)
         {
             keep &= !_aborted;
-            next = keep && !IsOthersTurn(lane) ? lane.Waiters.First?.Value : null;
+            next = keep && !IsOthersTurn(session) ? lane.Waiters.First?.Value : null;
             if (next is not null)
             {
                 Leave(next);

@@ -33,6 +33,9 @@ internal sealed class Lane
     /// <summary>Its place in the line of a bound; in one while there are <see cref="Waiters"/>.</summary>
     public LinkedListNode<Lane> InLine { get; }
 
+    /// <summary>Timestamp of when it began to wait for a place, or was last behind all others in a line: after it was given one there, or gave one back.</summary>
+    public long InLineSince { get; set; }
+
     public void Count(int sessions)
     {
         Sessions += sessions;
@@ -70,16 +73,13 @@ internal sealed class Lane
     /// <summary>A delivery that waits for a session.</summary>
     internal sealed class Waiter
     {
-        public Waiter(Lane lane, long since)
+        public Waiter(Lane lane)
         {
             Lane = lane;
-            Since = since;
             Node = new LinkedListNode<Waiter>(this);
         }
 
         public Lane Lane { get; }
-
-        public long Since { get; }
 
         public LinkedListNode<Waiter> Node { get; }
 

@@ -86,6 +86,9 @@ internal sealed partial class SmtpClientSession : IDisposable
     /// <summary>When it was last put aside (<see cref="TimeProvider.GetTimestamp"/>).</summary>
     public long IdleSince { get; set; }
 
+    /// <summary>Timestamp of when its lane was given it last, new or idle: from then on it goes from delivery to delivery.</summary>
+    public long GivenSince { get; set; }
+
     /// <summary>Whether the next hop has closed or spoken while the session was idle.</summary>
     public bool IsStale => !IsReusable || HasExpired || _transport.IsStale;
 

@@ -150,6 +150,130 @@ public sealed class ConnectionSharesTests
         Assert.Equal(0, harness.Pool.Figures().Waiting);
     }
 
+    /// <summary>The busy lane stands in the line of its pair, the other one in that of an outer bound.</summary>
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task A_lane_that_has_always_more_to_send_gives_its_place_to_one_that_waits_at_another_bound(bool isKept)
+    {
+        var time = new ManualTimeProvider();
+        await using var hop = new FakeNextHop();
+        await using var quiet = new FakeNextHop(IPAddress.Parse("127.0.0.84"));
+        using var harness = new DeliveryHarness(hop.Url, time, o => (o.Delivery.Connections.Total, o.Delivery.Connections.PerMx, o.Delivery.Connections.MessagesPerConnection) = (2, 2, isKept ? 1000 : 0));
+        var busy = new NextHopAddress("a.test", hop.EndPoint, false);
+        EgressBinding from = From("127.0.0.1", "one.test");
+        SmtpClientSession session = await OpenAsync(harness, from, busy);
+        await OpenAsync(harness, from, busy);
+        Task<SmtpClientSession?> more = harness.Pool.TakeAsync(from, busy, false, ConnectionPool.WaitLimit, default).AsTask();
+        time.Advance(TimeSpan.FromSeconds(0.1));
+        Task<SmtpClientSession?> other = harness.Pool.TakeAsync(from, new NextHopAddress("b.test", quiet.EndPoint, false), false, ConnectionPool.WaitLimit, default).AsTask();
+
+        for (int turns = 0; !other.IsCompleted; turns++)
+        {
+            Assert.InRange(turns, 0, 3);
+            time.Advance(TimeSpan.FromSeconds(1));
+            Task<SmtpClientSession?> next = more;
+            more = harness.Pool.TakeAsync(from, busy, false, ConnectionPool.WaitLimit, default).AsTask();
+            harness.Pool.Return(session);
+            await Task.WhenAny(other, next).WaitAsync(Soon);
+            if (next.IsCompleted)
+                session = await OpenedAsync(next);
+            else
+                more = next;
+        }
+        Assert.Equal(2, harness.Pool.Open);
+    }
+
+    [Fact]
+    public async Task Lanes_that_all_have_always_more_to_send_change_once_a_second_and_not_with_each_message()
+    {
+        await using var hop = new FakeNextHop();
+        var time = new ManualTimeProvider();
+        using var harness = new DeliveryHarness(hop.Url, time, o => o.Delivery.Connections.PerMx = 1);
+        var address = new NextHopAddress("a.test", hop.EndPoint, false);
+        EgressBinding[] names = [From("127.0.0.1", "one.test"), From("127.0.0.1", "two.test")];
+        var served = new int[2];
+        SmtpClientSession session = await OpenAsync(harness, names[0], address);
+        Queue<Task<SmtpClientSession?>>[] waiting = [.. names.Select(name => new Queue<Task<SmtpClientSession?>>(Enumerable.Range(0, 20).Select(_ => harness.Pool.TakeAsync(name, address, false, TimeSpan.FromHours(1), default).AsTask())))];
+
+        for (int i = 0; i < 100; i++) // Ten messages a second.
+        {
+            time.Advance(TimeSpan.FromSeconds(0.1));
+            harness.Pool.Return(session);
+            await Task.WhenAny(waiting[0].Peek(), waiting[1].Peek()).WaitAsync(Soon);
+            int next = waiting[0].Peek().IsCompleted ? 0 : 1;
+            session = await OpenedAsync(waiting[next].Dequeue());
+            waiting[next].Enqueue(harness.Pool.TakeAsync(names[next], address, false, TimeSpan.FromHours(1), default).AsTask());
+            served[next]++;
+        }
+
+        Assert.InRange(hop.Connections, 9, 12);
+        Assert.All(served, messages => Assert.InRange(messages, 40, 60));
+    }
+
+    [Fact]
+    public async Task Whoever_waits_at_whatever_bound_has_its_turn_and_nobody_waits_who_could_go()
+    {
+        await using var first = new FakeNextHop(IPAddress.Parse("127.0.0.85"));
+        await using var second = new FakeNextHop(IPAddress.Parse("127.0.0.86"));
+        var time = new ManualTimeProvider();
+        using var harness = new DeliveryHarness(first.Url, time, o =>
+        {
+            ConnectionOptions c = o.Delivery.Connections;
+            (c.Total, c.PerAddress, c.PerMx, c.MessagesPerConnection) = (5, 3, 2, 7);
+        });
+        var random = new Random(4);
+        // Eleven lanes of three local addresses, two remote ones and two names; one lane fewer, so that the shares differ.
+        List<(EgressBinding From, NextHopAddress To)> lanes = [.. from address in Enumerable.Range(1, 3) from helo in (string[])["one.test", "two.test"] from hop in (FakeNextHop[])[first, second]
+            select (From($"127.0.0.{address}", helo), new NextHopAddress("a.test", hop.EndPoint, false))];
+        lanes.RemoveAt(0);
+        int[] servedAt = new int[lanes.Count];
+        List<(SmtpClientSession Session, int Lane)> used = [];
+        var waiting = lanes.Select(lane => new Queue<Task<SmtpClientSession?>>(Enumerable.Range(0, 3).Select(_ => Take(lane)))).ToArray();
+
+        for (int step = 0; step < 400; step++)
+        {
+            await GatherAsync(step);
+            for (int lane = 0; lane < lanes.Count; lane++)
+            {
+                Assert.True(step - servedAt[lane] < 80, $"Lane {lane} has not been served for {step - servedAt[lane]} steps");
+                (EgressBinding from, NextHopAddress to) = lanes[lane];
+                int[] others = [.. used.Select(u => u.Lane)];
+                Assert.True(
+                    others.Length == 5 || others.Count(o => lanes[o].From.Address!.Equals(from.Address)) == 3 || others.Count(o => lanes[o].From.Address!.Equals(from.Address) && lanes[o].To.Equals(to)) == 2,
+                    $"Lane {lane} waits and could go in step {step}");
+            }
+            time.Advance(TimeSpan.FromSeconds(0.3));
+            int returned = random.Next(used.Count);
+            SmtpClientSession session = used[returned].Session;
+            used.RemoveAt(returned);
+            harness.Pool.Return(session);
+        }
+
+        Task<SmtpClientSession?> Take((EgressBinding From, NextHopAddress To) lane) => harness.Pool.TakeAsync(lane.From, lane.To, false, TimeSpan.FromHours(1), default).AsTask();
+
+        // What was given is opened; whoever was served has another delivery at once.
+        async Task GatherAsync(int step)
+        {
+            for (long started = TimeProvider.System.GetTimestamp(); ; await Task.Delay(1)) // Waits are over a moment after they were served.
+            {
+                for (int lane = 0; lane < lanes.Count; lane++)
+                {
+                    while (waiting[lane].Peek().IsCompleted)
+                    {
+                        used.Add((await OpenedAsync(waiting[lane].Dequeue()), lane));
+                        waiting[lane].Enqueue(Take(lanes[lane]));
+                        servedAt[lane] = step;
+                    }
+                }
+                ConnectionFigures figures = harness.Pool.Figures();
+                if (used.Count == figures.Open - figures.Idle)
+                    return;
+                Assert.True(TimeProvider.System.GetElapsedTime(started) < Soon);
+            }
+        }
+    }
+
     [Fact]
     public async Task Many_lanes_with_cancelled_waits_keep_all_bounds_and_lose_nobody()
     {
@@ -216,9 +340,12 @@ public sealed class ConnectionSharesTests
 
     private static NextHopAddress Hop(string address) => new("a.test", new IPEndPoint(IPAddress.Parse(address), 25), false);
 
-    private static async Task<SmtpClientSession> OpenAsync(DeliveryHarness harness, EgressBinding egress, NextHopAddress nextHop)
+    private static Task<SmtpClientSession> OpenAsync(DeliveryHarness harness, EgressBinding egress, NextHopAddress nextHop) =>
+        OpenedAsync(harness.Pool.TakeAsync(egress, nextHop, false, ConnectionPool.WaitLimit, default).AsTask());
+
+    private static async Task<SmtpClientSession> OpenedAsync(Task<SmtpClientSession?> taking)
     {
-        SmtpClientSession session = (await harness.Pool.TakeAsync(egress, nextHop, false, ConnectionPool.WaitLimit, default).AsTask().WaitAsync(Soon))!;
+        SmtpClientSession session = (await taking.WaitAsync(Soon))!;
         if (!session.WasOpened)
             Assert.Null(await session.OpenAsync(true, _ => default));
         return session;
