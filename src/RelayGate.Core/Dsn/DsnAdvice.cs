@@ -32,6 +32,9 @@ internal static class DsnAdvice
             "Our server may send only so many messages at a time there, and others were first. Neither your message nor the recipient's address is at fault.",
             $"Send the message again later, and large mailings in smaller parts. The administrator of {administrator} can see the reason by the reference below."),
         WaitCause.Missing => new Words("Our server has not got the address to send the message from at present. Neither your message nor the recipient's address is at fault.", AskUs(administrator)),
+        WaitCause.Connection => new Words(
+            "Our server has had no connection free to send the message by, as other messages were under way. Neither your message nor the recipient's address is at fault.",
+            AskUs(administrator)),
         WaitCause.ByHand => new Words("The administrator of our server holds such mail back at present. Neither your message nor the recipient's address is at fault.", AskUs(administrator)),
         _ => null,
     };

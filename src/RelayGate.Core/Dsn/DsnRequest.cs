@@ -33,6 +33,9 @@ public enum WaitCause
     /// <summary>The address that it leaves from is not on this host.</summary>
     Missing,
 
+    /// <summary>All connections that it might go by were in use.</summary>
+    Connection,
+
     /// <summary>The address that it leaves from rests, or the destination is suspended, by hand.</summary>
     ByHand,
 }

@@ -60,6 +60,7 @@ internal static class Story
         ["ip", var address, var provider] => $"address {SystemChoice.NameOf(address)} at {provider}",
         ["ip", var address] => $"address {SystemChoice.NameOf(address)}",
         ["to", var domain] => $"domain {domain}, suspended by hand",
+        ["connection", var host] => $"a free connection to {host}",
         ["egress", ..] => "an address to leave from",
         ["provider", var name] => $"provider {name}, suspended by hand",
         _ => waitsFor,

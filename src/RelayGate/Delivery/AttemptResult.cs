@@ -33,8 +33,11 @@ internal sealed class AttemptResult(int recipients, TimeProvider time)
     /// <summary>Version and cipher, or null.</summary>
     public string? Tls => TlsOutcome?.Description;
 
-    /// <summary>Nothing was tried, because every connection that is allowed was in use or delivery ends: no attempt, the job goes back to the queue.</summary>
+    /// <summary>Nothing was tried, because delivery ends or somebody else has ended or held the message: no attempt, the job goes back to the queue.</summary>
     public bool IsNoAttempt { get; set; }
+
+    /// <summary>The first address to which no connection became free in time; null: none was waited for in vain.</summary>
+    public NextHopAddress? Busy { get; set; }
 
     /// <summary>Nothing was tried, because it may not be now: no attempt, the job is put off. Null: it was tried.</summary>
     public PutOff? Wait { get; private set; }
@@ -135,23 +138,21 @@ internal sealed class AttemptResult(int recipients, TimeProvider time)
         }
     }
 
-    /// <summary>Gives this outcome to all that have none.</summary>
-    public void DecideUntried(RecipientOutcome outcome)
-    {
-        for (int i = 0; i < Outcomes.Length; i++)
-            Outcomes[i] ??= outcome;
-    }
-
     /// <summary>
     /// What is left may not be tried now. Where nothing was tried yet, the job is put off and no attempt is recorded; else the attempt stands, and
-    /// who has no reply yet is deferred with this reason.
+    /// who has no reply yet is deferred with this reason, and so is what no host asked so far will ever do.
     /// </summary>
     /// <param name="provider">At whom it waits; null: at nobody in particular.</param>
     public void PutOff(PutOff wait, string? provider = null)
     {
         if (IsEmpty)
             (Wait, Provider) = (wait, provider ?? Provider);
-        DecideUntried(RecipientOutcome.Local(OutcomeKind.Deferred, wait.Status, wait.Text) with { Wait = wait.Cause });
+        RecipientOutcome outcome = RecipientOutcome.Local(OutcomeKind.Deferred, wait.Status, wait.Text) with { Wait = wait.Cause };
+        for (int i = 0; i < Outcomes.Length; i++)
+        {
+            if (Outcomes[i] is null or { Kind: OutcomeKind.NextHost, FailsAtTheEnd: true })
+                Outcomes[i] = outcome;
+        }
     }
 
     /// <summary>

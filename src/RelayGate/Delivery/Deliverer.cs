@@ -83,7 +83,6 @@ internal sealed partial class Deliverer(
         ImmutableArray<NextHopAddress> addresses = pool.InOrder(plan, egress);
         string site = plan.Site.Length > 0 ? plan.Site : plan.Addresses[0].Host;
         var connects = new FamilyConnects();
-        NextHopAddress? busy = null;
         using var turn = new EgressTurn(states, job);
         foreach (NextHopAddress address in AddressOrder.Of(
             addresses.All(MayUse) ? addresses : [.. addresses.Where(MayUse)], family => Health.IsFailing(egress.For(family)?.Address, site, family)))
@@ -97,12 +96,9 @@ internal sealed partial class Deliverer(
                 PassOver(result, plan, address, tls, passedOver);
                 continue;
             }
-            HostEnd end = await TryAddressAsync(job, result, binding, plan, address.Under(tls.Policy), tls, isBusy: busy is not null, cancellationToken);
+            HostEnd end = await TryAddressAsync(job, result, binding, plan, address.Under(tls.Policy), tls, cancellationToken);
             if (end == HostEnd.Busy)
-            {
-                busy ??= address;
                 continue;
-            }
             if (end == HostEnd.Denied)
                 turn.Bar(binding, address);
             else if (end != HostEnd.Missing)
@@ -112,12 +108,8 @@ internal sealed partial class Deliverer(
                 break;
         }
         connects.Tell(Health, egress, site);
-        if (busy is not null && result.IsEmpty)
-        {
-            result.IsNoAttempt = true;
-            result.DecideRest(NoConnection(busy));
-            return;
-        }
+        if (result.Busy is { } busy)
+            result.PutOff(NoConnection(busy, time.GetUtcNow() - result.Waited), busy.Provider);
         turn.End(result);
         if (!result.IsEmpty)
             return;
@@ -144,7 +136,7 @@ internal sealed partial class Deliverer(
         /// <summary>Who is not decided yet goes on to the next address.</summary>
         Next,
 
-        /// <summary>No connection became free: as <see cref="Next"/>, but it was not tried.</summary>
+        /// <summary>No connection became free: as <see cref="Next"/>, but nobody was tried there.</summary>
         Busy,
 
         /// <summary>As <see cref="Next"/>, but not from the same local address: it is another subscription's.</summary>
@@ -157,23 +149,22 @@ internal sealed partial class Deliverer(
         Final,
     }
 
-    /// <param name="isBusy">Another address was waited for in vain.</param>
     private async ValueTask<HostEnd> TryAddressAsync(
-        DeliveryJob job, AttemptResult result, EgressBinding binding, NextHopPlan plan, NextHopAddress address, TlsDecision tls, bool isBusy, CancellationToken cancellationToken)
+        DeliveryJob job, AttemptResult result, EgressBinding binding, NextHopPlan plan, NextHopAddress address, TlsDecision tls, CancellationToken cancellationToken)
     {
-        TimeSpan wait = isBusy ? ConnectionPool.NextWaitLimit : ConnectionPool.WaitLimit;
+        TimeSpan wait = result.Busy is null ? ConnectionPool.WaitLimit : ConnectionPool.NextWaitLimit;
         string subscription = job.Message.Subscription;
         bool allowTls = true;
         bool allowBdat = true;
         bool fresh = false;
+        bool hasTried = false;
         (int[]? subset, int[] later) = FirstOf(OpenRecipients(result), job.Recipients.Length); // Null: all of the job's.
         while (true)
         {
             if (await result.WaitAsync(pool.TakeAsync(binding, address, fresh, wait, cancellationToken)) is not { } session)
             {
-                if (!result.IsEmpty)
-                    result.DecideUntried(NoConnection(address));
-                return HostEnd.Busy;
+                result.Busy ??= address;
+                return hasTried ? HostEnd.Next : HostEnd.Busy;
             }
             result.NextHop = address;
             if (result.AddressWait is null)
@@ -242,6 +233,7 @@ internal sealed partial class Deliverer(
                 return HostEnd.Next; // Who has not been tried there goes on to another host, but from a refused address to nobody who refuses it.
             (subset, later) = FirstOf([.. tooMany ?? [], .. later], job.Recipients.Length);
             fresh = false;
+            hasTried = true;
         }
     }
 
@@ -349,8 +341,10 @@ internal sealed partial class Deliverer(
         return isDenied ? HostEnd.Denied : HostEnd.Final;
     }
 
-    private static RecipientOutcome NoConnection(NextHopAddress address) =>
-        RecipientOutcome.Local(OutcomeKind.NextHost, "4.4.5", $"No connection to {address} became free in time");
+    /// <summary>Waiting again for so long is as good as waiting between attempts: it is due when it would have been without.</summary>
+    /// <param name="began">When it began to wait.</param>
+    private PutOff NoConnection(NextHopAddress address, DateTimeOffset began) =>
+        new(WaitKey.Connection(address.Host), began + options.Retry.First, "4.4.5", $"No connection to {address} became free in time", WaitCause.Connection);
 
     private static string NoWay(EgressChoice choice, NextHopPlan plan, string? ipv6OffBy)
     {

@@ -161,7 +161,7 @@ public sealed partial class DeliveryService : IHostedService, IDisposable
         DeliveryJob job = part.Job;
         AttemptResult result = await AttemptAsync(part);
         TimeSpan took = _time.GetElapsedTime(started);
-        if (result.IsNoAttempt || (result.Wait is { } wait && await PutOffAsync(job, result, wait, startedAt, stamp)))
+        if (result.IsNoAttempt || (result.Wait is { } wait && await PutOffAsync(job, result, wait, startedAt + took, stamp)))
             return JobEnd.Neutral;
         DeliveryAttempt attempt = _recorder.Record(job, result, startedAt, took, Random.Shared.NextDouble());
         PreparedDsn? dsn = await PlanDsnAsync(job, attempt);

@@ -18,6 +18,8 @@ internal static class WaitEnds
         if (waitsFor is null)
             return planned;
         string[] words = waitsFor.Split(' ');
+        if (words[0] == "connection")
+            return planned;
         if (words[0] != "ip")
             return null; // Suspended, until it is resumed.
         SqliteStatement select = connection.Prepared(SelectState).Bind(1, words[1]).Bind(2, words.Length > 2 ? words[2] : "");

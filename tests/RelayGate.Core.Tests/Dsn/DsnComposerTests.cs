@@ -105,6 +105,7 @@ public sealed class DsnComposerTests
     [InlineData(WaitCause.Paused, "4.7.1", "does not take mail from the address of our server")]
     [InlineData(WaitCause.Pace, "4.4.5", "only so many messages at a time")]
     [InlineData(WaitCause.Missing, "4.3.5", "has not got the address to send the message from")]
+    [InlineData(WaitCause.Connection, "4.4.5", "has had no connection free")]
     [InlineData(WaitCause.ByHand, "4.3.2", "The administrator of our server holds such mail back")]
     public void What_waits_for_something_of_ours_blames_no_recipient(WaitCause cause, string status, string why)
     {
