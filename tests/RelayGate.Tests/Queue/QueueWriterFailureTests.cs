@@ -260,15 +260,11 @@ public sealed class QueueWriterFailureTests : IDisposable
         _queue.Writer.OutcomesWritten += () => throw new InvalidOperationException("a bug");
         await _queue.AcceptAsync(_queue.Account());
         DeliveryJob job = await _queue.TakeAsync();
-        int failures = 1;
-        _queue.Writer.CommitFault = (() =>
-        {
-            if (failures-- > 0)
-                throw new SqliteException("disk full", raw.SQLITE_FULL);
-        }, null);
+        _queue.Writer.CommitFault = (() => throw new SqliteException("disk full", raw.SQLITE_FULL), null); // Also for what the scheduler writes beside it.
 
         Task completion = _queue.Writer.CompleteAsync(job, _queue.Attempt(job, DeliveryResult.Delivered), null);
         await WaitUntil(() => _queue.Writer.OutcomesWait);
+        _queue.Writer.CommitFault = default;
         Assert.Equal(1, await _queue.Writer.WriteAsync(_ => 1)); // Its success lets the outcome be tried again at once.
         await completion.WaitAsync(TimeSpan.FromSeconds(10));
         await WaitUntil(() => !_queue.Writer.OutcomesWait); // Submission is open again once the last outcome has been told.
