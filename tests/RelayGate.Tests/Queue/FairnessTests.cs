@@ -3,6 +3,7 @@ using System.Diagnostics;
 using RelayGate.Core.Mail;
 using RelayGate.Queue;
 using RelayGate.Storage;
+using RelayGate.Tests.Submission;
 
 namespace RelayGate.Tests.Queue;
 
@@ -57,7 +58,7 @@ public sealed class FairnessTests : IDisposable
                 Interlocked.Increment(ref done);
             }
         }))];
-        await Until(() => Volatile.Read(ref done) > 200); // The mass is being worked off.
+        await SubmissionHost.UntilAsync(() => Volatile.Read(ref done) > 200); // The mass is being worked off.
 
         var waits = new List<(TimeSpan, int, long)>();
         for (int i = 0; i < singles; i++)
@@ -66,7 +67,7 @@ public sealed class FairnessTests : IDisposable
             OfferedMessage single = _queue.Message(_queue.Account("small"), body, "one@dest7.test");
             Assert.Equal(OfferOutcome.Committed, (await _queue.OfferAsync(single)).Outcome);
             (QueueId Id, long At, int Taken, long Loads) end = default;
-            await Until(() => found.TryDequeue(out end));
+            await SubmissionHost.UntilAsync(() => found.TryDequeue(out end));
             Assert.Equal(single.Id, end.Id);
             waits.Add((Stopwatch.GetElapsedTime(started, end.At), end.Taken - takenBefore, end.Loads - loadsBefore));
         }
@@ -287,7 +288,7 @@ public sealed class FairnessTests : IDisposable
         {
             long before = _queue.Scheduler.RowsLookedAt;
             _queue.Scheduler.Wake();
-            await Until(() => _queue.Scheduler.RowsLookedAt > before);
+            await SubmissionHost.UntilAsync(() => _queue.Scheduler.RowsLookedAt > before);
         }
     }
 
@@ -328,17 +329,5 @@ public sealed class FairnessTests : IDisposable
             await Task.WhenAny(job, Task.Delay(5));
         }
         return await job.WaitAsync(TimeSpan.FromSeconds(10));
-    }
-
-    /// <summary>30 s at most.</summary>
-    private static async Task Until(Func<bool> condition)
-    {
-        for (int i = 0; i < 6000; i++)
-        {
-            if (condition())
-                return;
-            await Task.Delay(5);
-        }
-        Assert.Fail("It did not come to pass");
     }
 }

@@ -3,6 +3,7 @@ using RelayGate.Core.Mail;
 using RelayGate.Core.Policy;
 using RelayGate.Queue;
 using RelayGate.Tests.Storage;
+using RelayGate.Tests.Submission;
 using SQLitePCL;
 
 namespace RelayGate.Tests.Queue;
@@ -51,7 +52,7 @@ public sealed class QueueWriterFailureTests : IDisposable
         await FillAsync();
 
         Task completion = _queue.Writer.CompleteAsync(job, LongAttempt(job), null);
-        await WaitUntil(() => _queue.Writer.OutcomesWait);
+        await SubmissionHost.UntilAsync(() => _queue.Writer.OutcomesWait);
         Task<DeliveryJob> next = _queue.TakeAsync();
         Assert.False(completion.IsCompleted);
         Assert.False(next.IsCompleted);
@@ -71,14 +72,11 @@ public sealed class QueueWriterFailureTests : IDisposable
         _ = _queue.Scheduler;
         await _queue.AcceptAsync(_queue.Account());
         DeliveryJob job = await _queue.TakeAsync();
-        int failures = 3;
-        _queue.Writer.CommitFault = (() =>
-        {
-            if (failures-- > 0)
-                throw new SqliteException("disk full", raw.SQLITE_FULL);
-        }, null);
+        _queue.Writer.CommitFault = (() => throw new SqliteException("disk full", raw.SQLITE_FULL), null);
 
         Task completion = _queue.Writer.CompleteAsync(job, _queue.Attempt(job, DeliveryResult.Delivered), null);
+        await SubmissionHost.UntilAsync(() => _queue.Writer.OutcomesWait);
+        _queue.Writer.CommitFault = default;
         for (int i = 0; i < 200 && !completion.IsCompleted; i++)
         {
             _queue.Time.Advance(TimeSpan.FromSeconds(1));
@@ -150,17 +148,13 @@ public sealed class QueueWriterFailureTests : IDisposable
         _ = _queue.Scheduler;
         OfferedMessage message = await _queue.AcceptAsync(_queue.Account());
         DeliveryJob job = await _queue.TakeAsync();
-        int failures = 1;
-        _queue.Writer.CommitFault = (null, () =>
-        {
-            if (failures-- > 0)
-                throw new SqliteException("disk I/O error", raw.SQLITE_IOERR);
-        }
-        );
+        _queue.Writer.CommitFault = (null, () => throw new SqliteException("disk I/O error", raw.SQLITE_IOERR));
         var dsn = new PreparedDsn(
             _queue.NewId(), new ForwardPath(message.Envelope.ReversePath.Address!), "Subject: failed\r\n\r\n"u8.ToArray(), "It failed.\r\n"u8.ToArray(), false, false);
 
         Task<CompletionResult> completion = _queue.Writer.CompleteAsync(job, _queue.Attempt(job, DeliveryResult.Failed), dsn);
+        await SubmissionHost.UntilAsync(() => _queue.Writer.OutcomesWait);
+        _queue.Writer.CommitFault = default;
         await AdvanceUntilAsync(completion);
 
         Assert.Equal((true, true), ((await completion).IsWritten, (await completion).HasDsn));
@@ -263,11 +257,11 @@ public sealed class QueueWriterFailureTests : IDisposable
         _queue.Writer.CommitFault = (() => throw new SqliteException("disk full", raw.SQLITE_FULL), null); // Also for what the scheduler writes beside it.
 
         Task completion = _queue.Writer.CompleteAsync(job, _queue.Attempt(job, DeliveryResult.Delivered), null);
-        await WaitUntil(() => _queue.Writer.OutcomesWait);
+        await SubmissionHost.UntilAsync(() => _queue.Writer.OutcomesWait);
         _queue.Writer.CommitFault = default;
         Assert.Equal(1, await _queue.Writer.WriteAsync(_ => 1)); // Its success lets the outcome be tried again at once.
         await completion.WaitAsync(TimeSpan.FromSeconds(10));
-        await WaitUntil(() => !_queue.Writer.OutcomesWait); // Submission is open again once the last outcome has been told.
+        await SubmissionHost.UntilAsync(() => !_queue.Writer.OutcomesWait); // Submission is open again once the last outcome has been told.
 
         await _queue.AcceptAsync(_queue.Account());
     }
@@ -302,13 +296,6 @@ public sealed class QueueWriterFailureTests : IDisposable
     }
 
     private Task<long> SetPagesAsync(long pages) => _queue.Writer.RunAsync(context => context.Connection.Scalar($"PRAGMA max_page_count={pages}"), default);
-
-    private static async Task WaitUntil(Func<bool> condition)
-    {
-        for (int i = 0; i < 1000 && !condition(); i++)
-            await Task.Delay(10);
-        Assert.True(condition());
-    }
 
     private async Task AdvanceUntilAsync(Task task)
     {

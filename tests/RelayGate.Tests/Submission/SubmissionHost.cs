@@ -134,10 +134,10 @@ internal sealed class SubmissionHost : IAsyncDisposable
         await task.WaitAsync(TimeSpan.FromSeconds(10));
     }
 
-    /// <summary>Waits, with a bound, for what other threads are about to do.</summary>
+    /// <summary>Waits for what other threads are about to do, 30 s at most.</summary>
     public static async Task UntilAsync(Func<bool> condition)
     {
-        for (int i = 0; i < 2000; i++)
+        for (int i = 0; i < 6000; i++)
         {
             if (condition())
                 return; // Asked once: it may be true for a moment only.
