@@ -2,6 +2,7 @@ using RelayGate.Accounts;
 using RelayGate.Core.Mail;
 using RelayGate.Core.Policy;
 using RelayGate.Queue;
+using RelayGate.Tests.Delivery;
 using RelayGate.Tests.Fakes;
 using RelayGate.Tests.Submission;
 
@@ -20,11 +21,11 @@ public sealed class SenderUpkeepTests
 
         SenderLoginTests.Value(await accounts.SetSenderSuspendedAsync("app", true, default));
 
-        await UntilAsync(async () => await StateAsync(gateway, id) == QueueState.Held);
+        await DeliveryGateway.UntilAsync(async () => await StateAsync(gateway, id) == QueueState.Held);
         AdminResult<SenderView> refused = await accounts.RevokeSenderAsync("app", default);
         Assert.Equal(AdminErrorKind.InUse, refused.Error?.Kind);
         SenderLoginTests.Value(await accounts.SetSenderSuspendedAsync("app", false, default));
-        await UntilAsync(async () => await StateAsync(gateway, id) != QueueState.Held);
+        await DeliveryGateway.UntilAsync(async () => await StateAsync(gateway, id) != QueueState.Held);
         SenderLoginTests.Value(await accounts.RevokeSenderAsync("app", default));
     }
 
@@ -65,12 +66,5 @@ public sealed class SenderUpkeepTests
         Assert.True(QueueId.TryParse(id, out QueueId known));
         QueuePage page = (await gateway.Get<QueueAdministration>().ListAsync(new QueueQuery { Id = known }, null, default))!;
         return page.Items is [var item] ? item.State : null;
-    }
-
-    private static async Task UntilAsync(Func<Task<bool>> condition)
-    {
-        for (int i = 0; i < 1000 && !await condition(); i++)
-            await Task.Delay(10);
-        Assert.True(await condition());
     }
 }

@@ -2,7 +2,6 @@ using Microsoft.Data.Sqlite;
 using RelayGate.Core.Mail;
 using RelayGate.Queue;
 using RelayGate.Storage;
-using RelayGate.Tests.Submission;
 using SQLitePCL;
 
 namespace RelayGate.Tests.Queue;
@@ -59,10 +58,15 @@ public sealed class DamagedQueueTests : IDisposable
         DeliveryJob job = await _queue.TakeAsync();
         var dsn = new PreparedDsn(
             _queue.NewId(), new ForwardPath(message.Envelope.ReversePath.Address!), "Subject: failed\r\n\r\n"u8.ToArray(), "It failed.\r\n"u8.ToArray(), false, false);
-        _queue.Writer.CommitFault = (null, () => throw new SqliteException("disk I/O error", raw.SQLITE_IOERR));
+        await _queue.UntilTakenOverAsync();
+        int failures = 1;
+        _queue.Writer.CommitFault = (null, () =>
+        {
+            if (failures-- > 0)
+                throw new SqliteException("disk I/O error", raw.SQLITE_IOERR);
+        }
+        );
         Task completion = _queue.EndAsync(job, DeliveryResult.Failed, dsn: dsn);
-        await SubmissionHost.UntilAsync(() => _queue.Writer.OutcomesWait);
-        _queue.Writer.CommitFault = default;
         for (int i = 0; i < 500 && !completion.IsCompleted; i++)
         {
             _queue.Time.Advance(TimeSpan.FromMilliseconds(100));

@@ -10,6 +10,7 @@ using RelayGate.Core.Smtp;
 using RelayGate.Queue;
 using RelayGate.Storage;
 using RelayGate.Telemetry;
+using RelayGate.Tests.Delivery;
 using RelayGate.Tests.Fakes;
 
 namespace RelayGate.Tests.Queue;
@@ -206,6 +207,14 @@ internal sealed class QueueFixture : IDisposable
         OfferedMessage message = Message(account, recipients);
         Assert.Equal(OfferOutcome.Committed, (await OfferAsync(message)).Outcome);
         return message;
+    }
+
+    /// <summary>Waits until the scheduler's first write is over: it comes when it comes, and could take a failure meant for another's.</summary>
+    public async Task UntilTakenOverAsync()
+    {
+        _ = Scheduler;
+        await DeliveryGateway.UntilAsync(async () => await Count("setting_state", "name = 'queue_taken_over'") == 1);
+        await Writer.WriteAsync(_ => 0); // The batch it was in has ended, too.
     }
 
     public async Task<DeliveryJob> TakeAsync()

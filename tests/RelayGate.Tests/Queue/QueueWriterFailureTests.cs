@@ -72,11 +72,15 @@ public sealed class QueueWriterFailureTests : IDisposable
         _ = _queue.Scheduler;
         await _queue.AcceptAsync(_queue.Account());
         DeliveryJob job = await _queue.TakeAsync();
-        _queue.Writer.CommitFault = (() => throw new SqliteException("disk full", raw.SQLITE_FULL), null);
+        await _queue.UntilTakenOverAsync();
+        int failures = 3;
+        _queue.Writer.CommitFault = (() =>
+        {
+            if (failures-- > 0)
+                throw new SqliteException("disk full", raw.SQLITE_FULL);
+        }, null);
 
         Task completion = _queue.Writer.CompleteAsync(job, _queue.Attempt(job, DeliveryResult.Delivered), null);
-        await SubmissionHost.UntilAsync(() => _queue.Writer.OutcomesWait);
-        _queue.Writer.CommitFault = default;
         for (int i = 0; i < 200 && !completion.IsCompleted; i++)
         {
             _queue.Time.Advance(TimeSpan.FromSeconds(1));
@@ -148,13 +152,18 @@ public sealed class QueueWriterFailureTests : IDisposable
         _ = _queue.Scheduler;
         OfferedMessage message = await _queue.AcceptAsync(_queue.Account());
         DeliveryJob job = await _queue.TakeAsync();
-        _queue.Writer.CommitFault = (null, () => throw new SqliteException("disk I/O error", raw.SQLITE_IOERR));
+        await _queue.UntilTakenOverAsync();
+        int failures = 1;
+        _queue.Writer.CommitFault = (null, () =>
+        {
+            if (failures-- > 0)
+                throw new SqliteException("disk I/O error", raw.SQLITE_IOERR);
+        }
+        );
         var dsn = new PreparedDsn(
             _queue.NewId(), new ForwardPath(message.Envelope.ReversePath.Address!), "Subject: failed\r\n\r\n"u8.ToArray(), "It failed.\r\n"u8.ToArray(), false, false);
 
         Task<CompletionResult> completion = _queue.Writer.CompleteAsync(job, _queue.Attempt(job, DeliveryResult.Failed), dsn);
-        await SubmissionHost.UntilAsync(() => _queue.Writer.OutcomesWait);
-        _queue.Writer.CommitFault = default;
         await AdvanceUntilAsync(completion);
 
         Assert.Equal((true, true), ((await completion).IsWritten, (await completion).HasDsn));
@@ -178,6 +187,7 @@ public sealed class QueueWriterFailureTests : IDisposable
         QueueAdministration administration = _queue.NewAdministration();
         await _queue.AcceptAsync(_queue.Account());
         DeliveryJob job = await _queue.TakeAsync();
+        await _queue.UntilTakenOverAsync();
         int failures = 1;
         _queue.Writer.CommitFault = (null, () =>
         {
@@ -254,11 +264,16 @@ public sealed class QueueWriterFailureTests : IDisposable
         _queue.Writer.OutcomesWritten += () => throw new InvalidOperationException("a bug");
         await _queue.AcceptAsync(_queue.Account());
         DeliveryJob job = await _queue.TakeAsync();
-        _queue.Writer.CommitFault = (() => throw new SqliteException("disk full", raw.SQLITE_FULL), null); // Also for what the scheduler writes beside it.
+        await _queue.UntilTakenOverAsync();
+        int failures = 1;
+        _queue.Writer.CommitFault = (() =>
+        {
+            if (failures-- > 0)
+                throw new SqliteException("disk full", raw.SQLITE_FULL);
+        }, null);
 
         Task completion = _queue.Writer.CompleteAsync(job, _queue.Attempt(job, DeliveryResult.Delivered), null);
         await SubmissionHost.UntilAsync(() => _queue.Writer.OutcomesWait);
-        _queue.Writer.CommitFault = default;
         Assert.Equal(1, await _queue.Writer.WriteAsync(_ => 1)); // Its success lets the outcome be tried again at once.
         await completion.WaitAsync(TimeSpan.FromSeconds(10));
         await SubmissionHost.UntilAsync(() => !_queue.Writer.OutcomesWait); // Submission is open again once the last outcome has been told.

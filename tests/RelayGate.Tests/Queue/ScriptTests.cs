@@ -5,6 +5,7 @@ using System.Text.Json.Nodes;
 using RelayGate.Accounts;
 using RelayGate.Core.Policy;
 using RelayGate.Queue;
+using RelayGate.Tests.Delivery;
 using RelayGate.Tests.Fakes;
 using RelayGate.Tests.Submission;
 
@@ -126,15 +127,15 @@ public sealed class ScriptTests : IAsyncLifetime
         Assert.StartsWith("250 2.0.0 Queued", await SendAsync("shop.php", "ann@example.net"), StringComparison.Ordinal);
         Assert.StartsWith("250 2.0.0 Queued", await SendAsync(null, "ann@example.net"), StringComparison.Ordinal); // A program that is not PHP.
         Assert.StartsWith("250 2.0.0 Held", await SendAsAsync("64999", "contact.php", "ann@example.net"), StringComparison.Ordinal); // A forged uid is no way out.
-        await UntilAsync(async () => await HeldAsync() == 4); // The one from before as well.
+        await DeliveryGateway.UntilAsync(async () => await HeldAsync() == 4); // The one from before as well.
         JsonNode view = (await _api.GetFromJsonAsync<JsonNode>($"scripts/{Uid}/contact.php"))!;
         Assert.Equal((4, 3, 1), ((int)view["waiting"]!, (int)view["usage"]!["held"]!, (int)view["usage"]!["messages"]!));
         Assert.Equal(3, await UsedAsync()); // What went on: before, shop.php, the program.
 
         await OrderAsync("unblock", "contact.php");
 
-        await UntilAsync(async () => await HeldAsync() == 0);
-        await UntilAsync(async () => await UsedAsync() == 6); // What was held when it came counts now, and what had counted does not again.
+        await DeliveryGateway.UntilAsync(async () => await HeldAsync() == 0);
+        await DeliveryGateway.UntilAsync(async () => await UsedAsync() == 6); // What was held when it came counts now, and what had counted does not again.
         JsonNode contact = (await ListAsync()).Single(i => (string?)i!["script"] == "contact.php")!;
         Assert.Equal((4, 4, 3), ((int)contact["messages"]!, (int)contact["recipients"]!, (int)contact["held"]!));
         Assert.StartsWith("250 2.0.0 Queued", await SendAsync("contact.php", "ann@example.net"), StringComparison.Ordinal);
@@ -147,10 +148,10 @@ public sealed class ScriptTests : IAsyncLifetime
         await OrderAsync("block", "contact.php");
 
         Assert.StartsWith("250 2.0.0 Held", await SendClaimedAsync("other.php"), StringComparison.Ordinal);
-        await UntilAsync(async () => await HeldAsync() == 2);
+        await DeliveryGateway.UntilAsync(async () => await HeldAsync() == 2);
 
         await OrderAsync("unblock", "contact.php");
-        await UntilAsync(async () => await HeldAsync() == 0);
+        await DeliveryGateway.UntilAsync(async () => await HeldAsync() == 0);
     }
 
     [Fact]
@@ -163,7 +164,7 @@ public sealed class ScriptTests : IAsyncLifetime
         await OrderAsync("block", "a.php");
         await OrderAsync("unblock", "*");
 
-        await UntilAsync(async () => await HeldAsync() == 1); // The block of a.php alone is left.
+        await DeliveryGateway.UntilAsync(async () => await HeldAsync() == 1); // The block of a.php alone is left.
         Assert.Contains(await ListAsync(), i => (string?)i!["script"] == "a.php" && (bool)i["isBlocked"]!);
     }
 
@@ -241,7 +242,7 @@ public sealed class ScriptTests : IAsyncLifetime
             Assert.Equal((new ScriptKey(SubmissionHost.Uid, "spam.php"), "acme", 6, 0), (burst.Key, burst.Subscription, burst.Messages, burst.Usual));
         }
         JsonArray notices = [];
-        await UntilAsync(async () => (notices = (await _api.GetFromJsonAsync<JsonNode>("notices?event=script-burst"))!["items"]!.AsArray()).Count > 0);
+        await DeliveryGateway.UntilAsync(async () => (notices = (await _api.GetFromJsonAsync<JsonNode>("notices?event=script-burst"))!["items"]!.AsArray()).Count > 0);
         JsonNode notice = Assert.Single(notices)!;
         Assert.Equal(($"{Uid} spam.php", "acme", 6), ((string?)notice["name"], (string?)notice["subscription"], (int?)notice["used"]));
         Assert.NotNull(notice["mails"]![0]!["ref"]); // Its mail is in the queue.
@@ -296,15 +297,4 @@ public sealed class ScriptTests : IAsyncLifetime
     /// <summary>What has counted at the subscription within the hour.</summary>
     private async Task<long> UsedAsync() => (await _api.GetFromJsonAsync<JsonNode>("limits?level=subscription&name=acme"))!["items"]!.AsArray()
         .Where(static i => (string?)i!["object"] == "subscription acme").Max(static i => (long?)i!["used"] ?? 0);
-
-    private static async Task UntilAsync(Func<Task<bool>> condition)
-    {
-        for (int i = 0; i < 1000; i++)
-        {
-            if (await condition())
-                return;
-            await Task.Delay(10);
-        }
-        Assert.Fail("Nothing has happened");
-    }
 }
